@@ -1,0 +1,299 @@
+"""Every tunable value: its default, unit, range and source. The command line, YAML files and Python share it.
+
+A leaf's name is unique over all sections, so that the command line can drop the section: `detector.score` in
+YAML is `--score` on the command line.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tracker.errors import InputError, did_you_mean
+
+Fraction01 = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Section)
+
+
+class SourceConfig(Section):
+    """What is read of the source."""
+
+    start: NonNegative = 0.0
+    """First moment to process, seconds since the source's first frame."""
+    end: Positive = float("inf")
+    """Moment to stop at, seconds since the source's first frame; that frame is not processed."""
+    every: Count = 1
+    """Process every N-th frame; the tracker sees the real interval between the processed frames."""
+    fps: Positive = 30.0
+    """Frame rate of a folder or glob of images, frames per second; videos know their own."""
+    timeout: Positive = 10.0
+    """Seconds without a frame after which a live source, or an address that does not answer, is given up."""
+
+
+class DetectorConfig(Section):
+    """The network that finds objects."""
+
+    model: str = "builtin"
+    """Detector by name: `builtin`, or one of torchvision's detection models."""
+    weights: str = ""
+    """`coco` (torchvision's own, downloaded) or a .safetensors file of our trainer; empty for the model's own."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    precision: Literal["auto", "fp32", "half"] = "auto"
+    """Arithmetic of the networks; auto is half on CUDA devices and fp32 elsewhere."""
+    batch_size: Count = 4
+    """Frames detected at a time; results do not depend on it."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads for the networks, 0 for all cores; results do not depend on it."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes to keep; empty keeps all that the detector knows."""
+    score: Fraction01 = 0.5
+    """Detections below this score are dropped."""
+    nms_iou: Fraction01 = 0.5
+    """Of two boxes of one class that overlap more than this, the lower-scored is dropped."""
+    max_detections: Count = 100
+    """Most detections in a frame."""
+
+
+class AppearanceConfig(Section):
+    """The network that tells individuals apart."""
+
+    embedder: str = "builtin"
+    """`builtin`, `none` (motion alone), or a .safetensors file of our trainer."""
+
+
+class TrackerConfig(Section):
+    """DeepSORT. Source: Wojke et al. 2017, arXiv 1703.07402, unless a line says otherwise."""
+
+    max_age: Positive = 2.0
+    """Seconds without a detection after which a track ends (the paper: 30 frames)."""
+    n_init: Count = 3
+    """Detections in successive frames that confirm a track."""
+    gating_probability: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Chi-square mass (4 degrees of freedom) of the Mahalanobis gate, for classes that have embeddings."""
+    max_cosine_distance: Annotated[float, Field(gt=0, le=2)] = 0.2
+    """Largest cosine distance between a detection and the nearest embedding of a track's gallery."""
+    appearance_weight: Fraction01 = 1.0
+    """Weight of appearance against motion in the association cost (the paper's 1 - lambda); classes without an
+    embedding always get 0."""
+    gallery_size: Count = 50
+    """Embeddings kept for each track, the latest ones (the paper: 100)."""
+    min_iou: Fraction01 = 0.3
+    """Least IoU for a match where appearance is not used: in the second stage, and in the first for classes without
+    an embedding (the paper: 0.3)."""
+    match_across_classes: bool = False
+    """Let a track take detections of other classes than its own; its class is then what most of them say."""
+    position_noise: Positive = 0.0125
+    """Process noise of the position for 1/30 s, as a fraction of the box height (the paper: 1/20; a quarter of it
+    keeps more identities on MOT15 at 7 to 30 frames per second)."""
+    velocity_noise: Positive = 0.0015625
+    """Process noise of the velocity for 1/30 s, as a fraction of the box height per 1/30 s (the paper: 1/160; a
+    quarter of it, as above)."""
+    coast: NonNegative = 0.0
+    """Seconds for which a confirmed track that is not detected is still reported, with observed = 0."""
+
+
+class OutputConfig(Section):
+    """What is written and drawn."""
+
+    output: tuple[str, ...] = ()
+    """Files to write, by suffix: .mp4 .mkv .mov video, .csv, .txt MOTChallenge, .json COCO. None: all of the
+    default folder tracked/NAME/."""
+    overwrite: bool = False
+    """Replace results that exist; without it the default folder gets a new number and a named file is refused."""
+    trail: NonNegative = 2.0
+    """Length of the drawn trail, seconds."""
+    crf: Annotated[int, Field(ge=0, le=51)] = 23
+    """x264 quality: lower is better and larger."""
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "veryfast"
+    """x264 speed against size."""
+    show: bool = False
+    """Also show the annotated video in a window, where there is a screen; q closes it and ends the run."""
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    source: SourceConfig = SourceConfig()
+    detector: DetectorConfig = DetectorConfig()
+    appearance: AppearanceConfig = AppearanceConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    output: OutputConfig = OutputConfig()
+
+
+class DetectorTraining(Section):
+    """How a detector is trained: `track train detector CONFIG`."""
+
+    train: str = ""
+    """COCO JSON file of the training pictures; `file_name` is relative to it."""
+    val: str = ""
+    """COCO JSON file of the pictures that are scored."""
+    folder: str = "runs/detector"
+    """Where checkpoints, logs and the finished model go."""
+    start_from: str = ""
+    """ImageNet weights of the trunk (.pth), or a model of ours (.safetensors); empty starts from noise."""
+    size: tuple[Count, Count] = (512, 320)
+    """Longest and shortest side, pixels, to which the finished model fits the pictures it gets."""
+    canvas: tuple[Count, Count] = (448, 288)
+    """Width and height of a training picture, pixels."""
+    mosaic: Fraction01 = 0.5
+    """Share of training pictures that are put together from two or four."""
+    scale: tuple[Positive, Positive] = (0.6, 1.65)
+    """Range of the random scale, relative to the size at which a picture has the area of its place."""
+    cache: bool = False
+    """Keep decoded pictures in memory, in each worker: quicker where there is room for all of them."""
+    repeat: float = 0.05
+    """Pictures with a class rarer than this share of all pictures are drawn more often, by the square root of
+    the ratio. Source: Gupta et al. 2019, LVIS, arXiv 1908.03195, appendix."""
+    crowded: Positive = 2.0
+    """How much more often a picture with two or more objects of one class is drawn."""
+    batch_size: Count = 8
+    """Pictures in a step."""
+    steps: Count = 10_000
+    """Optimiser steps in all."""
+    warmup_steps: Count = 300
+    """Steps over which the learning rate rises from 0."""
+    learning_rate: Positive = 2e-3
+    """AdamW's peak learning rate; it falls to 0 along a cosine."""
+    trunk_learning_rate: Positive = 0.3
+    """Factor on the learning rate for the pretrained trunk."""
+    weight_decay: NonNegative = 0.01
+    """AdamW's decoupled weight decay."""
+    clip: Positive = 5.0
+    """Largest norm of the gradient."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the moving average of the weights, which is the model that is kept."""
+    precision: str = "32-true"
+    """Lightning's precision: 32-true, bf16-mixed, 16-mixed."""
+    validate_every: Count = 2_000
+    """Steps between two scorings of the pictures in `val`."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    """Processes that prepare pictures."""
+    seed: int = 0
+    """Seed of everything random."""
+    license: str = ""
+    """Licence of the trained weights, written into them."""
+    provenance: str = ""
+    """Where the pictures came from and on what terms, written into the weights."""
+
+
+class EmbedderTraining(Section):
+    """How an embedder is trained: `track train embedder CONFIG`."""
+
+    train: str = ""
+    """Folder of training crops, one individual each, named as in Market-1501: ID_cCAMERA..., 0004_c1s1_000002_00.jpg."""
+    val: tuple[str, ...] = ()
+    """Folders of crops of other individuals, scored together: each crop looks for its like in the other cameras."""
+    folder: str = "runs/embedder"
+    """Where checkpoints, logs and the finished model go."""
+    start_from: str = ""
+    """ImageNet weights of the trunk (.pth), or a model of ours (.safetensors); empty starts from noise."""
+    categories: tuple[str, ...] = ("person",)
+    """Class names whose individuals the crops show."""
+    size: tuple[Annotated[int, Field(ge=32, multiple_of=16)], Annotated[int, Field(ge=32, multiple_of=16)]] = (128, 64)
+    """Height and width to which crops are resized, pixels."""
+    individuals: Annotated[int, Field(ge=2)] = 16
+    """Individuals in a step."""
+    crops: Annotated[int, Field(ge=2)] = 4
+    """Crops of each individual in a step."""
+    steps: Count = 600
+    """Optimiser steps in all."""
+    warmup_steps: Count = 50
+    """Steps over which the learning rate rises from 0."""
+    learning_rate: Positive = 2e-3
+    """AdamW's peak learning rate; it falls to 0 along a cosine."""
+    trunk_learning_rate: Positive = 0.3
+    """Factor on the learning rate for the pretrained trunk."""
+    weight_decay: NonNegative = 0.01
+    """AdamW's decoupled weight decay."""
+    label_smoothing: Fraction01 = 0.1
+    """Share of the target that is spread over all individuals. Source: Luo et al. 2019, arXiv 1903.07071."""
+    margin: NonNegative = 0.3
+    """Cosine distance by which another individual must be farther than the same one."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """Decay of the moving average of the weights, which is the model that is kept."""
+    precision: str = "32-true"
+    """Lightning's precision: 32-true, bf16-mixed, 16-mixed."""
+    validate_every: Count = 200
+    """Steps between two scorings of the crops in `val`."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that prepare crops; 0 prepares them in the training's own."""
+    seed: int = 0
+    """Seed of everything random."""
+    license: str = ""
+    """Licence of the trained weights, written into them."""
+    provenance: str = ""
+    """Where the crops came from and on what terms, written into the weights."""
+
+
+def validated(section: type[S], values: Mapping[str, Any], where: str) -> S:
+    """Builds a section from plain values.
+
+    Raises:
+        InputError: A key is unknown or a value is out of its range; says which, and what was meant.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{where}: unknown key {key!r}{_known_keys(section, first['loc'])}") from None
+        raise InputError(f"{where}: {key} = {first['input']!r}: {first['msg']}") from None
+
+
+def _known_keys(section: type[Section], path: tuple[int | str, ...]) -> str:
+    for part in path[:-1]:
+        section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
+    return did_you_mean(str(path[-1]), list(section.model_fields))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping (or nothing).
+
+    Raises:
+        InputError: The file is missing, is not YAML, or holds something else.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the config {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold sections such as 'detector:', not a {type(values).__name__}")
+    return values
+
+
+def load_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+    """The defaults, changed by a YAML file, changed by `overrides` (section -> key -> value).
+
+    Raises:
+        InputError: As `read_yaml` and `validated`.
+    """
+    return merged(read_yaml(path), overrides or {}, where=str(path))
+
+
+def merged(base: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]], where: str) -> Config:
+    """A config of `base` where `overrides` does not say otherwise."""
+    values = dict(base)
+    for section, changes in overrides.items():
+        old = values.get(section) or {}
+        values[section] = {**old, **changes} if isinstance(old, dict) else old
+    return validated(Config, values, where)

@@ -1,0 +1,124 @@
+"""Pictures in, detections out, on any device, with the same answer at any batch size and number of threads."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as F
+
+from tracker.boxes import area, clip
+from tracker.types import Detections
+from tracker.weights import ModelInfo
+
+
+class Detector:
+    """A detection network and the way that pictures are prepared for it.
+
+    On the CPU each picture is computed alone, by one thread that uses one core, and several such threads work on
+    a batch side by side. That is the one place where batch size and thread count could change the arithmetic, and
+    so they cannot: no sum is ever split in another way. It is also quicker than many cores on one small picture.
+
+    Attributes:
+        info: What the network was trained for; `info.categories[label]` names a label.
+        device: Where it runs.
+        half: Whether it computes in half precision.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        info: ModelInfo,
+        device: torch.device,
+        half: bool = False,
+        threads: int = 0,
+        keep: Sequence[int] = (),
+    ) -> None:
+        """Takes a network in torchvision's detection form: list of (3, H, W) from 0 to 255 in, dicts out.
+
+        Args:
+            model: The network; it is put into evaluation mode.
+            info: What it was trained for.
+            device: Where it shall run.
+            half: Compute in half precision.
+            threads: CPU threads, 0 for as many as there are cores.
+            keep: Labels to keep; none keeps all.
+        """
+        self.info = info
+        self.keep = np.array(keep or range(len(info.categories)), np.int64)
+        self.device = device
+        self.half = half
+        self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        workers = (threads or os.cpu_count() or 1) if device.type == "cpu" else 1
+        self._workers = ThreadPoolExecutor(workers, "detect", initializer=_one_core if device.type == "cpu" else None)
+
+    def close(self) -> None:
+        """Ends the worker threads."""
+        self._workers.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device, without a copy on the CPU."""
+        return [torch.from_numpy(image).permute(2, 0, 1).to(self.device) for image in images]
+
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Finds the objects in pictures.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each, of any sizes.
+
+        Returns:
+            One Detections a picture: boxes in its pixels, best first.
+        """
+        return self.detect_tensors(self.upload(images))
+
+    def detect_tensors(self, images: Sequence[Tensor]) -> list[Detections]:
+        """As `detect`, for pictures that `upload` has put on the device."""
+        if self.device.type == "cpu":
+            return list(self._workers.map(lambda image: self._infer([image])[0], images))
+        return self._infer(images)
+
+    @torch.inference_mode()
+    def _infer(self, images: Sequence[Tensor]) -> list[Detections]:
+        prepared = [self._prepare(image) for image in images]
+        with torch.autocast(self.device.type, torch.float16, enabled=self.half):
+            outputs = self.model(prepared)
+        found = [_detections(o, p.shape, i.shape) for o, p, i in zip(outputs, prepared, images, strict=True)]
+        return [detections[np.isin(detections.labels, self.keep)] for detections in found]
+
+    def _prepare(self, image: Tensor) -> Tensor:
+        if self.info.size != (0, 0):
+            height, width = resized(image.shape[1], image.shape[2], *self.info.size)
+            image = F.resize(image, [height, width], antialias=True)
+        return image.float()
+
+
+def resized(height: int, width: int, longest: int, shortest: int) -> tuple[int, int]:
+    """Height and width of a picture that just fits `longest` x `shortest`, whichever way up."""
+    factor = min(longest / max(height, width), shortest / min(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _detections(output: dict[str, Tensor], prepared: torch.Size, original: torch.Size) -> Detections:
+    factor = np.array([original[2] / prepared[2], original[1] / prepared[1]] * 2, np.float32)
+    boxes = clip(output["boxes"].float().cpu().numpy() * factor, original[2], original[1])
+    solid = area(boxes) > 0
+    labels = output["labels"].cpu().numpy().astype(np.int64) - 1
+    found = Detections(boxes, output["scores"].float().cpu().numpy(), labels)
+    return found[solid]
+
+
+def _one_core() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,29 @@
+"""Where networks run."""
+
+import torch
+
+from tracker.errors import InputError
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name: auto, cpu, cuda, cuda:N or mps. Auto is the first GPU where there is one.
+
+    Raises:
+        InputError: The name is unknown or this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:N, mps") from None
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(
+        device.type
+    )
+    if count is None:
+        raise InputError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:N, mps")
+    if (device.index or 0) >= count:
+        raise InputError(f"this machine has no device {name!r} (PyTorch sees {count} of the kind {device.type})")
+    return device

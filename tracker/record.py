@@ -1,0 +1,44 @@
+"""The record of a run: what was read, with what, and what came of it."""
+
+import hashlib
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tracker.config import Config
+
+PACKAGES = ("torch", "torchvision", "av", "numpy", "scipy", "opencv-python", "filterpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program, of Python, of the platform, and of the packages that results depend on."""
+    from tracker import __version__
+
+    found = {"tracker": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # torch of a system package, say, has no metadata of its own
+            found[name] = "unknown"
+    return found
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """A config as JSON can hold it: an endless end becomes the word inf."""
+    return json.loads(config.model_dump_json().replace("Infinity", '"inf"'))  # type: ignore[no-any-return]
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record as JSON, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    os.replace(part, path)

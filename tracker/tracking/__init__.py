@@ -1,0 +1,6 @@
+"""From the detections of each frame to tracks: Kalman filter, association costs, assignment and DeepSORT."""
+
+from tracker.tracking.deepsort import DeepSort
+from tracker.tracking.kalman import KalmanFilter
+
+__all__ = ["DeepSort", "KalmanFilter"]

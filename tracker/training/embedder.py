@@ -1,0 +1,185 @@
+"""Trains an embedder: a LightningModule, and `train_embedder`, which reads the crops and runs it."""
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from tracker.appearance.embedder import network_from
+from tracker.appearance.network import DIMENSION, EmbedderNetwork
+from tracker.config import EmbedderTraining
+from tracker.errors import InputError
+from tracker.evaluation.reid import Retrieval, ranks
+from tracker.networks import load_imagenet_trunk
+from tracker.training.crops import Crops, IndividualBatches, read_crops
+from tracker.weights import ModelInfo, load_model, save_model
+
+log = logging.getLogger(__name__)
+Batch = tuple[Tensor, Tensor]
+CHECKPOINT_EVERY = 100  # steps
+SHARPNESS = 16.0  # factor on cosine similarities before the softmax. Source: Wang et al. 2017, arXiv 1704.06369
+
+
+class EmbedderModule(L.LightningModule):
+    """Classification of the individuals by cosine, and the batch-hard triplet loss, on the same unit embedding."""
+
+    def __init__(self, config: EmbedderTraining, individuals: int, scored: Crops | None) -> None:
+        super().__init__()
+        self.config = config
+        self.scored = scored
+        self.model = EmbedderNetwork()
+        # The first convolution keeps its ImageNet weights and statistics: costly to train, and it hardly changes.
+        self.stem = self.model.trunk.first_conv.requires_grad_(False)
+        self.classes = nn.Parameter(torch.randn(individuals, DIMENSION))
+        self.embeddings: list[Tensor] = []
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        images, ids = batch
+        self.stem.eval()
+        embeddings = self.model(images.contiguous(memory_format=torch.channels_last))
+        cosine = embeddings @ F.normalize(self.classes, dim=1).T
+        classification = F.cross_entropy(SHARPNESS * cosine, ids, label_smoothing=self.config.label_smoothing)
+        triplet = batch_hard_triplet(embeddings, ids, self.config.margin)
+        total = classification + triplet
+        if not torch.isfinite(total):
+            raise FloatingPointError(f"the loss of step {self.global_step} is not finite")
+        accuracy = (cosine.argmax(1) == ids).float().mean()
+        self.log_dict(
+            {"loss": total, "classification": classification, "triplet": triplet, "accuracy": accuracy},
+            prog_bar=True,
+            batch_size=len(ids),
+        )
+        return total
+
+    def validation_step(self, batch: Tensor, index: int) -> None:
+        self.embeddings.append(self.model(batch.float()).cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        if self.scored is not None:
+            figures = score(torch.cat(self.embeddings).numpy(), self.scored)
+            self.log_dict({"rank-1": float(figures.cmc[0]), "mAP": figures.mean_ap})
+        self.embeddings = []
+
+    def configure_optimizers(self) -> Any:
+        config = self.config
+        trunk = list(self.model.trunk.parameters())
+        inside = {id(p) for p in trunk}
+        rest = [p for p in self.parameters() if id(p) not in inside]
+        groups = [
+            {"params": [p for p in trunk if p.requires_grad], "lr": config.learning_rate * config.trunk_learning_rate},
+            {"params": rest, "lr": config.learning_rate},
+        ]
+        optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, 1.0, config.warmup_steps)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.steps - config.warmup_steps))
+        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], [config.warmup_steps])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def batch_hard_triplet(embeddings: Tensor, ids: Tensor, margin: float) -> Tensor:
+    """Mean over the batch of how much nearer than `margin` the nearest other is, compared with the farthest same.
+
+    Source: Hermans et al. 2017, arXiv 1703.07737, equation 5, with cosine distance.
+
+    Args:
+        embeddings: (B, D) unit rows.
+        ids: (B,) individuals, at least two different ones.
+        margin: Cosine distance.
+    """
+    distance = 1 - embeddings @ embeddings.T
+    same = ids[:, None] == ids[None]
+    farthest_same = distance.masked_fill(~same, -1).max(1).values
+    nearest_other = distance.masked_fill(same, 3).min(1).values
+    return F.relu(margin + farthest_same - nearest_other).mean()
+
+
+def score(embeddings: NDArray[np.float32], crops: Crops) -> Retrieval:
+    """Each crop looks for its like among all crops of the other cameras."""
+    rows = (embeddings, crops.ids, crops.cameras)
+    return ranks(*rows, *rows, same_file=np.eye(len(embeddings), dtype=bool))
+
+
+def train_embedder(config: EmbedderTraining, resume: bool = False) -> Path:
+    """Trains an embedder of the built-in architecture.
+
+    Args:
+        config: What to train on, how, and where to put it.
+        resume: Go on from the last checkpoint in `config.folder`, to the same result.
+
+    Returns:
+        The finished model: a .safetensors file that `load_embedder` takes; beside it are the checkpoints and logs.
+
+    Raises:
+        InputError: The crops, the starting weights or the checkpoint cannot be used.
+    """
+    crops = read_crops([Path(config.train)], config.size)
+    individuals = len(np.unique(crops.ids))
+    if individuals < 2:
+        raise InputError(f"{config.train} shows one individual only: there is nothing to tell apart, give at least two")
+    scored = read_crops([Path(f) for f in config.val], config.size) if config.val else None
+    L.seed_everything(config.seed, workers=True)
+    module = EmbedderModule(config, individuals, scored)
+    if config.start_from:
+        _start(module.model, Path(config.start_from))
+    folder = Path(config.folder)
+    last = folder / "last.ckpt"
+    if resume and not last.is_file():
+        raise InputError(f"there is nothing to resume: no checkpoint {last}")
+    train = DataLoader(IndividualBatches(crops, config), batch_size=None, num_workers=config.workers)
+    val = [DataLoader(scored.images, batch_size=64)] if scored is not None else []  # type: ignore[arg-type]
+    trainer = _trainer(config, folder)
+    trainer.fit(module, train, val, ckpt_path=str(last) if resume else None)
+    return _save(module, config, folder / "model.safetensors")
+
+
+def _save(module: EmbedderModule, config: EmbedderTraining, path: Path) -> Path:
+    info = ModelInfo(
+        task="embedding",
+        architecture="builtin",
+        categories=config.categories,
+        size=config.size,
+        license=config.license,
+        provenance=config.provenance,
+    )
+    save_model(path, {key: value.cpu().numpy() for key, value in module.model.state_dict().items()}, info)
+    log.info("the finished model is %s", path)
+    return path
+
+
+def _start(network: EmbedderNetwork, path: Path) -> None:
+    if path.suffix == ".safetensors":
+        network.load_state_dict(network_from(*load_model(path), str(path)).state_dict())
+        return
+    try:
+        load_imagenet_trunk(network.trunk, torch.load(path, map_location="cpu", weights_only=True))
+    except OSError as error:
+        raise InputError(f"cannot read the starting weights {path}: {error.strerror}") from None
+    except (RuntimeError, KeyError, pickle.UnpicklingError):
+        raise InputError(f"{path} does not hold ImageNet weights of the trunk: give such a .pth, or a .safetensors of ours") from None
+
+
+def _trainer(config: EmbedderTraining, folder: Path) -> L.Trainer:
+    return L.Trainer(
+        max_steps=config.steps,
+        precision=config.precision,  # type: ignore[arg-type]
+        val_check_interval=min(config.validate_every, config.steps),
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        logger=[CSVLogger(folder, "log", ""), TensorBoardLogger(folder, "tensorboard", "")],
+        log_every_n_steps=20,
+        callbacks=[
+            EMAWeightAveraging(decay=config.ema, use_buffers=True),
+            ModelCheckpoint(folder, "last", every_n_train_steps=CHECKPOINT_EVERY, enable_version_counter=False),
+            LearningRateMonitor("step"),
+        ],
+    )

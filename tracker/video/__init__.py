@@ -1,0 +1,6 @@
+"""Reading: video files, pictures, cameras and streams as frames with their true times."""
+
+from tracker.video.opening import open_source
+from tracker.video.source import Source
+
+__all__ = ["Source", "open_source"]
