@@ -91,7 +91,7 @@ def annotate(source, target, start=0.0, end=float("inf"), stop_after=None, last_
             height=stream.height,
             time_base=stream.time_base,
             frame_rate=stream.average_rate,
-            audio_from=str(source) if container.streams.audio else "",
+            audio_from=str(source),
             start=start,
             end=end,
         )

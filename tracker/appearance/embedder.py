@@ -113,11 +113,22 @@ def load_embedder(name: str, device: torch.device, half: bool = False, threads: 
     Raises:
         InputError: The name is unknown, or the file is missing, damaged, or no embedder.
     """
-    if name != "builtin" and not name.endswith(".safetensors"):
-        raise InputError(f"unknown embedder {name!r}{did_you_mean(name, ['builtin', 'a .safetensors file'])}")
-    path = BUILTIN if name == "builtin" else Path(name)
+    path = embedder_path(name)
     state, info = load_model(path)
     return Embedder(network_from(state, info, str(path)), info, device, half, threads)
+
+
+def embedder_path(name: str) -> Path:
+    """The file that an embedder's weights come from.
+
+    Raises:
+        InputError: The name is neither `builtin` nor that of a .safetensors file.
+    """
+    if name == "builtin":
+        return BUILTIN
+    if not name.endswith(".safetensors"):
+        raise InputError(f"unknown embedder {name!r}{did_you_mean(name, ['builtin', 'none', 'a .safetensors file'])}")
+    return Path(name)
 
 
 def network_from(state: Arrays, info: ModelInfo, where: str) -> EmbedderNetwork:

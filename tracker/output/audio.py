@@ -55,6 +55,8 @@ class AudioCopier:
             begin: What ends before this is left out.
             end: What starts at or after this is left out.
         """
+        if not self._carriers:
+            return  # demuxing no streams would mean all of them
         if self._from_zero:
             begin = max(begin, zero)
         running = set(self._carriers)

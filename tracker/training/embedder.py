@@ -33,19 +33,31 @@ SHARPNESS = 16.0  # factor on cosine similarities before the softmax. Source: Wa
 class EmbedderModule(L.LightningModule):
     """Classification of the individuals by cosine, and the batch-hard triplet loss, on the same unit embedding."""
 
-    def __init__(self, config: EmbedderTraining, individuals: int, scored: Crops | None) -> None:
+    def __init__(self, config: EmbedderTraining, crops: Crops, scored: Crops | None) -> None:
         super().__init__()
         self.config = config
+        self.crops = crops
         self.scored = scored
         self.model = EmbedderNetwork()
-        # The first convolution keeps its ImageNet weights and statistics: costly to train, and it hardly changes.
-        self.stem = self.model.trunk.first_conv.requires_grad_(False)
-        self.classes = nn.Parameter(torch.randn(individuals, DIMENSION))
+        self.stem = self.model.trunk.first_conv
+        if config.start_from:  # The first convolution is costly to train, and its ImageNet weights hardly change.
+            self.stem.requires_grad_(False)
+        self.classes = nn.Parameter(torch.randn(len(np.unique(crops.ids)), DIMENSION))
         self.embeddings: list[Tensor] = []
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The batches that are still to come: after a resume, those from the checkpoint's step on."""
+        batches = IndividualBatches(self.crops, self.config)
+        rest = range(self.global_step, self.config.steps)
+        return DataLoader(batches, batch_size=None, sampler=rest, num_workers=self.config.workers)
+
+    def val_dataloader(self) -> list[DataLoader[Tensor]]:
+        return [] if self.scored is None else [DataLoader(self.scored.images, batch_size=64)]  # type: ignore[arg-type]
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         images, ids = batch
-        self.stem.eval()
+        if self.config.start_from:
+            self.stem.eval()
         embeddings = self.model(images.contiguous(memory_format=torch.channels_last))
         cosine = embeddings @ F.normalize(self.classes, dim=1).T
         classification = F.cross_entropy(SHARPNESS * cosine, ids, label_smoothing=self.config.label_smoothing)
@@ -123,22 +135,18 @@ def train_embedder(config: EmbedderTraining, resume: bool = False) -> Path:
         InputError: The crops, the starting weights or the checkpoint cannot be used.
     """
     crops = read_crops([Path(config.train)], config.size)
-    individuals = len(np.unique(crops.ids))
-    if individuals < 2:
+    if len(np.unique(crops.ids)) < 2:
         raise InputError(f"{config.train} shows one individual only: there is nothing to tell apart, give at least two")
     scored = read_crops([Path(f) for f in config.val], config.size) if config.val else None
     L.seed_everything(config.seed, workers=True)
-    module = EmbedderModule(config, individuals, scored)
+    module = EmbedderModule(config, crops, scored)
     if config.start_from:
         _start(module.model, Path(config.start_from))
     folder = Path(config.folder)
     last = folder / "last.ckpt"
     if resume and not last.is_file():
         raise InputError(f"there is nothing to resume: no checkpoint {last}")
-    train = DataLoader(IndividualBatches(crops, config), batch_size=None, num_workers=config.workers)
-    val = [DataLoader(scored.images, batch_size=64)] if scored is not None else []  # type: ignore[arg-type]
-    trainer = _trainer(config, folder)
-    trainer.fit(module, train, val, ckpt_path=str(last) if resume else None)
+    _trainer(config, folder).fit(module, ckpt_path=str(last) if resume else None)
     return _save(module, config, folder / "model.safetensors")
 
 
