@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tracker.appearance import Embedder, load_embedder
-from tracker.appearance.embedder import BUILTIN
+from tracker.appearance.embedder import BUILTIN, fused, network_from
 from tracker.appearance.network import EmbedderNetwork
 from tracker.errors import InputError
 from tracker.evaluation.reid import ranks
@@ -84,6 +84,15 @@ def test_an_uploaded_frame_need_not_be_contiguous(embedder: Embedder) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_folding_batch_normalisation_changes_nothing() -> None:
+    plain = network_from(*load_model(BUILTIN), "builtin").eval()
+    folded = fused(network_from(*load_model(BUILTIN), "builtin"))
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
+    crops = torch.stack([picture(n, 128, 64) for n in range(3)]).float()
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(crops), plain(crops), atol=1e-5, rtol=0)
+
+
 def test_as_many_pictures_as_box_arrays(embedder: Embedder) -> None:
     with pytest.raises(ValueError, match="2 pictures"):
         embedder.embed([picture(0), picture(1)], [some_boxes(0, 1)])
@@ -117,8 +126,8 @@ def test_an_individual_is_nearer_to_itself_than_to_others() -> None:
         rows = np.concatenate(loaded.embed(list(crops.images), [whole] * len(crops.images)))
     figures = score(rows, crops)
     assert figures.queries == 192
-    assert figures.cmc[0] >= 0.60
-    assert figures.mean_ap >= 0.50
+    assert figures.cmc[0] >= 0.85
+    assert figures.mean_ap >= 0.75
 
 
 def test_the_builtin_model_says_what_it_is(embedder: Embedder) -> None:

@@ -193,7 +193,7 @@ class EmbedderTraining(Section):
     """How an embedder is trained: `track train embedder CONFIG`."""
 
     train: str = ""
-    """Folder of training crops, one individual each, named as in Market-1501: ID_cCAMERA..., 0004_c1s1_000002_00.jpg."""
+    """Folder of training crops, one individual each, named as in Market-1501: ID_cCAMERA..., 0004_c1s1_000002.jpg."""
     val: tuple[str, ...] = ()
     """Folders of crops of other individuals, scored together: each crop looks for its like in the other cameras."""
     folder: str = "runs/embedder"

@@ -1,7 +1,7 @@
 """Where the stages meet: frames, detections, embeddings, tracks, results."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tracker.appearance import Embedder, embedder_path, load_embedder
 from tracker.config import Config
 from tracker.detection import Detector, load_detector, weights_path
-from tracker.output import AnnotatedVideoWriter, VideoInfo, choose_places, open_writer
+from tracker.errors import InputError
+from tracker.output import AnnotatedVideoWriter, ResultWriter, VideoInfo, choose_places, open_writer
 from tracker.record import file_hash, plain, versions, write_record
 from tracker.summary import Summary
 from tracker.tracking import DeepSort
@@ -34,22 +35,25 @@ class Pipeline:
     """
 
     def __init__(self, config: Config) -> None:
+        """Loads the networks.
+
+        Raises:
+            InputError: A network, its weights, a class or the device is unknown or cannot be had.
+        """
         self.config = config
-        self.detector: Detector = load_detector(config.detector)
-        self.embedders: list[Embedder] = []
         self.seconds = dict.fromkeys(("decode", "detect", "embed", "associate", "write"), 0.0)
-        if config.appearance.embedder != "none":
-            self.embedders = [
-                load_embedder(
-                    config.appearance.embedder, self.detector.device, self.detector.half, config.detector.threads
-                )
-            ]
+        self.embedders: list[Embedder] = []
+        with ExitStack() as stack:
+            self.detector: Detector = stack.enter_context(load_detector(config.detector))
+            name, threads = config.appearance.embedder, config.detector.threads
+            if name != "none":
+                embedder = load_embedder(name, self.detector.device, self.detector.half, threads)
+                self.embedders.append(stack.enter_context(embedder))
+            self._resources = stack.pop_all()
 
     def close(self) -> None:
         """Ends the networks' threads."""
-        self.detector.close()
-        for embedder in self.embedders:
-            embedder.close()
+        self._resources.close()
 
     def __enter__(self) -> Self:
         return self
@@ -64,10 +68,15 @@ class Pipeline:
         """Class names, by label."""
         return self.detector.info.categories
 
-    def run(self, source: Source) -> Iterator[tuple[Frame, Tracks]]:
-        """Tracks the frames of an open source; frames without any track come too."""
+    @property
+    def embedded_labels(self) -> list[int]:
+        """Labels of the classes whose individuals the embedder was trained to tell apart."""
         known = {name for embedder in self.embedders for name in embedder.info.categories}
-        tracker = DeepSort(self.config.tracker, [n for n, name in enumerate(self.categories) if name in known])
+        return [n for n, name in enumerate(self.categories) if name in known]
+
+    def run(self, source: Source) -> Generator[tuple[Frame, Tracks]]:
+        """Tracks the frames of an open source; frames without any track come too."""
+        tracker = DeepSort(self.config.tracker, self.embedded_labels)
         size = 1 if source.live else self.config.detector.batch_size
         frames = iter(source)
         while batch := self._read(frames, size):
@@ -98,7 +107,7 @@ class Pipeline:
             return list(islice(frames, size))
 
 
-def track(source: str | Path | int, config: Config | None = None) -> Iterator[tuple[Frame, Tracks]]:
+def track(source: str | Path | int, config: Config | None = None) -> Generator[tuple[Frame, Tracks]]:
     """Tracks what moves through a video.
 
     Args:
@@ -112,7 +121,7 @@ def track(source: str | Path | int, config: Config | None = None) -> Iterator[tu
         InputError: The source or the config cannot be used.
     """
     config = config or Config()
-    with open_source(source, config.source) as opened, Pipeline(config) as pipeline:
+    with open_source(source, config.source, config.detector.threads) as opened, Pipeline(config) as pipeline:
         yield from pipeline.run(opened)
 
 
@@ -153,39 +162,68 @@ def track_to_files(source: str | Path | int, config: Config, watch: Watcher = la
             written up to there is finished properly.
 
     Raises:
-        InputError: The source, the config or an output cannot be used.
+        InputError: The source, the config or an output cannot be used. What was written before it went wrong is kept
+            and plays; where not one frame was written, no file is left.
     """
     with ExitStack() as stack:
-        opened = stack.enter_context(open_source(source, config.source))
+        opened = stack.enter_context(open_source(source, config.source, config.detector.threads))
         places, record = choose_places(config.output, opened.name, opened.media_path)
         if record is not None:
+            stack.callback(_remove_if_empty, record.parent.parent)
             stack.callback(_remove_if_empty, record.parent)
         pipeline = stack.enter_context(Pipeline(config))
         outcome = Outcome(places, Summary(pipeline.categories, config.tracker.max_age), seconds=pipeline.seconds)
-        info = _video_info(opened, config)
-        writers = [stack.enter_context(open_writer(path, info, pipeline.categories, config.output)) for path in places]
         start = time.perf_counter()
-        with closing(pipeline.run(opened)) as results:  # type: ignore[type-var]
-            for frame, tracks in results:
-                with pipeline.timed("write"):
-                    for writer in writers:
-                        writer.write(frame, tracks)
-                outcome.frames += 1
-                outcome.summary.add(frame.time, tracks)
-                if not watch(opened, frame, tracks):
-                    outcome.stopped = True
-                    break
-        for writer in writers:
-            if isinstance(writer, AnnotatedVideoWriter):
-                writer.last_duration = opened.last_duration
-            with pipeline.timed("write"):
-                writer.close()
+        _write_all(opened, pipeline, outcome, watch)
         outcome.elapsed = time.perf_counter() - start
         outcome.damaged, outcome.ended_early = opened.damaged, opened.ended_early
         if record is not None:
             write_record(record, run_record(opened, pipeline, outcome))
             outcome.places.append(record)
         return outcome
+
+
+def _write_all(source: Source, pipeline: Pipeline, outcome: Outcome, watch: Watcher) -> None:
+    """Tracks a source into the files at `outcome.places`, which are created once there is something to write."""
+    with ExitStack() as stack:
+        writers: list[ResultWriter] = []
+        results = stack.enter_context(closing(pipeline.run(source)))
+        for frame, tracks in results:
+            if not writers:
+                writers = stack.enter_context(_open_writers(source, pipeline, outcome))
+            with pipeline.timed("write"):
+                for writer in writers:
+                    writer.write(frame, tracks)
+            outcome.frames += 1
+            outcome.summary.add(frame.time, tracks)
+            if not watch(source, frame, tracks):
+                outcome.stopped = True
+                break
+        if not writers:
+            raise InputError(f"no frame came from {source.spec} between the start and the end: change one of them")
+        with pipeline.timed("write"):
+            for writer in writers:
+                # After a stop the source has read on already, and speaks of a later frame.
+                if isinstance(writer, AnnotatedVideoWriter) and not outcome.stopped:
+                    writer.last_duration = source.last_duration
+                writer.close()
+
+
+@contextmanager
+def _open_writers(source: Source, pipeline: Pipeline, outcome: Outcome) -> Iterator[list[ResultWriter]]:
+    """The writers of a run; their files are removed again where not even the first frame could be written."""
+    info = _video_info(source, pipeline.config)
+    writers: list[ResultWriter] = []
+    try:
+        with ExitStack() as stack:
+            for path in outcome.places:
+                writers.append(open_writer(path, info, pipeline.categories, pipeline.config.output))
+                stack.enter_context(writers[-1])
+            yield writers
+    finally:
+        if outcome.frames == 0:
+            for writer in writers:
+                writer.path.unlink(missing_ok=True)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -228,7 +266,7 @@ def run_record(source: Source, pipeline: Pipeline, outcome: Outcome) -> dict[str
         "config": plain(config),
         "frames": outcome.frames,
         "stopped_by_user": outcome.stopped,
-        "tracks": dict(outcome.summary.counts),
+        "tracks": {name: n for name, n in outcome.summary.counts.items() if n},
         "elapsed_s": round(outcome.elapsed, 3),
         "stage_s": {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()},
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config
+from tracker.errors import InputError
 
 PACKAGES = ("torch", "torchvision", "av", "numpy", "scipy", "opencv-python", "filterpy")
 
@@ -33,12 +34,21 @@ def file_hash(path: Path) -> str:
 
 
 def plain(config: Config) -> dict[str, Any]:
-    """A config as JSON can hold it: an endless end becomes the word inf."""
-    return json.loads(config.model_dump_json().replace("Infinity", '"inf"'))  # type: ignore[no-any-return]
+    """A config as JSON can hold it, from which the same one can be loaded: an endless end becomes the word inf."""
+    return json.loads(json.dumps(config.model_dump(mode="json")), parse_constant=str)  # type: ignore[no-any-return]
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Writes a record as JSON, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    """Writes a record as JSON, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; the other results are complete") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,20 +1,22 @@
 """What a person sees of a run: progress, a window, Ctrl-C, the summary; and the lists that `track` prints."""
 
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tracker.config import Config
 from tracker.errors import InputError
-from tracker.pipeline import Outcome, Watcher
+from tracker.output import Annotator
+from tracker.pipeline import Outcome, track_to_files
+from tracker.summary import Seen
 from tracker.types import Frame, Tracks
 from tracker.video import Source
 
@@ -22,89 +24,121 @@ PLAIN_INTERVAL = 10.0  # seconds between two lines of progress where there is no
 RATE_MEMORY = 0.05  # weight of the newest frame in the shown frame rate
 
 
-@contextmanager
-def follow(config: Config, quiet: bool) -> Iterator[tuple[Watcher, Callable[[Outcome], int]]]:
-    """Shows a run.
+def run_and_show(source: str, config: Config, quiet: bool) -> int:
+    """Tracks a source, shows how it goes, and prints a summary; returns the exit code.
 
-    The first Ctrl-C asks the run to stop after the frame in work, so that all files are finished; a second one
-    stops at once.
+    Ctrl-C and SIGTERM let the frame in work and all files be finished; a second one stops at once, and so does one
+    that comes before there is anything to finish.
 
-    Yields:
-        What to call after each frame, and what to call with the outcome, which gives the exit code.
+    Raises:
+        InputError: As `track_to_files`; or a window is asked for where there is no screen.
+        SystemExit: It was stopped at once.
     """
-    screen = _Screen(config, quiet)
-    previous = signal.signal(signal.SIGINT, screen.interrupt)
+    with ExitStack() as stack:
+        stop = stack.enter_context(_stop_signals())
+        window = stack.enter_context(_window(config)) if config.output.show else None
+        progress = stack.enter_context(_Progress(quiet))
+
+        def watch(opened: Source, frame: Frame, tracks: Tracks) -> bool:
+            stop.gently = True
+            progress.show(opened, tracks)
+            return (window is None or window.show(opened, frame, tracks)) and stop.signal == 0
+
+        outcome = track_to_files(source, config, watch)
+    if not quiet:
+        _print_summary(outcome)
+    return 128 + stop.signal if stop.signal else 0
+
+
+class _Stop:
+    """What to do with a signal that asks the run to end.
+
+    Attributes:
+        signal: The one that came, 0 for none.
+        gently: Whether there is something to finish.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self.gently = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.signal or not self.gently:
+            sys.exit(128 + number)
+        self.signal = number
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_Stop]:
+    stop = _Stop()
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with screen.progress:
-            yield screen.watch, screen.finish
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
-        screen.close()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-class _Screen:
-    def __init__(self, config: Config, quiet: bool) -> None:
-        self.config = config
-        self.quiet = quiet
-        self.console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
+class _Progress:
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._lines = not quiet and not console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn(
-                "{task.completed:.0f}{task.fields[of]} frames  {task.fields[rate]:.1f}/s  {task.fields[live]} live"
-            ),
+            TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
-            console=self.console,
-            disable=quiet or not self.console.is_terminal,
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
         )
-        self.interrupted = False
-        self.window = _Window() if config.output.show else None
-        self.started = self.last_frame = self.last_line = time.monotonic()
-        self.interval = 0.0
-        self.frames = 0
-        self.task: Any = None
+        self._task: TaskID | None = None
+        self._frames = 0
+        self._interval = 0.0  # seconds for a frame, averaged over the latest ones
+        self._last_frame = self._last_line = 0.0
 
-    def interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
 
-    def watch(self, source: Source, frame: Frame, tracks: Tracks) -> bool:
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, source: Source, tracks: Tracks) -> None:
+        """Counts a frame."""
         now = time.monotonic()
-        if self.frames == 0:
-            self.started = self.last_line = now
-            self.task = self.progress.add_task(
-                source.name, total=source.expected_frames or None, rate=0.0, live=0, of=_of(source.expected_frames)
-            )
+        if self._task is None:
+            self._last_line = now
+            self._task = self._bar.add_task(source.name, total=source.expected_frames or None, text="")
         else:
-            weight = max(RATE_MEMORY, 1 / self.frames)
-            self.interval += weight * (now - self.last_frame - self.interval)
-        self.last_frame = now
-        self.frames += 1
-        rate = 1 / self.interval if self.interval else 0.0
-        self.progress.update(self.task, completed=self.frames, rate=rate, live=len(tracks))
-        if self.progress.disable and not self.quiet and now - self.last_line >= PLAIN_INTERVAL:
-            self.last_line = now
-            print(
-                f"{source.name}: {self.frames}{_of(source.expected_frames)} frames, {rate:.1f}/s, {len(tracks)} live",
-                file=sys.stderr,
-            )
-        shown = self.window.show(source, frame, tracks, self.config) if self.window else True
-        return shown and not self.interrupted
-
-    def finish(self, outcome: Outcome) -> int:
-        self.progress.stop()
-        if not self.quiet:
-            _print_summary(outcome)
-        return 130 if self.interrupted else 0
-
-    def close(self) -> None:
-        if self.window:
-            self.window.close()
+            weight = max(RATE_MEMORY, 1 / self._frames)
+            self._interval += weight * (now - self._last_frame - self._interval)
+        self._last_frame = now
+        self._frames += 1
+        expected = f"/{source.expected_frames}" if source.expected_frames else ""
+        rate = f", {1 / self._interval:.1f}/s" if self._interval else ""
+        text = f"{self._frames}{expected} frames{rate}, {len(tracks)} live"
+        self._bar.update(self._task, completed=self._frames, text=text)
+        if self._lines and now - self._last_line >= PLAIN_INTERVAL:
+            self._last_line = now
+            print(f"{source.name}: {text}", file=sys.stderr)
 
 
-def _of(expected: int) -> str:
-    return f"/{expected}" if expected else ""
+@contextmanager
+def _window(config: Config) -> Iterator["_Window"]:
+    import cv2
+
+    # OpenCV's toolkits end the process where they find no screen, so another one tries first.
+    attempt = f"import cv2; cv2.namedWindow({_Window.NAME!r})"
+    if subprocess.run([sys.executable, "-c", attempt], stdin=subprocess.DEVNULL, capture_output=True).returncode != 0:
+        raise InputError("--show needs a screen, and there is none here: leave it out")
+    cv2.namedWindow(_Window.NAME, cv2.WINDOW_NORMAL)
+    try:
+        yield _Window(config)
+    finally:
+        cv2.destroyAllWindows()
 
 
 class _Window:
@@ -112,54 +146,57 @@ class _Window:
 
     NAME = "tracker"
 
-    def __init__(self) -> None:
-        import cv2
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._annotator: Annotator | None = None
 
-        try:
-            cv2.namedWindow(self.NAME, cv2.WINDOW_NORMAL)
-        except cv2.error:
-            raise InputError("--show needs a screen, and there is none here; leave it out") from None
-        self.annotator: Any = None
-
-    def show(self, source: Source, frame: Frame, tracks: Tracks, config: Config) -> bool:
+    def show(self, source: Source, frame: Frame, tracks: Tracks) -> bool:
+        """Draws a frame; False when the user wants no more."""
         import cv2
 
         from tracker.detection import categories_of
-        from tracker.output import Annotator
 
-        if self.annotator is None:
+        if self._annotator is None:
             cv2.resizeWindow(self.NAME, source.width, source.height)
-            self.annotator = Annotator(categories_of(config.detector), source.width, source.height, config.output.trail)
-        cv2.imshow(self.NAME, self.annotator.draw(frame, tracks)[:, :, ::-1])
+            categories = categories_of(self._config.detector)
+            self._annotator = Annotator(categories, source.width, source.height, self._config.output.trail)
+        cv2.imshow(self.NAME, self._annotator.draw(frame, tracks)[:, :, ::-1])
         pressed = cv2.waitKey(1) & 0xFF
         return pressed not in (ord("q"), 27) and cv2.getWindowProperty(self.NAME, cv2.WND_PROP_VISIBLE) > 0
 
-    def close(self) -> None:
-        import cv2
-
-        cv2.destroyWindow(self.NAME)
-
 
 def _print_summary(outcome: Outcome) -> None:
-    console = Console()
-    rate = outcome.frames / outcome.elapsed if outcome.elapsed else 0.0
-    console.print(f"{outcome.frames} frames in {outcome.elapsed:.1f} s ({rate:.1f} frames/s)", highlight=False)
+    console = Console(highlight=False, markup=False)
+    # Captured, because rich would end the program itself when nobody reads its output any more.
+    with console.capture() as captured:
+        _summarize(outcome, console)
+    print(captured.get(), end="", flush=True)
+
+
+def _summarize(outcome: Outcome, console: Console) -> None:
+    rate = f" ({outcome.frames / outcome.elapsed:.1f} frames/s)" if outcome.elapsed else ""
+    console.print(f"{outcome.frames} frames in {outcome.elapsed:.1f} s{rate}{', stopped' if outcome.stopped else ''}")
     if outcome.damaged:
-        console.print(f"{outcome.damaged} damaged packets were skipped", highlight=False)
+        console.print(f"{outcome.damaged} damaged packets were skipped")
     if outcome.ended_early:
-        console.print("the file ends before its stated end; it was processed as far as it goes", highlight=False)
-    counts = sorted((n, name) for name, n in outcome.summary.counts.items() if n)
-    seen = ", ".join(f"{n} {name}" for n, name in reversed(counts)) or "nobody"
-    console.print(f"tracks: {seen}", highlight=False)
+        console.print("the file ends before its stated end; it was processed as far as it goes")
+    seen = ", ".join(f"{n} {name}" for name, n in outcome.summary.counts.most_common() if n)
+    console.print(f"tracks: {seen or 'none'}")
     longest = outcome.summary.longest()
     if longest:
-        table = Table("id", "class", "from", "to", "seconds", "frames", box=None)
-        for track in longest:
-            times = (track.first, track.last, track.duration)
-            table.add_row(str(track.track_id), track.category, *(f"{t:.2f}" for t in times), str(track.frames))
-        console.print(table)
+        console.print(_table(longest))
     for place in outcome.places:
-        console.print(f"wrote {place}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {place}", soft_wrap=True)
+
+
+def _table(longest: list[Seen]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("id", "class", "from s", "to s", "seconds", "frames"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for track in longest:
+        times = (track.first, track.last, track.duration)
+        table.add_row(str(track.track_id), track.category, *(f"{t:.2f}" for t in times), str(track.frames))
+    return table
 
 
 def print_models() -> None:
@@ -169,7 +206,7 @@ def print_models() -> None:
     from tracker.detection import torchvision_names
     from tracker.weights import load_model
 
-    table = Table("for", "name", "size", "licence", "classes", box=None)
+    table = Table("for", "name", "size", "licence", "classes", box=None, pad_edge=False)
     for flag, path in (("--model", BUILTIN_DETECTOR), ("--embedder", BUILTIN_EMBEDDER)):
         _, info = load_model(path)
         size = f"{path.stat().st_size / 1e6:.1f} MB"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from tracker.errors import InputError
 
@@ -42,11 +42,8 @@ class ModelInfo(BaseModel):
 
 def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:
     """Writes weights and their description to one .safetensors file."""
-    save_file(
-        {key: np.ascontiguousarray(value) for key, value in state.items()},
-        path,
-        metadata={HEADER: info.model_dump_json()},
-    )
+    whole = {key: np.ascontiguousarray(value) for key, value in state.items()}
+    path.write_bytes(save(whole, metadata={HEADER: info.model_dump_json()}))
 
 
 def load_model(path: Path) -> tuple[Arrays, ModelInfo]:

@@ -10,6 +10,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
@@ -38,6 +39,15 @@ class PyramidTrunk(nn.Module):
         return self.fpn(self.body(images))  # type: ignore[no-any-return]
 
 
+class Batch(GeneralizedRCNNTransform):
+    """Scales colours and stacks pictures; their size is right already, in training and after it."""
+
+    def resize(
+        self, image: Tensor, target: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        return image, target
+
+
 def build_builtin(num_classes: int) -> FasterRCNN:
     """The untrained network for `num_classes` categories, the background among them as number 0.
 
@@ -46,8 +56,6 @@ def build_builtin(num_classes: int) -> FasterRCNN:
     model = FasterRCNN(
         PyramidTrunk(),
         num_classes=None,
-        image_mean=[0.0, 0.0, 0.0],
-        image_std=[255.0, 255.0, 255.0],
         rpn_anchor_generator=AnchorGenerator(ANCHOR_SIZES, (ASPECT_RATIOS,) * len(ANCHOR_SIZES)),
         rpn_head=RPNHead(PYRAMID_CHANNELS, 2 * len(ASPECT_RATIOS)),
         rpn_pre_nms_top_n_train=400,
@@ -58,8 +66,8 @@ def build_builtin(num_classes: int) -> FasterRCNN:
         box_head=TwoMLPHead(PYRAMID_CHANNELS * 7 * 7, HEAD_WIDTH),
         box_predictor=FastRCNNPredictor(HEAD_WIDTH, num_classes),
         box_batch_size_per_image=64,
-        _skip_resize=True,
     )
+    model.transform = Batch(1, 1, image_mean=[0.0, 0.0, 0.0], image_std=[255.0, 255.0, 255.0])
     # Torchvision's builder has no argument for these classes; they add no state, so the parts change class in place.
     model.rpn.__class__ = PartialRPN
     model.roi_heads.__class__ = PartialRoIHeads

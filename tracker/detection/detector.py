@@ -1,8 +1,6 @@
 """Pictures in, detections out, on any device, with the same answer at any batch size and number of threads."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
 from tracker.boxes import area, clip
+from tracker.networks import picture_workers
 from tracker.types import Detections
 from tracker.weights import ModelInfo
 
@@ -20,9 +19,8 @@ from tracker.weights import ModelInfo
 class Detector:
     """A detection network and the way that pictures are prepared for it.
 
-    On the CPU each picture is computed alone, by one thread that uses one core, and several such threads work on
-    a batch side by side. That is the one place where batch size and thread count could change the arithmetic, and
-    so they cannot: no sum is ever split in another way. It is also quicker than many cores on one small picture.
+    On the CPU each picture is computed alone, by one thread on one core (see `picture_workers`), and several such
+    threads work on a batch side by side. So neither batch size nor thread count changes the arithmetic.
 
     Attributes:
         info: What the network was trained for; `info.categories[label]` names a label.
@@ -54,8 +52,7 @@ class Detector:
         self.device = device
         self.half = half
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        workers = (threads or os.cpu_count() or 1) if device.type == "cpu" else 1
-        self._workers = ThreadPoolExecutor(workers, "detect", initializer=_one_core if device.type == "cpu" else None)
+        self._workers = picture_workers(device, threads, "detect")
 
     def close(self) -> None:
         """Ends the worker threads."""
@@ -118,7 +115,3 @@ def _detections(output: dict[str, Tensor], prepared: torch.Size, original: torch
     labels = output["labels"].cpu().numpy().astype(np.int64) - 1
     found = Detections(boxes, output["scores"].float().cpu().numpy(), labels)
     return found[solid]
-
-
-def _one_core() -> None:
-    torch.set_num_threads(1)

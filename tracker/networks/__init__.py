@@ -1,6 +1,7 @@
-"""What the detector and the embedder share: trunks, and the choice of a device."""
+"""What the detector and the embedder share: trunks, the choice of a device, and threads."""
 
 from tracker.networks.device import choose_device
 from tracker.networks.shufflenet import ShuffleTrunk, load_imagenet_trunk
+from tracker.networks.workers import picture_workers
 
-__all__ = ["ShuffleTrunk", "choose_device", "load_imagenet_trunk"]
+__all__ = ["ShuffleTrunk", "choose_device", "load_imagenet_trunk", "picture_workers"]

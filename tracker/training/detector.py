@@ -1,6 +1,7 @@
 """Trains a detector: a LightningModule, and `train_detector`, which reads the pictures and runs it."""
 
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,21 @@ from tracker.types import Detections
 from tracker.weights import ModelInfo, load_model, save_model
 
 log = logging.getLogger(__name__)
+CHECKPOINT_EVERY = 500  # steps
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 
 
 class DetectorModule(L.LightningModule):
     """Approximate joint training of RPN and RoI heads. Source: Ren et al. 2015, arXiv 1506.01497, section 3.2."""
 
-    def __init__(self, config: DetectorTraining, info: ModelInfo, scored: list[Picture]) -> None:
+    def __init__(
+        self, config: DetectorTraining, info: ModelInfo, pictures: list[Picture], scored: list[Picture]
+    ) -> None:
         super().__init__()
         self.config = config
         self.info = info
+        self.pictures = TrainingPictures(pictures, len(info.categories) + 1, config)
+        self.scored = ScoredPictures(scored)
         self.truths = [truth_of(picture) for picture in scored]
         self.model = build_builtin(len(info.categories) + 1).to(memory_format=torch.channels_last)
         # The first convolution keeps its ImageNet weights: a third of a step's time for filters that hardly change.
@@ -42,6 +48,15 @@ class DetectorModule(L.LightningModule):
 
     def _stem(self) -> nn.Module:
         return self.model.backbone.body.first_conv  # type: ignore[no-any-return, union-attr]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The pictures that are still to come: after a resume, those from the checkpoint's step on."""
+        size, workers = self.config.batch_size, self.config.workers
+        rest = range(self.global_step * size, self.config.steps * size)
+        return DataLoader(self.pictures, size, sampler=rest, collate_fn=_collate, num_workers=workers)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.scored, self.config.batch_size, collate_fn=list, num_workers=self.config.workers)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         images, targets = batch
@@ -116,7 +131,7 @@ def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
         license=config.license,
         provenance=config.provenance,
     )
-    module = DetectorModule(config, info, scored)
+    module = DetectorModule(config, info, pictures, scored)
     if config.start_from:
         _start(module, Path(config.start_from))
     folder = Path(config.folder)
@@ -124,8 +139,7 @@ def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
     if resume and not last.is_file():
         raise InputError(f"there is nothing to resume: no checkpoint {last}")
     trainer = _trainer(config, folder)
-    loaders = _loaders(config, pictures, scored, len(categories) + 1)
-    trainer.fit(module, *loaders, ckpt_path=str(last) if resume else None)
+    trainer.fit(module, ckpt_path=str(last) if resume else None)
     finished = folder / "model.safetensors"
     save_model(finished, {key: value.cpu().numpy() for key, value in module.model.state_dict().items()}, info)
     log.info("the finished model is %s", finished)
@@ -142,8 +156,10 @@ def _start(module: DetectorModule, path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         load_imagenet_trunk(module.model.backbone.body, state)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path} does not hold weights of the trunk: {str(error).splitlines()[0]}") from None
+    except OSError as error:
+        raise InputError(f"cannot read the starting weights {path}: {error.strerror}") from None
+    except (RuntimeError, KeyError, pickle.UnpicklingError):
+        raise InputError(f"{path} does not hold ImageNet weights of the trunk") from None
 
 
 def _trainer(config: DetectorTraining, folder: Path) -> L.Trainer:
@@ -152,30 +168,17 @@ def _trainer(config: DetectorTraining, folder: Path) -> L.Trainer:
         precision=config.precision,
         gradient_clip_val=config.clip,
         val_check_interval=min(config.validate_every, config.steps),
+        check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         default_root_dir=folder,
         logger=[CSVLogger(folder, "log", ""), TensorBoardLogger(folder, "tensorboard", "")],
         log_every_n_steps=20,
         callbacks=[
             EMAWeightAveraging(decay=config.ema, use_buffers=True),
-            ModelCheckpoint(folder, "last", every_n_train_steps=500, enable_version_counter=False),
+            ModelCheckpoint(folder, "last", every_n_train_steps=CHECKPOINT_EVERY, enable_version_counter=False),
             LearningRateMonitor("step"),
         ],
     )
-
-
-def _loaders(
-    config: DetectorTraining, pictures: list[Picture], scored: list[Picture], num_classes: int
-) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    train = DataLoader(
-        TrainingPictures(pictures, num_classes, config),
-        config.batch_size,
-        collate_fn=_collate,
-        num_workers=config.workers,
-        persistent_workers=config.workers > 0,
-    )
-    val = DataLoader(ScoredPictures(scored), config.batch_size, collate_fn=list, num_workers=config.workers)
-    return train, val
 
 
 def _collate(items: list[tuple[Tensor, dict[str, Tensor]]]) -> Batch:

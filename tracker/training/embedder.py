@@ -173,7 +173,7 @@ def _start(network: EmbedderNetwork, path: Path) -> None:
     except OSError as error:
         raise InputError(f"cannot read the starting weights {path}: {error.strerror}") from None
     except (RuntimeError, KeyError, pickle.UnpicklingError):
-        raise InputError(f"{path} does not hold ImageNet weights of the trunk: give such a .pth, or a .safetensors of ours") from None
+        raise InputError(f"{path} does not hold trunk weights: give its .pth or a .safetensors of ours") from None
 
 
 def _trainer(config: EmbedderTraining, folder: Path) -> L.Trainer:
