@@ -14,6 +14,7 @@ from tracker.training.pictures import TrainingPictures, read_coco, sampling_weig
 from tracker.types import Detections
 from tracker.weights import load_model
 
+NAMES = ["ball", "box"]
 RED = (250, 10, 10)
 
 
@@ -90,7 +91,7 @@ def test_a_missing_set_or_picture_is_named(tmp_path):
     (tmp_path / "a0.png").unlink()
     pictures, _ = read_coco(path)
     with pytest.raises(InputError, match=r"a0\.png"):
-        TrainingPictures(pictures[:1], 3, DetectorTraining())[0]
+        TrainingPictures(pictures[:1], NAMES, DetectorTraining())[0]
 
 
 # --- training pictures ---
@@ -100,7 +101,7 @@ def test_a_missing_set_or_picture_is_named(tmp_path):
 def test_boxes_stay_on_their_objects(tmp_path, mosaic):
     settings = config(tmp_path, mosaic=mosaic, canvas=(200, 160), scale=(0.6, 1.6))
     pictures, _ = read_coco(tmp_path / "train.json")
-    made = TrainingPictures(pictures, 3, settings)
+    made = TrainingPictures(pictures, NAMES, settings)
     learned = 0
     for index in range(40):
         image, target = made[index]
@@ -121,7 +122,7 @@ def test_boxes_stay_on_their_objects(tmp_path, mosaic):
 def test_the_same_index_gives_the_same_picture(tmp_path):
     settings = config(tmp_path)
     pictures, _ = read_coco(tmp_path / "train.json")
-    (a, x), (b, y) = (TrainingPictures(pictures, 3, settings)[5] for _ in range(2))
+    (a, x), (b, y) = (TrainingPictures(pictures, NAMES, settings)[5] for _ in range(2))
     assert (a == b).all()
     assert (x["boxes"] == y["boxes"]).all()
 
@@ -139,9 +140,11 @@ def test_rare_classes_are_drawn_more_often(tmp_path):
         coco["annotations"][0]["category_id"] = 3
 
     pictures, _ = read_coco(write_set(tmp_path, "a", 9, change))
-    weights = sampling_weights(pictures, repeat=0.5, crowded=1.0)
+    weights = sampling_weights(pictures, repeat=0.5, crowded=1.0, favour={2: 3.0})
     assert weights[0] == pytest.approx((0.5 * 9 / 1) ** 0.5)
-    assert (weights[1:] == 1).all()
+    assert (weights[1:] == 3).all()
+    with pytest.raises(InputError, match="did you mean 'ball'"):
+        TrainingPictures(pictures, NAMES, DetectorTraining(favour={"bal": 2.0}))
 
 
 # --- scoring ---

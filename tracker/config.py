@@ -159,6 +159,8 @@ class DetectorTraining(Section):
     the ratio. Source: Gupta et al. 2019, LVIS, arXiv 1908.03195, appendix."""
     crowded: Positive = 2.0
     """How much more often a picture with two or more objects of one class is drawn."""
+    favour: dict[str, Positive] = {}
+    """How much more often a picture with an object of a class is drawn, by the class's name."""
     batch_size: Count = 8
     """Pictures in a step."""
     steps: Count = 10_000

@@ -67,8 +67,9 @@ class Detector:
         self.close()
 
     def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device, without a copy on the CPU."""
-        return [torch.from_numpy(image).permute(2, 0, 1).to(self.device) for image in images]
+        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device, on the CPU without a copy."""
+        arrays = [image if image.flags.writeable else image.copy() for image in images]  # torch shares no others
+        return [torch.from_numpy(array).permute(2, 0, 1).to(self.device) for array in arrays]
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Finds the objects in pictures.

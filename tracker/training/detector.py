@@ -38,7 +38,7 @@ class DetectorModule(L.LightningModule):
         super().__init__()
         self.config = config
         self.info = info
-        self.pictures = TrainingPictures(pictures, len(info.categories) + 1, config)
+        self.pictures = TrainingPictures(pictures, list(info.categories), config)
         self.scored = ScoredPictures(scored)
         self.truths = [truth_of(picture) for picture in scored]
         self.model = build_builtin(len(info.categories) + 1).to(memory_format=torch.channels_last)

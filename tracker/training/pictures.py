@@ -3,6 +3,7 @@
 import json
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from tracker.config import DetectorTraining
-from tracker.errors import InputError
+from tracker.errors import InputError, did_you_mean
 
 GREY = 114  # what surrounds a picture that does not fill its place
 MIN_VISIBLE = 0.35  # of a box's area, below which a cut box is ignored instead of learned
@@ -95,12 +96,22 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"cannot read the picture {path}: {error}") from None
 
 
-def sampling_weights(pictures: list[Picture], repeat: float, crowded: float) -> NDArray[np.float64]:
-    """How often each picture is drawn, relative to the others (see `DetectorTraining.repeat` and `.crowded`)."""
+def sampling_weights(
+    pictures: list[Picture], repeat: float, crowded: float, favour: Mapping[int, float]
+) -> NDArray[np.float64]:
+    """How often each picture is drawn, relative to the others.
+
+    Args:
+        pictures: All of them.
+        repeat: See `DetectorTraining.repeat`.
+        crowded: See `DetectorTraining.crowded`.
+        favour: Factors by label; of a picture's labels the largest factor counts.
+    """
     present = [np.unique(p.labels) for p in pictures]
     counts = np.bincount(np.concatenate(present)) if present else np.zeros(1)
     factor = np.maximum(1.0, np.sqrt(repeat * len(pictures) / np.maximum(counts, 1)))
     weights = np.array([factor[labels].max(initial=1.0) for labels in present])
+    weights *= [max((favour.get(int(label), 1.0) for label in labels), default=1.0) for labels in present]
     several = np.array([len(p.labels) > 0 and np.bincount(p.labels).max() > 1 for p in pictures])
     return np.where(several, weights * crowded, weights)
 
@@ -108,12 +119,21 @@ def sampling_weights(pictures: list[Picture], repeat: float, crowded: float) -> 
 class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """Training pictures of one size: one annotated picture, or a mosaic of two or four, scaled, cut and flipped."""
 
-    def __init__(self, pictures: list[Picture], num_classes: int, config: DetectorTraining) -> None:
+    def __init__(self, pictures: list[Picture], categories: list[str], config: DetectorTraining) -> None:
+        """Takes annotated pictures, and the class names, of which label 1 is the first.
+
+        Raises:
+            InputError: The config favours a class that is not among them.
+        """
+        for name in config.favour:
+            if name not in categories:
+                raise InputError(f"cannot favour the unknown class {name!r}{did_you_mean(name, categories)}")
         self.pictures = pictures
-        self.num_classes = num_classes
+        self.num_classes = len(categories) + 1
         self.config = config
-        self.weights = sampling_weights(pictures, config.repeat, config.crowded)
-        self.cumulative = np.cumsum(self.weights) / self.weights.sum()
+        favour = {categories.index(name) + 1: factor for name, factor in config.favour.items()}
+        weights = sampling_weights(pictures, config.repeat, config.crowded, favour)
+        self.cumulative = np.cumsum(weights) / weights.sum()
         self.cached: dict[Path, NDArray[np.uint8]] = {}
         self.photometric = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
 
