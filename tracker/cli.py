@@ -27,7 +27,7 @@ from tracker.config import (
 )
 from tracker.errors import InputError
 
-S = TypeVar("S", bound=Section)
+T = TypeVar("T", DetectorTraining, EmbedderTraining)
 
 
 class _App(App):
@@ -169,14 +169,16 @@ def embedder(
     return _train("embedder", _training_settings(config, settings), resume)
 
 
-def _training_settings(file: Path | None, given: S) -> S:
+def _training_settings(file: Path | None, given: T) -> T:
     values = {**(read_yaml(file) if file else {}), **given.model_dump(exclude_unset=True)}
     return validated(type(given), values, str(file) if file else "the command line")
 
 
-def _train(kind: Literal["detector", "embedder"], settings: Section, resume: bool) -> int:
+def _train(kind: Literal["detector", "embedder"], settings: DetectorTraining | EmbedderTraining, resume: bool) -> int:
     import tracker
 
+    if not settings.train:
+        raise InputError("training needs pictures: give a file of settings, or --train; see track train --help")
     try:
         work: Any = getattr(tracker, f"train_{kind}")
     except ModuleNotFoundError as error:
@@ -199,8 +201,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, InputError):
         text = str(error)
     elif isinstance(error, UnusedCliTokensError):
-        extra = " ".join(error.unused_tokens or ())
-        text = f"unexpected {extra!r} - give one source, names with spaces in quotes; see track --help"
+        extra = (error.unused_tokens or [""])[0]
+        text = f"unexpected {extra!r} - give one source, with quotes around spaces and *; see track --help"
     elif isinstance(error.__cause__, ValidationError):
         first = error.__cause__.errors()[0]
         text = f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {first['msg']}; see track --help"
@@ -214,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(handlers=[_Lines(logging.WARNING)])
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
+        print(end="", flush=True)  # what is still buffered may find the pipe broken
     except (InputError, CycloptsError) as error:
         print(f"track: {_sentence(error)}", file=sys.stderr)
         code = 2

@@ -21,6 +21,7 @@ from tracker.types import Frame, Tracks
 from tracker.video import Source
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines of progress where there is no terminal
+NAME_WIDTH = 24  # characters of the source's name beside the bar, so that the rest fits into 80 columns
 RATE_MEMORY = 0.05  # weight of the newest frame in the shown frame rate
 
 
@@ -111,7 +112,7 @@ class _Progress:
         now = time.monotonic()
         if self._task is None:
             self._last_line = now
-            self._task = self._bar.add_task(source.name, total=source.expected_frames or None, text="")
+            self._task = self._bar.add_task(source.name[:NAME_WIDTH], total=source.expected_frames or None, text="")
         else:
             weight = max(RATE_MEMORY, 1 / self._frames)
             self._interval += weight * (now - self._last_frame - self._interval)
@@ -206,15 +207,14 @@ def print_models() -> None:
     from tracker.detection import torchvision_names
     from tracker.weights import load_model
 
-    table = Table("for", "name", "size", "licence", "classes", box=None, pad_edge=False)
     for flag, path in (("--model", BUILTIN_DETECTOR), ("--embedder", BUILTIN_EMBEDDER)):
         _, info = load_model(path)
-        size = f"{path.stat().st_size / 1e6:.1f} MB"
-        table.add_row(flag, "builtin", size, info.license, ", ".join(info.categories))
-    table.add_row("--embedder", "none", "", "", "motion alone")
+        print(f"{flag} builtin ({path.stat().st_size / 1e6:.1f} MB): {', '.join(info.categories)}")
+        print(f"    licence: {info.license}")
+        print(f"    trained on: {info.provenance}")
+    print("--embedder none: motion alone")
     for name in torchvision_names():
-        table.add_row("--model", name, "download", "BSD-3-Clause", "COCO's, with --weights coco")
-    Console().print(table)
+        print(f"--model {name} --weights coco: COCO's 80 classes, downloaded once by torchvision, BSD-3-Clause")
     print("--weights and --embedder also take the model.safetensors that `track train` writes.")
 
 
