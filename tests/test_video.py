@@ -1,6 +1,7 @@
 """Reading: what comes out of a source, when, and what is said where nothing can."""
 
 import http.server
+import itertools
 import logging
 import math
 import os
@@ -555,7 +556,8 @@ def test_camera_without_waiting(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
 
     def fake(target: str, *args: object, **kwargs: object) -> object:
         assert target.endswith("3") and kwargs["format"] in ("v4l2", "avfoundation")
-        return open_container("testsrc=size=64x48:rate=50:duration=1,realtime", format="lavfi")
+        options = kwargs["options"]
+        return open_container("testsrc=size=64x48:rate=50:duration=1,realtime", format="lavfi", options=options)
 
     monkeypatch.setattr(av, "open", fake)
     with caplog.at_level(logging.WARNING), opened(3, timeout=2) as source:
@@ -563,6 +565,43 @@ def test_camera_without_waiting(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
         frames = list(source)
     assert frames[-1].time == pytest.approx(frames[-1].index / 50, abs=0.2)
     assert "the stream ended" in caplog.text and no_reader_left()
+
+
+def test_a_driver_that_never_returns_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+    open_container = av.open
+
+    def fake(target: str, *args: object, **kwargs: object) -> object:
+        return open_container("testsrc=size=64x48:rate=50:duration=1", format="lavfi")
+
+    def stalling(container: av.container.InputContainer) -> Iterator[av.Packet]:
+        yield from itertools.islice(container.demux(), 3)
+        release.wait(30)
+
+    monkeypatch.setattr(av, "open", fake)
+    monkeypatch.setattr("tracker.video.live.packets", stalling)
+    monkeypatch.setattr("tracker.video.live.GRACE", 0.1)
+    try:
+        with caplog.at_level(logging.WARNING), opened(3, timeout=0.3) as source:
+            assert 1 <= len(list(source)) <= 3
+        assert "no frame for 0.3 s" in caplog.text
+        assert "does not answer" in caplog.text
+    finally:
+        release.set()
+    deadline = time.monotonic() + 5
+    while not no_reader_left() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_window_between_two_frames_is_said_to_be_empty(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 20)
+    with (
+        pytest.raises(InputError, match=r"has no frame from 0\.51 s to 0\.52 s"),
+        opened(tmp_path / "a.mp4", start=0.51, end=0.52) as source,
+    ):
+        list(source)
 
 
 def test_address_of_a_file_is_read_as_a_file(tmp_path: Path) -> None:

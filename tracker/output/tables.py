@@ -76,6 +76,8 @@ class CsvWriter(TableWriter):
             self._append(",".join(CSV_COLUMNS) + "\n")
         except BaseException:
             self._file.close()
+            if path.is_file():  # not a device
+                path.unlink()
             raise
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:

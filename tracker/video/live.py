@@ -19,8 +19,8 @@ from tracker.video.source import Picture, Source
 
 logger = logging.getLogger(__name__)
 
-POLL = 0.005
-"""Seconds to wait for a camera that has no new picture."""
+GRACE = 1.0
+"""Seconds beyond the timeout for a read to end."""
 
 
 class LiveSource(Source):
@@ -28,7 +28,8 @@ class LiveSource(Source):
 
     So a slow consumer sees the present, not a growing past; `Frame.index` counts the dropped frames too. Time is
     the clock at which a picture was decoded, from the first yielded frame on. Iteration ends with the stream, or
-    after `config.timeout` seconds without a picture. `close` waits for a read that has begun, at most that long.
+    after `config.timeout` seconds without a picture. `close` waits for a read that has begun, at most that long: the
+    driver of a camera that has stalled may never return, and its thread is then left to end with the process.
 
     Args:
         container: Opened with `config.timeout` as its timeout; the source closes it.
@@ -46,16 +47,15 @@ class LiveSource(Source):
         self._newest: tuple[int, int, VideoFrame] | None = None  # count, microseconds, picture
         self._ended = False
         self._error: BaseException | None = None
-        self._resources.callback(container.close)
         self._reader = threading.Thread(target=self._read, name=f"read {self.name}", daemon=True)
         self.live = True
         self.time_base = Fraction(1, 10**6)
         self._rgb = RGBConverter(threads)
+        self._resources.callback(self._stop_reading)
         try:
             self._stream = video_stream(container, spec)
             self.frame_rate = average_rate(self._stream)
             self._reader.start()
-            self._resources.callback(self._stop_reading)
             first = self._wait(-1)
             if first is None:
                 self._raise_bug()
@@ -115,16 +115,11 @@ class LiveSource(Source):
                 self._news.notify_all()
 
     def _decode(self) -> Iterator[VideoFrame]:
-        while not self._stop.is_set():
-            try:
-                for packet in packets(self._container):
-                    if self._stop.is_set():
-                        return
-                    if packet.stream_index == self._stream.index and packet.size:
-                        yield from self._decode_packet(packet)
+        for packet in packets(self._container):
+            if self._stop.is_set():
                 return
-            except BlockingIOError:  # a camera that was asked before its next picture was ready
-                self._stop.wait(POLL)
+            if packet.stream_index == self._stream.index and packet.size:
+                yield from self._decode_packet(packet)
 
     def _decode_packet(self, packet: "av.Packet[av.VideoStream]") -> list[VideoFrame]:
         try:
@@ -135,4 +130,9 @@ class LiveSource(Source):
 
     def _stop_reading(self) -> None:
         self._stop.set()
-        self._reader.join()
+        if self._reader.is_alive():
+            self._reader.join(self._config.timeout + GRACE)
+        if self._reader.is_alive():
+            logger.warning("%s: the driver does not answer; it is left alone", self.spec)
+        else:
+            self._container.close()

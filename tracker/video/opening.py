@@ -77,8 +77,7 @@ def _camera(text: str, number: int, config: SourceConfig, threads: int) -> Sourc
     if number < 0 or sys.platform not in CAMERAS:
         raise InputError(f"camera {text} cannot be opened by its number here: give a file or an address")
     device, name = CAMERAS[sys.platform]
-    # Without waiting for pictures, since a camera that stalls would wait for ever.
-    options = {"fflags": "nobuffer+nonblock"} | ({"framerate": "30"} if sys.platform == "darwin" else {})
+    options = {"fflags": "nobuffer"} | ({"framerate": "30"} if sys.platform == "darwin" else {})
     container = _open(name.format(number), f"camera {text}", config.timeout, device, options)
     return LiveSource(container, text, f"camera{number}", config, threads)
 

@@ -160,6 +160,8 @@ class Source(ABC):
     def _explain_nothing(self, last: Fraction | None) -> None:
         if self.live:
             return
+        if self._end is not None:
+            raise InputError(f"{self.spec} has no frame from {self._config.start:g} s to {self._config.end:g} s")
         if last is not None and last < self._config.start:
             raise beyond_end(self.spec, self._config.start, last)
         raise InputError(f"no picture of {self.spec} can be decoded: give another file")
