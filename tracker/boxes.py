@@ -39,20 +39,23 @@ def xyah_to_xyxy(boxes: Floats) -> Floats:
 def area(boxes: Floats) -> Floats:
     """(..., 4) xyxy -> (...,) square pixels; 0 for boxes that are turned inside out."""
     size = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
-    return size.prod(axis=-1)
+    product: Floats = size[..., 0] * size[..., 1]
+    return product
 
 
 def clip(boxes: Floats, width: int, height: int) -> Floats:
     """(N, 4) xyxy -> the part of each box inside a picture of width x height pixels."""
     limit = np.array([width, height, width, height], boxes.dtype)
-    return np.clip(boxes, 0, limit).astype(boxes.dtype)
+    clipped: Floats = np.clip(boxes, 0, limit).astype(boxes.dtype)
+    return clipped
 
 
 def intersection(a: Floats, b: Floats) -> Floats:
     """(N, 4) and (M, 4) xyxy -> (N, M) shared area in square pixels."""
     width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
     height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
-    return np.maximum(width, 0) * np.maximum(height, 0)
+    shared: Floats = np.maximum(width, 0) * np.maximum(height, 0)
+    return shared
 
 
 def iou(a: Floats, b: Floats) -> Floats:

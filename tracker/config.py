@@ -177,8 +177,8 @@ class DetectorTraining(Section):
     """Largest norm of the gradient."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the moving average of the weights, which is the model that is kept."""
-    precision: str = "32-true"
-    """Lightning's precision: 32-true, bf16-mixed, 16-mixed."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's precision."""
     validate_every: Count = 2_000
     """Steps between two scorings of the pictures in `val`."""
     workers: Annotated[int, Field(ge=0)] = 2
@@ -226,8 +226,8 @@ class EmbedderTraining(Section):
     """Cosine distance by which another individual must be farther than the same one."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
     """Decay of the moving average of the weights, which is the model that is kept."""
-    precision: str = "32-true"
-    """Lightning's precision: 32-true, bf16-mixed, 16-mixed."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's precision."""
     validate_every: Count = 200
     """Steps between two scorings of the crops in `val`."""
     workers: Annotated[int, Field(ge=0)] = 0

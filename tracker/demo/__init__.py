@@ -39,8 +39,10 @@ def draw_clip(path: Path) -> None:
 
 
 def _photograph(name: str, height: int) -> Image:
-    image = cv2.imread(str(Path(__file__).parent / name))[:, :, ::-1]
-    return cv2.resize(image, (round(image.shape[1] * height / image.shape[0]), height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    with av.open(str(Path(__file__).parent / name)) as container:
+        image = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    width = round(image.shape[1] * height / image.shape[0])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _background() -> Image:

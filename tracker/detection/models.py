@@ -85,7 +85,7 @@ def _builtin(config: DetectorConfig) -> tuple[nn.Module, ModelInfo]:
 def _coco_weights(name: str) -> Any:
     if name not in torchvision_names():
         raise InputError(f"unknown model {name!r}{did_you_mean(name, ['builtin', *torchvision_names()])}")
-    return torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    return torchvision.models.get_model_weights(name).DEFAULT
 
 
 def _from_torchvision(config: DetectorConfig) -> tuple[nn.Module, ModelInfo]:

@@ -47,7 +47,7 @@ class DetectorModule(L.LightningModule):
         self.pairs: list[tuple[Detections, Truth]] = []
 
     def _stem(self) -> nn.Module:
-        return self.model.backbone.body.first_conv  # type: ignore[no-any-return, union-attr]
+        return self.model.backbone.body.first_conv  # type: ignore[no-any-return]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The pictures that are still to come: after a resume, those from the checkpoint's step on."""

@@ -179,7 +179,7 @@ def _start(network: EmbedderNetwork, path: Path) -> None:
 def _trainer(config: EmbedderTraining, folder: Path) -> L.Trainer:
     return L.Trainer(
         max_steps=config.steps,
-        precision=config.precision,  # type: ignore[arg-type]
+        precision=config.precision,
         val_check_interval=min(config.validate_every, config.steps),
         num_sanity_val_steps=0,
         default_root_dir=folder,
