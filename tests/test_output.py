@@ -298,6 +298,7 @@ def test_public_names():
         "Annotator",
         "ResultWriter",
         "VideoInfo",
+        "choose_places",
         "open_writer",
     ]
 
