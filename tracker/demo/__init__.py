@@ -21,7 +21,7 @@ def draw_clip(path: Path) -> None:
         InputError: The file cannot be written.
     """
     background = _background()
-    astronaut, cat = (_photograph(name, height) for name, height in (("astronaut.jpg", 250), ("cat.jpg", 170)))
+    astronaut, cat = (_photograph(name, height) for name, height in (("astronaut.jpg", 240), ("cat.jpg", 120)))
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
             stream = container.add_stream("libx264", rate=Fraction(RATE), options={"crf": "20", "preset": "veryfast"})
@@ -29,9 +29,9 @@ def draw_clip(path: Path) -> None:
             for n in range(FRAMES):
                 image = background.copy()
                 progress = n / (FRAMES - 1)
-                sway = 12 * np.sin(progress * 6 * np.pi)
-                _paste(image, astronaut, -40 + progress * 430, 60 + sway)
-                _paste(image, cat, WIDTH - 230 - progress * 390, 180 - sway)
+                sway = 8 * np.sin(progress * 6 * np.pi)
+                _paste(image, astronaut, -20 + progress * 470, 12 + sway)
+                _paste(image, cat, WIDTH - 190 - progress * 430, 228 - sway)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode())
     except OSError as error:
