@@ -154,14 +154,17 @@ def click_times(path):
     raise AssertionError("no tone")
 
 
-@pytest.fixture
-def file_limit():
-    """Makes the system refuse to let any file grow beyond a size, as a full disk would."""
+@contextlib.contextmanager
+def file_limit(size):
+    """Makes the system refuse to let any file grow beyond a size, as a full disk would; the test's own report too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, old)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
 
 
 # --- tables
@@ -202,11 +205,10 @@ def test_csv_rows_are_on_the_disk_after_each_frame(tmp_path):
         assert writer.path.read_text().count("\n") == 2
 
 
-def test_a_full_disk_keeps_whole_rows_and_says_so(tmp_path, file_limit):
+def test_a_full_disk_keeps_whole_rows_and_says_so(tmp_path):
     path = tmp_path / "a.csv"
     writer = open_writer(path, info(), ["person"], CONFIG)
-    file_limit(1000)
-    with pytest.raises(InputError, match="what was written so far is kept") as caught:
+    with file_limit(1000), pytest.raises(InputError, match="what was written so far is kept") as caught:
         for index in range(100):
             writer.write(frame(index), tracks([1, 2], [[1, 1, 9, 9], [2, 2, 8, 8]]))
     writer.close()
@@ -255,10 +257,9 @@ def test_coco_without_any_frame_is_valid(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["images"] == []
 
 
-def test_coco_leaves_nothing_behind_on_a_full_disk(tmp_path, file_limit):
+def test_coco_leaves_nothing_behind_on_a_full_disk(tmp_path):
     writer = open_writer(tmp_path / "a.json", info(), ["person"], CONFIG)
-    file_limit(20_000)
-    with pytest.raises(InputError, match=r"a\.json"), writer:
+    with file_limit(20_000), pytest.raises(InputError, match=r"a\.json"), writer:
         for index in range(1000):
             writer.write(frame(index), tracks([1], [[1, 1, 9, 9]]))
     assert list(tmp_path.iterdir()) == []
@@ -496,21 +497,19 @@ def noisy(index):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_full_disk_keeps_a_video_that_plays(tmp_path, file_limit, suffix):
+def test_a_full_disk_keeps_a_video_that_plays(tmp_path, suffix):
     writer = open_writer(tmp_path / f"a{suffix}", info(160, 120), ["person"], CONFIG)
-    file_limit(1_000_000)
-    with pytest.raises(InputError, match="what was written so far is kept"), writer:
+    with file_limit(1_000_000), pytest.raises(InputError, match="what was written so far is kept"), writer:
         for index in range(400):
             writer.write(noisy(index), tracks())
     assert len(decoded(writer.path)) >= 20
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_disk_that_fills_up_while_finishing(tmp_path, file_limit):
+def test_a_disk_that_fills_up_while_finishing(tmp_path):
     """The growing file fits, but not with the sound."""
     source = make_source(tmp_path / "source.mkv", *CLIPS["29.97"], sound="pcm_s16le")
-    file_limit(100_000)
-    with pytest.raises(InputError, match=r"result\.mkv"):
+    with file_limit(100_000), pytest.raises(InputError, match=r"result\.mkv"):
         annotate(source, tmp_path / "result.mkv")
     assert len(decoded(tmp_path / "result.mkv")) == 60
     assert sorted(path.name for path in tmp_path.iterdir()) == ["result.mkv", "source.mkv"]

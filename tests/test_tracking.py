@@ -410,10 +410,7 @@ def sequence(folder):
 def mot_rows(tracks):
     """Tracks of successive frames as rows of a MOTChallenge file."""
     return np.concatenate(
-        [
-            np.column_stack([np.full(len(t), n), t.ids, xyxy_to_xywh(t.boxes), t.scores])
-            for n, t in enumerate(tracks, 1)
-        ]
+        [np.column_stack([np.full(len(t), n), t.ids, xyxy_to_xywh(t.boxes), t.scores]) for n, t in enumerate(tracks, 1)]
     )
 
 

@@ -42,9 +42,7 @@ class PyramidTrunk(nn.Module):
 class Batch(GeneralizedRCNNTransform):
     """Scales colours and stacks pictures; their size is right already, in training and after it."""
 
-    def resize(
-        self, image: Tensor, target: dict[str, Tensor] | None = None
-    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         return image, target
 
 
