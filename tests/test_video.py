@@ -1,5 +1,6 @@
 """Reading: what comes out of a source, when, and what is said where nothing can."""
 
+import gc
 import http.server
 import itertools
 import logging
@@ -593,6 +594,19 @@ def test_a_driver_that_never_returns_does_not_hold_up_the_end(
     deadline = time.monotonic() + 5
     while not no_reader_left() and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def test_frames_are_let_go_without_waiting_for_the_garbage_collection(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 60)
+    gc.collect()
+    gc.disable()
+    try:
+        with opened(tmp_path / "a.mp4") as source:
+            for _ in source:
+                alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+                assert alive < 10
+    finally:
+        gc.enable()
 
 
 def test_a_window_between_two_frames_is_said_to_be_empty(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ class RGBConverter:
         self._threads = threads
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
+        self._orientations: dict[int, tuple[bool, bool, bool]] = {}
 
     def __call__(self, picture: VideoFrame) -> NDArray[np.uint8]:
         """uint8 (H, W, 3), RGB, upright, C-contiguous."""
-        turned, mirrored_x, mirrored_y = _orientation(picture)
+        turned, mirrored_x, mirrored_y = self._orientation(picture)
         if self._size is None:
             self._size = (picture.height, picture.width) if turned else (picture.width, picture.height)
         width, height = self._size[::-1] if turned else self._size
@@ -34,6 +35,13 @@ class RGBConverter:
         if turned:
             rgb = rgb.transpose(1, 0, 2)
         return np.ascontiguousarray(rgb[:: -1 if mirrored_y else 1, :: -1 if mirrored_x else 1], np.uint8)
+
+    def _orientation(self, picture: VideoFrame) -> tuple[bool, bool, bool]:
+        # Looking at a frame's side data ties it and them together in a circle, and the frame's memory is then held
+        # until Python's next garbage collection, hundreds of frames later. So only the first frame of each rotation is.
+        if picture.rotation not in self._orientations:
+            self._orientations[picture.rotation] = _orientation(picture)
+        return self._orientations[picture.rotation]
 
 
 def _orientation(picture: VideoFrame) -> tuple[bool, bool, bool]:
