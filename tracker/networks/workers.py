@@ -10,8 +10,7 @@ def picture_workers(device: torch.device, threads: int, name: str) -> ThreadPool
     """Threads for work on pictures, on the CPU each with one core to itself.
 
     A picture that is computed alone, by one thread on one core, gives the same bits however many others are
-    computed beside it. Two cores on one picture would split its sums in another way than one does; they would also
-    be slower, because small networks keep no more than one core busy.
+    computed beside it. Two cores on one picture could split its sums in another way than one does.
 
     Args:
         device: Where the networks run; devices other than the CPU get one thread.
