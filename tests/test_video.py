@@ -603,7 +603,7 @@ def test_frames_are_let_go_without_waiting_for_the_garbage_collection(tmp_path: 
     try:
         with opened(tmp_path / "a.mp4") as source:
             for _ in source:
-                alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+                alive = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
                 assert alive < 10
     finally:
         gc.enable()
