@@ -1,38 +1,37 @@
-"""Frames per second of each stage and of the whole run on a clip, and the peak memory of a run.
+"""How fast it is, stage by stage, in memory, and against other trackers; and what each switch of it contributes."""
 
-Usage: python scripts/benchmark.py CLIP [FRAMES]
-       python scripts/benchmark.py memory CLIP...     one run each, in a process of its own
-"""
-
-import subprocess
+import os
 import sys
-import tempfile
 
-from tracker.config import Config
-from tracker.record import versions
+from cyclopts import App
 
+from tracker.errors import InputError
 
-def speed(clip: str, frames: int = 300) -> None:
-    from tracker.evaluation.speed import stage_speeds
-
-    print(", ".join(f"{name} {version}" for name, version in versions().items()))
-    for stage, rate in stage_speeds(clip, Config(), frames).items():
-        print(f"{stage:10s} {rate:8.1f} frames/s  {1000 / rate:7.2f} ms/frame")
+LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def memory(clips: list[str]) -> None:
-    for clip in clips:
-        with tempfile.TemporaryDirectory() as folder:
-            outputs = ["--output", f"{folder}/video.mp4", "--output", f"{folder}/tracks.csv"]
-            code = "import sys, resource; from tracker.cli import main\ntry: main(sys.argv[1:])\n"
-            code += "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-            command = [sys.executable, "-c", code, clip, "--quiet", *outputs]
-            peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
-            print(f"{clip}: peak memory {peak} MiB")
+def main() -> None:
+    if sys.argv[1:2] == ["association"]:
+        os.environ |= dict.fromkeys(LIMITS, "1")  # numerical libraries read these once, when they are loaded
+    from tracker.evaluation import benchmarks
+
+    app = App(name="benchmark.py", help=__doc__, help_format="plaintext", version_flags=())
+    app.default(benchmarks.stages)
+    app.command(benchmarks.memory)
+    app.command(benchmarks.association)
+    app.command(benchmarks.switches)
+    try:
+        for text in app(result_action="return_value") or ():
+            print(text, flush=True)
+    except InputError as error:
+        print(f"benchmark.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has seen enough; nothing more may be printed, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "memory":
-        memory(sys.argv[2:])
-    else:
-        speed(sys.argv[1], *map(int, sys.argv[2:]))
+    main()

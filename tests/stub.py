@@ -65,6 +65,11 @@ class StubEmbedder:
     def __exit__(self, *_: object) -> None:
         pass
 
+    device = "cpu"
+
+    def upload(self, images: Sequence[Image]) -> list[Image]:
+        return list(images)
+
     def embed(self, images: Sequence[Image], boxes: Sequence[Any]) -> list[Any]:
         return [self._embed(image, rows) for image, rows in zip(images, boxes, strict=True)]
 

@@ -8,7 +8,7 @@ import pytest
 import tracker
 from tracker.boxes import xyxy_to_xywh
 from tracker.config import merged
-from tracker.evaluation.tracking import read_mot, score_tracks
+from tracker.evaluation import read_tracks, score_tracks
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 PEOPLE = merged({}, {"detector": {"classes": ("person",)}}, "the test")
@@ -28,7 +28,7 @@ def test_pets_keeps_its_accuracy():
         np.column_stack([np.full(len(tracks), frame.index + 1), tracks.ids, xyxy_to_xywh(tracks.boxes), tracks.scores])
         for frame, tracks in tracker.track(sequence / "video.mp4", PEOPLE)
     ]
-    reached = score_tracks({"PETS09-S2L1": (np.concatenate(rows), read_mot(sequence / "gt" / "gt.txt"))})
+    reached = score_tracks({"PETS09-S2L1": (np.concatenate(rows), read_tracks(sequence / "gt" / "gt.txt"))})
     floor = {"HOTA": 37.5, "MOTA": 44.0, "IDF1": 49.0}  # reached: 38.7, 45.0, 50.4
     assert all(reached[name] >= least for name, least in floor.items()), reached
 

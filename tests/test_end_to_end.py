@@ -306,4 +306,4 @@ def test_pictures_that_are_no_video_of_their_own(stubbed: None, tmp_path: Path) 
     outcome = track_to_files(str(tmp_path / "*.png"), config(*places, source={"fps": 12.5}))
     assert outcome.frames == 12 and outcome.summary.counts == {"person": 1, "car": 1}
     assert times_of(places[0])[0] == [Fraction(8 * n, 100) for n in range(12)]
-    assert len(places[1].read_text().splitlines()) == 20
+    assert len(places[1].read_text().splitlines()) == 22

@@ -7,22 +7,24 @@ from pathlib import Path
 import tracker
 
 ROOT = Path(tracker.__file__).parent
-STAGES = {"video", "detection", "appearance", "tracking", "output"}
+STAGES = {"video", "stored", "detection", "appearance", "tracking", "output"}
 
 LEVEL = {
     **dict.fromkeys(("types", "boxes", "config", "errors", "weights"), 0),
     "networks": 1,
     **dict.fromkeys(STAGES, 2),
     **dict.fromkeys(("summary", "record"), 3),
-    "pipeline": 4,
-    "evaluation": 5,
-    "training": 6,
-    **dict.fromkeys(("screen", "demo", "cli"), 7),
+    "stages": 4,
+    "results": 5,
+    **dict.fromkeys(("pipeline", "retracking"), 6),
+    "evaluation": 7,
+    "training": 8,
+    **dict.fromkeys(("screen", "scores", "trials", "demo", "cli"), 9),
 }
 
 # What a room sees of tracker besides itself, where its level alone would allow more.
 ONLY = {
-    **{room: {"types", "boxes", "config", "errors"} for room in ("video", "tracking", "output")},
+    **{room: {"types", "boxes", "config", "errors"} for room in ("video", "stored", "tracking", "output")},
     **{room: {"types", "boxes", "config", "errors", "weights", "networks"} for room in ("detection", "appearance")},
     "networks": {"errors"},
     "summary": {"types"},
@@ -94,5 +96,5 @@ def test_torch_is_loaded_by_few() -> None:
 
 def test_stages_without_networks_never_touch_torch() -> None:
     for room, file, tree in modules():
-        if room in {"video", "tracking", "output"}:
+        if room in {"video", "stored", "tracking", "output"}:
             assert not {name.split(".")[0] for name in imported(ast.walk(tree))} & HEAVY, file

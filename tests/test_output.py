@@ -297,6 +297,7 @@ def test_public_names():
     assert sorted(tracker.output.__all__) == [
         "AnnotatedVideoWriter",
         "Annotator",
+        "DetectionWriter",
         "ResultWriter",
         "VideoInfo",
         "choose_places",

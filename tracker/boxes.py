@@ -43,7 +43,7 @@ def area(boxes: Floats) -> Floats:
     return product
 
 
-def clip(boxes: Floats, width: int, height: int) -> Floats:
+def clip(boxes: Floats, width: float, height: float) -> Floats:
     """(N, 4) xyxy -> the part of each box inside a picture of width x height pixels."""
     limit = np.array([width, height, width, height], boxes.dtype)
     clipped: Floats = np.clip(boxes, 0, limit).astype(boxes.dtype)
@@ -63,3 +63,48 @@ def iou(a: Floats, b: Floats) -> Floats:
     shared = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def expand(boxes: Floats, share: float) -> Floats:
+    """(..., 4) xyxy -> the boxes, grown on each side by a share of their width and height."""
+    if not share:
+        return boxes
+    margin = share * (boxes[..., 2:] - boxes[..., :2])
+    return np.concatenate([boxes[..., :2] - margin, boxes[..., 2:] + margin], axis=-1)
+
+
+def moved(boxes: Floats, motion: Floats) -> Floats:
+    """(N, 4) xyxy, seen by a camera that moved: centres mapped, width and height scaled by one factor.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        motion: (2, 3) or (N, 2, 3), affine maps of pixels; their factor is the square root of the determinant.
+    """
+    turn = motion[..., :2]
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centre = np.einsum("...ij,...j->...i", turn, centre) + motion[..., 2]
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.sqrt(np.abs(np.linalg.det(turn)))[..., None]
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def paired_iou(a: Floats, b: Floats) -> Floats:
+    """(N, 4) and (N, 4) xyxy -> (N,) intersection over union of row and row, 0 where both areas are 0."""
+    shared, union = _shared_and_union(a, b)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def paired_giou(a: Floats, b: Floats) -> Floats:
+    """(N, 4) and (N, 4) xyxy of positive area -> (N,) generalised IoU of row and row, from -1 to 1.
+
+    Source: Rezatofighi et al. 2019, arXiv 1902.09630, equation 1.
+    """
+    shared, union = _shared_and_union(a, b)
+    hull = area(np.concatenate([np.minimum(a[:, :2], b[:, :2]), np.maximum(a[:, 2:], b[:, 2:])], axis=1))
+    generalised: Floats = shared / union - (hull - union) / hull
+    return generalised
+
+
+def _shared_and_union(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    size = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
+    shared = size[:, 0] * size[:, 1]
+    return shared, area(a) + area(b) - shared

@@ -3,11 +3,12 @@
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, UnusedCliTokensError, validators
 from pydantic import ValidationError
 
 from tracker import __version__
@@ -17,10 +18,12 @@ from tracker.config import (
     DetectorConfig,
     DetectorTraining,
     EmbedderTraining,
+    FoundConfig,
     OutputConfig,
     Section,
     SourceConfig,
     TrackerConfig,
+    load_config,
     merged,
     read_yaml,
     validated,
@@ -49,6 +52,10 @@ app = _App(
 )
 train = _App(name="train", help="Train the networks on your own pictures.")
 app.command(train)
+evaluate = _App(name="eval", help="Measure against the truth.")
+app.command(evaluate)
+tuning = _App(name="tune", help="Search settings that suit your own videos.")
+app.command(tuning)
 
 
 def _flat(title: str) -> Parameter:
@@ -61,6 +68,7 @@ def _help(text: str) -> Parameter:
 
 
 Source_ = Annotated[SourceConfig, _flat("Source")]
+Found_ = Annotated[FoundConfig, _flat("Detections")]
 Detector_ = Annotated[DetectorConfig, _flat("Detector")]
 Appearance_ = Annotated[AppearanceConfig, _flat("Appearance")]
 Tracker_ = Annotated[TrackerConfig, _flat("Tracker")]
@@ -100,7 +108,7 @@ def _settings(file: Path | None, sections: dict[str, Section]) -> Config:
     given = {name: section.model_dump(exclude_unset=True) for name, section in sections.items()}
     for values in given.values():
         for key in values.keys() & {"classes", "output"}:
-            values[key] = tuple(name.strip() for text in values[key] for name in text.split(",") if name.strip())
+            values[key] = _parts(values[key])
     return merged(read_yaml(file) if file else {}, given, where=str(file) if file else "the command line")
 
 
@@ -110,6 +118,45 @@ def _run(source: str, config: Config, quiet: bool) -> int:
     from tracker.screen import run_and_show
 
     return run_and_show(source, config, quiet)
+
+
+@app.command
+def retrack(
+    detections: Annotated[
+        str,
+        _help(
+            "A file of detections: what --detections or --output wrote (.csv, .json), a MOTChallenge det.txt (all are "
+            "persons; a seqinfo.ini beside it or one folder up is read too), or COCO results."
+        ),
+    ],
+    /,
+    *,
+    video: Annotated[
+        str,
+        _help("The video of the detections, for appearance and annotation; without it tracking is by motion alone."),
+    ] = "",
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+    source_settings: Source_ = SourceConfig(),
+    found: Found_ = FoundConfig(),
+    appearance: Appearance_ = AppearanceConfig(),
+    tracker: Tracker_ = TrackerConfig(),
+    output: Output_ = OutputConfig(),
+) -> int:
+    """Track stored detections, without a detector; write the same results."""
+    sections = {
+        "source": source_settings,
+        "detector": found,
+        "appearance": appearance,
+        "tracker": tracker,
+        "output": output,
+    }
+    settings = _settings(config, sections)
+    if quiet:
+        logging.getLogger().setLevel(logging.ERROR)
+    from tracker.screen import retrack_and_show
+
+    return retrack_and_show(detections, video, settings, quiet)
 
 
 @app.command
@@ -179,14 +226,80 @@ def _train(kind: Literal["detector", "embedder"], settings: DetectorTraining | E
 
     if not settings.train:
         raise InputError("training needs pictures: give a file of settings, or --train; see track train --help")
-    try:
+    with _extra("train", "training"):
         work: Any = getattr(tracker, f"train_{kind}")
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("tracker"):
-            raise
-        raise InputError(f"training needs the package {error.name}: pip install 'tracker[train]'") from None
     print(work(settings, resume))
     return 0
+
+
+@contextmanager
+def _extra(name: str, what: str) -> Iterator[None]:
+    """Says which extra of the package to install, where a package is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package == "tracker":
+            raise
+        raise InputError(f"{what} needs the package {package}: pip install 'tracker[{name}]'") from None
+
+
+@evaluate.command(name="tracker")
+def eval_tracker(
+    results: Annotated[Path, _help("Tracks: .txt (MOTChallenge) or .csv of ours, or a folder of NAME.txt, NAME.csv.")],
+    gt: Annotated[Path, _help("The truth in the same form, or a folder of NAME/gt/gt.txt.")],
+    /,
+    *,
+    against: Annotated[Path | None, _help("Other results, to compare with.")] = None,
+    json: Annotated[Path | None, _help("Write the figures to this file.")] = None,
+    plot: Annotated[Path | None, _help("Draw HOTA, DetA and AssA over the IoU: .png, .svg or .pdf.")] = None,
+    errors: Annotated[Path | None, _help("Put a picture of each id switch into this folder; needs --video.")] = None,
+    video: Annotated[str, _help("The video, or for folders one of NAME/video.mp4, NAME.mp4 or NAME/img1.")] = "",
+    overwrite: Annotated[bool, _help("Replace the files of --json and --plot.")] = False,
+) -> int:
+    """Score tracks against the truth: HOTA, MOTA, IDF1 and what they are made of; all classes count as one."""
+    with _extra("eval", "evaluation"):
+        from tracker.scores import score_and_show
+
+        return score_and_show(results, gt, against, json, plot, errors, video, overwrite)
+
+
+@tuning.command(name="tracker")
+def tune_tracker(
+    folder: Annotated[Path, _help("Sequences in the layout of the MOTChallenge: NAME/det/det.txt, NAME/gt/gt.txt.")],
+    /,
+    *,
+    config: Annotated[Path | None, _help("YAML file of the settings to start from, instead of the defaults.")] = None,
+    det: Annotated[str, Parameter(help="Name of the file of detections in the folders det.")] = "det.txt",
+    settings: Annotated[tuple[str, ...], _help("Names of the settings to search: a,b,c; the usual ones without.")] = (),
+    metric: Annotated[Literal["HOTA", "MOTA", "IDF1", "mean"], Parameter(help="What to maximise.")] = "mean",
+    trials: Annotated[int, Parameter(help="Trials of each search.", validator=validators.Number(gte=1))] = 100,
+    folds: Annotated[int, Parameter(help="Parts of the sequences, held out in turn; 0: one by one.")] = 0,
+    every: Annotated[tuple[str, ...], _help("Track every N-th frame; 1,2,3 scores three frame rates together.")] = (),
+    seed: Annotated[int, Parameter(help="Seed of the search.", validator=validators.Number(gte=0))] = 0,
+    output: Annotated[Path | None, _help("Write the settings found to this .yaml, for --config.")] = None,
+    overwrite: Annotated[bool, _help("Replace that file.")] = False,
+) -> int:
+    """Search settings of the tracker on sequences with truth, and tell by how much they help on others held out."""
+    start = load_config(config) if config else Config()
+    with _extra("tune", "tuning"):
+        from tracker.trials import tune_and_show
+
+        return tune_and_show(
+            folder, det, start, _parts(settings), metric, trials, folds, _numbers(every), seed, output, overwrite
+        )
+
+
+def _parts(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """a,b and c as a, b, c."""
+    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+
+
+def _numbers(texts: tuple[str, ...]) -> tuple[int, ...]:
+    numbers = tuple(dict.fromkeys(int(part) if part.isdecimal() else 0 for part in _parts(texts)))
+    if 0 in numbers:
+        raise InputError(f"--every {','.join(texts)}: give whole numbers from 1, such as 1,2,3")
+    return numbers or (1,)
 
 
 class _Lines(logging.Handler):

@@ -37,18 +37,15 @@ class SourceConfig(Section):
     every: Count = 1
     """Process every N-th frame; the tracker sees the real interval between the processed frames."""
     fps: Positive = 30.0
-    """Frame rate of a folder or glob of images, frames per second; videos know their own."""
+    """Frame rate of a folder or glob of images, or of stored detections, frames per second, where nothing else says it;
+    videos know their own."""
     timeout: Positive = 10.0
     """Seconds without a frame after which a live source, or an address that does not answer, is given up."""
 
 
-class DetectorConfig(Section):
-    """The network that finds objects."""
+class FoundConfig(Section):
+    """Which detections count, and where networks run: what tracking stored detections shares with detecting them."""
 
-    model: str = "builtin"
-    """Detector by name: `builtin`, or one of torchvision's detection models."""
-    weights: str = ""
-    """`coco` (torchvision's own, downloaded) or a .safetensors file of our trainer; empty for the model's own."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "fp32", "half"] = "auto"
@@ -61,6 +58,15 @@ class DetectorConfig(Section):
     """Names of the classes to keep; empty keeps all that the detector knows."""
     score: Fraction01 = 0.5
     """Detections below this score are dropped."""
+
+
+class DetectorConfig(FoundConfig):
+    """The network that finds objects."""
+
+    model: str = "builtin"
+    """Detector by name: `builtin`, or one of torchvision's detection models."""
+    weights: str = ""
+    """`coco` (torchvision's own, downloaded) or a .safetensors file of our trainer; empty for the model's own."""
     nms_iou: Fraction01 = 0.4
     """Of two boxes of one class that overlap more than this, the lower-scored is dropped."""
     max_detections: Count = 100
@@ -75,35 +81,116 @@ class AppearanceConfig(Section):
 
 
 class TrackerConfig(Section):
-    """DeepSORT. Source: Wojke et al. 2017, arXiv 1703.07402, unless a line says otherwise."""
+    """The association engine. Its defaults were chosen on MOT15 with three detectors, at 7 to 30 frames per second, on
+    every frame and on every second and third; configs/ holds the known designs as other values of the same settings.
 
-    max_age: Positive = 2.0
-    """Seconds without a detection after which a track ends (the paper: 30 frames)."""
-    n_init: Count = 3
-    """Detections in successive frames that confirm a track."""
-    gating_probability: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Chi-square mass (4 degrees of freedom) of the Mahalanobis gate, for classes that have embeddings."""
-    max_cosine_distance: Annotated[float, Field(gt=0, le=2)] = 0.35
-    """Largest cosine distance between a detection and the nearest embedding of a track's gallery. Of the built-in
-    embedder's distances to the same person, 97 % are smaller; measured on PETS09-S2L1."""
-    appearance_weight: Fraction01 = 0.5
-    """Weight of appearance against motion in the association cost (1 - lambda of the paper, which uses 1; with the
-    built-in embedder half keeps more identities). Classes without an embedding always get 0."""
-    gallery_size: Count = 50
-    """Embeddings kept for each track, the latest ones (the paper: 100)."""
-    min_iou: Fraction01 = 0.3
-    """Least IoU for a match where appearance is not used: in the second stage, and in the first for classes without
-    an embedding (the paper: 0.3)."""
-    match_across_classes: bool = False
-    """Let a track take detections of other classes than its own; its class is then what most of them say."""
-    position_noise: Positive = 0.0125
-    """Process noise of the position for 1/30 s, as a fraction of the box height (the paper: 1/20; a quarter of it
-    keeps more identities on MOT15 at 7 to 30 frames per second)."""
-    velocity_noise: Positive = 0.0015625
-    """Process noise of the velocity for 1/30 s, as a fraction of the box height per 1/30 s (the paper: 1/160; a
-    quarter of it, as above)."""
+    Sources: DeepSORT, arXiv 1703.07402; SORT, 1602.00763; ByteTrack, 2110.06864; OC-SORT, 2203.14360; BoT-SORT,
+    2206.14651; StrongSORT, 2202.13514; C-BIoU, 2211.14317.
+    """
+
+    max_age: Positive = 3.0
+    """Seconds without a detection after which a track ends."""
+    n_init: Count = 2
+    """Detections that confirm a track."""
+    tentative_misses: Annotated[int, Field(ge=0)] = 1
+    """Frames in a row that a track may miss before it is confirmed (DeepSORT: 0)."""
+    start_score: Fraction01 = 0.8
+    """Detections below this score continue tracks and start none (ByteTrack: 0.7)."""
+    high_score: Fraction01 = 0.65
+    """Detections below this score may only continue what was seen in the frame before, after all others had their
+    choice: the second pass of ByteTrack (there 0.6)."""
+    low_iou: Fraction01 = 0.35
+    """Least IoU for a match in that second pass (ByteTrack: 0.5)."""
+    min_visible: Fraction01 = 0.7
+    """A missed track ends when less than this share of its predicted box lies inside the picture: it has left."""
+    duplicate_iou: Fraction01 = 0.0
+    """A missed track ends when it overlaps more than this with one of its class that is seen; 0 keeps it (ByteTrack:
+    0.85)."""
     coast: NonNegative = 0.0
     """Seconds for which a confirmed track that is not detected is still reported, with observed = 0."""
+    detection_share: Fraction01 = 0.25
+    """How much of a reported box is the detection; the rest is the filter's estimate."""
+
+    position_noise: Positive = 0.005
+    """Process noise of the position for 1/30 s, as a fraction of the box height (DeepSORT: 1/20). Noise grows with the
+    real interval, so that it is the same at every frame rate."""
+    velocity_noise: Positive = 0.0011
+    """Process noise of the velocity for 1/30 s, as a fraction of the box height per 1/30 s (DeepSORT: 1/160)."""
+    measurement_noise: Positive = 0.075
+    """Standard deviation of a detected box, as a fraction of its height (DeepSORT: 1/20)."""
+    confidence_noise: Fraction01 = 0.45
+    """How much of the measurement's variance a score of 1 takes away, in proportion to the score (StrongSORT: 1,
+    DeepSORT: 0)."""
+    manoeuvre: NonNegative = 9.0
+    """Squared deviation, in variances, from which a detection says that the object has turned: the filter then widens
+    until that deviation is expected, and follows. 0 never does. Source: the strong tracking filter, Zhou and Frank
+    1996, with one fading factor for each axis."""
+    re_update: bool = True
+    """Drop what the filter did while a track was missed once it is found, and lead it along the straight line between
+    both detections (OC-SORT)."""
+    camera_motion: Literal["none", "flow", "ecc"] = "none"
+    """How the camera's own motion is measured in the pictures and taken out: sparse optical flow (BoT-SORT), or ECC
+    (StrongSORT)."""
+
+    association: Literal["likelihood", "iou", "mahalanobis"] = "likelihood"
+    """What motion says of a track and a detection. iou: the overlap of predicted and detected box (SORT).
+    mahalanobis: the distance in standard deviations (DeepSORT). likelihood: the overlap and, in nats, how little
+    the detection was to be expected there, given how much is known of the track; where a missed track may be found
+    again, the latter alone decides. Source: Blackman and Popoli 1999, chapter 6."""
+    min_iou: Fraction01 = 0.2
+    """Least IoU for a match, where the overlap decides (SORT: 0.3)."""
+    expand: NonNegative = 0.1
+    """By how much of their size boxes grow on each side before their overlap is taken (C-BIoU: 0.3 and 0.5)."""
+    generalised_iou: bool = False
+    """Take the generalised IoU, from -1 to 1, brought to 0 to 1, as the overlap's cost. Source: arXiv 1902.09630."""
+    score_weight: Fraction01 = 0.0
+    """How far an overlap counts less where the detection's score is low (ByteTrack: 1)."""
+    direction_weight: NonNegative = 0.0
+    """Cost of a detection in the direction opposite to the track's motion so far (OC-SORT: 0.2)."""
+    recover_iou: Fraction01 = 0.0
+    """Give tracks that are left without a match another chance by their last detected box, from this IoU up; 0 does not
+    (OC-SORT: 0.3)."""
+    cascade: bool = False
+    """Let tracks seen lately choose first, instead of all at once (DeepSORT)."""
+    match_across_classes: bool = False
+    """Let a track take detections of other classes than its own; its class is then what most of them say."""
+    likelihood_weight: NonNegative = 0.3
+    """Cost of one nat of unlikelihood, beside an overlap's cost of 0 to 1."""
+    max_unlikelihood: Positive = 9.2
+    """Nats from which a detection cannot be a track's; those of a perfectly known track at its place are 0."""
+    absence: NonNegative = 0.8
+    """Nats for each second that a track is missed."""
+    height_weight: Fraction01 = 0.5
+    """Weight of the height in the likelihood: it jumps where feet are hidden."""
+    gating_probability: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Chi-square mass (4 degrees of freedom) of the gate of association = mahalanobis."""
+
+    appearance_evidence: NonNegative = 20.0
+    """Nats for a cosine distance of 1 between a track and a detection, where association = likelihood."""
+    neutral_cosine_distance: Annotated[float, Field(ge=0, le=2)] = 0.35
+    """Cosine distance that speaks neither for nor against the same individual; of the built-in embedder."""
+    max_cosine_distance: Annotated[float, Field(gt=0, le=2)] = 2.0
+    """Largest cosine distance for a match; 2 is no limit (DeepSORT: 0.2)."""
+    appearance_weight: Fraction01 = 1.0
+    """Weight of appearance against motion where association = mahalanobis (DeepSORT: 1, StrongSORT: 0.98)."""
+    appearance_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """What a track looks like is a moving average with this momentum (StrongSORT: 0.9); 0 keeps a gallery instead."""
+    gallery_size: Count = 100
+    """Embeddings in the gallery of a track, the latest ones, of which the nearest counts (DeepSORT: 100)."""
+
+    rescore: Fraction01 = 0.0
+    """Look at the predicted boxes of missed tracks again with the detector's own RoI head, and take those as found
+    that score at least this; 0 does not look. Source: Tracktor, arXiv 1903.05625."""
+    offline: bool = False
+    """Look at the whole file before any result is written: link tracklets, smooth, fill gaps. Not for live sources."""
+    max_gap: NonNegative = 1.0
+    """Longest gap in a track that the second look fills, seconds."""
+    relink_gap: NonNegative = 1.0
+    """Seconds missed from which the second look decides anew whether it is the same track."""
+    link_gap: NonNegative = 3.0
+    """Longest gap over which the second look links tracklets, seconds."""
+    min_detections: Count = 5
+    """Detections that a track needs to be kept by the second look."""
 
 
 class OutputConfig(Section):
@@ -112,6 +199,8 @@ class OutputConfig(Section):
     output: tuple[str, ...] = ()
     """Files to write, by suffix: .mp4 .mkv .mov video, .csv, .txt MOTChallenge, .json COCO. None: all of the
     default folder tracked/NAME/."""
+    detections: str = ""
+    """CSV file in which to store the detections too, as they are before tracking; `track retrack` tracks them again."""
     overwrite: bool = False
     """Replace results that exist; without it the default folder gets a new number and a named file is refused."""
     trail: NonNegative = 2.0

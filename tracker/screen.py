@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -15,12 +15,13 @@ from rich.table import Table
 from tracker.config import Config
 from tracker.errors import InputError
 from tracker.output import Annotator
-from tracker.pipeline import Outcome, track_to_files
+from tracker.results import Looker, Outcome, Watcher
 from tracker.summary import Seen
 from tracker.types import Frame, Tracks
 from tracker.video import Source
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines of progress where there is no terminal
+SHOW_INTERVAL = 0.05  # seconds between two updates of the bar, which cost more than tracking a frame
 NAME_WIDTH = 24  # characters of the source's name beside the bar, so that the rest fits into 80 columns
 RATE_MEMORY = 0.05  # weight of the newest frame in the shown frame rate
 
@@ -29,39 +30,95 @@ def run_and_show(source: str, config: Config, quiet: bool) -> int:
     """Tracks a source, shows how it goes, and prints a summary; returns the exit code.
 
     Ctrl-C and SIGTERM let the frame in work and all files be finished; a second one stops at once, and so does one
-    that comes before there is anything to finish.
+    that comes before there is anything to finish. In the first of two looks they end that look, and the second one
+    finishes what the first has seen.
 
     Raises:
         InputError: As `track_to_files`; or a window is asked for where there is no screen.
         SystemExit: It was stopped at once.
     """
+
+    def categories() -> Sequence[str]:
+        from tracker.detection import categories_of
+
+        return categories_of(config.detector)
+
+    def run(watch: Watcher, look: Looker) -> Outcome:
+        from tracker.pipeline import track_to_files
+
+        return track_to_files(source, config, watch, look)
+
+    return _show(run, categories, config, quiet)
+
+
+def retrack_and_show(detections: str, video: str, config: Config, quiet: bool) -> int:
+    """As `run_and_show`, for stored detections.
+
+    Raises:
+        InputError: As `retrack_to_files`; or as `run_and_show`; or a window is asked for where there are no pictures.
+        SystemExit: It was stopped at once.
+    """
+    if config.output.show and not video:
+        raise InputError("--show needs the pictures: give --video, or leave it out")
+    from tracker.retracking import retrack_to_files
+    from tracker.stored import read_detections
+
+    stored = read_detections(detections, config.source.fps)
+    return _show(
+        lambda watch, look: retrack_to_files(stored, config, video, watch, look),
+        lambda: stored.categories,
+        config,
+        quiet,
+    )
+
+
+def _show(
+    run: Callable[[Watcher, Looker], Outcome], categories: Callable[[], Sequence[str]], config: Config, quiet: bool
+) -> int:
+    offline = config.tracker.offline
     with ExitStack() as stack:
-        stop = stack.enter_context(_stop_signals())
-        window = stack.enter_context(_window(config)) if config.output.show else None
+        stop = stack.enter_context(stop_signals())
+        window = stack.enter_context(_window(categories, config)) if config.output.show else None
         progress = stack.enter_context(_Progress(quiet))
+        watched: list[bool] = []
 
-        def watch(opened: Source, frame: Frame, tracks: Tracks) -> bool:
+        def look(source: Source, frame: Frame) -> bool:
             stop.gently = True
-            progress.show(opened, tracks)
-            return (window is None or window.show(opened, frame, tracks)) and stop.signal == 0
+            progress.show(source, " look 1 of 2", "")
+            stop.heed()
+            return stop.heeded == 0
 
-        outcome = track_to_files(source, config, watch)
+        def watch(source: Source, frame: Frame, tracks: Tracks) -> bool:
+            stop.gently = True
+            if offline and not watched:
+                # What came since the first look ended was meant for that; its fruit is not to be lost.
+                stop.heed()
+                watched.append(True)
+            progress.show(source, " look 2 of 2" if offline else "", f", {len(tracks)} live")
+            return (window is None or window.show(source, frame, tracks)) and stop.signal == stop.heeded
+
+        outcome = run(watch, look)
     if not quiet:
         _print_summary(outcome)
     return 128 + stop.signal if stop.signal else 0
 
 
-class _Stop:
+class Stop:
     """What to do with a signal that asks the run to end.
 
     Attributes:
         signal: The one that came, 0 for none.
+        heeded: The one that was meant for the first of two looks; the second is to be finished.
         gently: Whether there is something to finish.
     """
 
     def __init__(self) -> None:
-        self.signal = 0
+        self.signal = self.heeded = 0
         self.gently = False
+
+    def heed(self) -> None:
+        """Notes that what came so far does not end the second look."""
+        self.heeded = self.signal
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.signal or not self.gently:
@@ -70,8 +127,9 @@ class _Stop:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    stop = _Stop()
+def stop_signals() -> Iterator[Stop]:
+    """Turns SIGINT and SIGTERM into a wish to end, see `Stop`, as long as this is open."""
+    stop = Stop()
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
@@ -95,10 +153,11 @@ class _Progress:
             disable=quiet or not console.is_terminal,
             transient=True,
         )
-        self._task: TaskID | None = None
-        self._frames = 0
+        self._looks: list[str] = []
+        self._task = TaskID(0)
+        self._total = self._frames = 0
         self._interval = 0.0  # seconds for a frame, averaged over the latest ones
-        self._last_frame = self._last_line = 0.0
+        self._last_frame = self._last_shown = self._last_line = 0.0
 
     def __enter__(self) -> "_Progress":
         self._bar.start()
@@ -107,28 +166,41 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def show(self, source: Source, tracks: Tracks) -> None:
-        """Counts a frame."""
+    def show(self, source: Source, look: str, more: str) -> None:
+        """Counts a frame; shown with it are which look at the source it is of, and `more`."""
         now = time.monotonic()
-        if self._task is None:
-            self._last_line = now
-            self._task = self._bar.add_task(source.name[:NAME_WIDTH], total=source.expected_frames or None, text="")
+        if look not in self._looks:
+            self._begin(source, look, now)
         else:
             weight = max(RATE_MEMORY, 1 / self._frames)
             self._interval += weight * (now - self._last_frame - self._interval)
         self._last_frame = now
         self._frames += 1
-        expected = f"/{source.expected_frames}" if source.expected_frames else ""
+        if now - self._last_shown < SHOW_INTERVAL:
+            return
+        self._last_shown = now
+        expected = f"/{self._total}" if self._total else ""
         rate = f", {1 / self._interval:.1f}/s" if self._interval else ""
-        text = f"{self._frames}{expected} frames{rate}, {len(tracks)} live"
+        text = f"{self._frames}{expected} frames{rate}{more}"
         self._bar.update(self._task, completed=self._frames, text=text)
         if self._lines and now - self._last_line >= PLAIN_INTERVAL:
             self._last_line = now
-            print(f"{source.name}: {text}", file=sys.stderr)
+            print(f"{source.name}{look}: {text}", file=sys.stderr)
+
+    def _begin(self, source: Source, look: str, now: float) -> None:
+        if self._looks:
+            self._bar.remove_task(self._task)
+        self._total = self._frames if self._looks else source.expected_frames
+        self._frames, self._interval = 0, 0.0
+        self._last_line = now
+        self._task = self._bar.add_task(
+            source.name[: NAME_WIDTH - len(look)] + look, total=self._total or None, text=""
+        )
+        self._looks.append(look)
 
 
 @contextmanager
-def _window(config: Config) -> Iterator["_Window"]:
+def _window(categories: Callable[[], Sequence[str]], config: Config) -> Iterator["_Window"]:
     import cv2
 
     # OpenCV's toolkits end the process where they find no screen, so another one tries first.
@@ -137,7 +209,7 @@ def _window(config: Config) -> Iterator["_Window"]:
         raise InputError("--show needs a screen, and there is none here: leave it out")
     cv2.namedWindow(_Window.NAME, cv2.WINDOW_NORMAL)
     try:
-        yield _Window(config)
+        yield _Window(categories, config)
     finally:
         cv2.destroyAllWindows()
 
@@ -147,7 +219,8 @@ class _Window:
 
     NAME = "tracker"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, categories: Callable[[], Sequence[str]], config: Config) -> None:
+        self._categories = categories
         self._config = config
         self._annotator: Annotator | None = None
 
@@ -155,12 +228,9 @@ class _Window:
         """Draws a frame; False when the user wants no more."""
         import cv2
 
-        from tracker.detection import categories_of
-
         if self._annotator is None:
             cv2.resizeWindow(self.NAME, source.width, source.height)
-            categories = categories_of(self._config.detector)
-            self._annotator = Annotator(categories, source.width, source.height, self._config.output.trail)
+            self._annotator = Annotator(self._categories(), source.width, source.height, self._config.output.trail)
         cv2.imshow(self.NAME, self._annotator.draw(frame, tracks)[:, :, ::-1])
         pressed = cv2.waitKey(1) & 0xFF
         return pressed not in (ord("q"), 27) and cv2.getWindowProperty(self.NAME, cv2.WND_PROP_VISIBLE) > 0
@@ -179,6 +249,8 @@ def _summarize(outcome: Outcome, console: Console) -> None:
     console.print(f"{outcome.frames} frames in {outcome.elapsed:.1f} s{rate}{', stopped' if outcome.stopped else ''}")
     if outcome.damaged:
         console.print(f"{outcome.damaged} damaged packets were skipped")
+    if outcome.left_out:
+        console.print(f"{outcome.left_out} stored detections were left out: score, class, or outside of the picture")
     if outcome.ended_early:
         console.print("the file ends before its stated end; it was processed as far as it goes")
     seen = ", ".join(f"{n} {name}" for name, n in outcome.summary.counts.most_common() if n)

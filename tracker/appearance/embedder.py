@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 
 from tracker.appearance.network import DIMENSION, EmbedderNetwork
 from tracker.errors import InputError, did_you_mean
-from tracker.networks import picture_workers
+from tracker.networks import picture_workers, upload
 from tracker.weights import Arrays, ModelInfo, load_model
 
 BUILTIN = Path(__file__).parent / "weights" / "builtin.safetensors"
@@ -55,6 +55,10 @@ class Embedder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device, for `embed`."""
+        return upload(images, self.device)
 
     def embed(self, images: Sequence[Tensor], boxes: Sequence[NDArray[np.float32]]) -> list[Embeddings]:
         """Embeds what boxes of pictures show.

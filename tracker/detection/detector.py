@@ -1,6 +1,8 @@
 """Pictures in, detections out, on any device, with the same answer at any batch size and number of threads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -8,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.transforms.v2 import functional as F
 
 from tracker.boxes import area, clip
-from tracker.networks import picture_workers
+from tracker.detection.rescoring import NOTHING, Kept, Rescorer, attach_kept, roi_heads_of
+from tracker.networks import picture_workers, upload
 from tracker.types import Detections
 from tracker.weights import ModelInfo
 
@@ -53,10 +57,12 @@ class Detector:
         self.half = half
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._workers = picture_workers(device, threads, "detect")
+        self._resources = ExitStack()
+        self._resources.callback(self._workers.shutdown)
 
     def close(self) -> None:
         """Ends the worker threads."""
-        self._workers.shutdown()
+        self._resources.close()
 
     def __enter__(self) -> Self:
         return self
@@ -67,9 +73,8 @@ class Detector:
         self.close()
 
     def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device, on the CPU without a copy."""
-        arrays = [image if image.flags.writeable else image.copy() for image in images]  # torch shares no others
-        return [torch.from_numpy(array).permute(2, 0, 1).to(self.device) for array in arrays]
+        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device."""
+        return upload(images, self.device)
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Finds the objects in pictures.
@@ -84,17 +89,58 @@ class Detector:
 
     def detect_tensors(self, images: Sequence[Tensor]) -> list[Detections]:
         """As `detect`, for pictures that `upload` has put on the device."""
+        return [found for found, _ in self._detect(images)]
+
+    def detect_and_keep(self, images: Sequence[Tensor]) -> tuple[list[Detections], list[Rescorer]]:
+        """As `detect_tensors`; with each picture's detections comes what can judge further boxes of it.
+
+        A Rescorer works as long as the detector is open. Let it go soon: it holds its picture's feature maps (0.9 MB
+        with the built-in detector, some 90 MB with a ResNet-50), and on a GPU those of the whole batch.
+
+        Raises:
+            InputError: As `enable_rescoring`.
+        """
+        heads = self._watched_heads
+        pairs = self._detect(images)
+        rescorers = [
+            Rescorer(heads, kept, (image.shape[1], image.shape[2]), self.half, self._on_one_core)
+            for (_, kept), image in zip(pairs, images, strict=True)
+        ]
+        return [found for found, _ in pairs], rescorers
+
+    def enable_rescoring(self) -> None:
+        """Makes ready for `detect_and_keep`, which does it too; call it after loading to hear of a problem early.
+
+        Raises:
+            InputError: The network has no RoI head.
+        """
+        _ = self._watched_heads
+
+    @cached_property
+    def _watched_heads(self) -> RoIHeads:
+        """The network's RoI heads; from now on, until the detector is closed, its outputs tell what they were given."""
+        heads = roi_heads_of(self.model, self.info.architecture)
+        self._resources.callback(heads.register_forward_hook(attach_kept).remove)
+        return heads
+
+    def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, Kept]]:
         if self.device.type == "cpu":
             return list(self._workers.map(lambda image: self._infer([image])[0], images))
         return self._infer(images)
 
+    def _on_one_core(self, function: Callable[[], Detections]) -> Detections:
+        """Calls a function as pictures are computed: on the CPU in a thread that has one core to itself."""
+        return self._workers.submit(function).result() if self.device.type == "cpu" else function()
+
     @torch.inference_mode()
-    def _infer(self, images: Sequence[Tensor]) -> list[Detections]:
+    def _infer(self, images: Sequence[Tensor]) -> list[tuple[Detections, Kept]]:
+        """Detections of the wanted classes for each picture, and what the RoI heads were given, if they are watched."""
         prepared = [self._prepare(image) for image in images]
         with torch.autocast(self.device.type, torch.float16, enabled=self.half):
             outputs = self.model(prepared)
         found = [_detections(o, p.shape, i.shape) for o, p, i in zip(outputs, prepared, images, strict=True)]
-        return [detections[np.isin(detections.labels, self.keep)] for detections in found]
+        wanted = [detections[np.isin(detections.labels, self.keep)] for detections in found]
+        return [(detections, o.get("kept", NOTHING)) for detections, o in zip(wanted, outputs, strict=True)]
 
     def _prepare(self, image: Tensor) -> Tensor:
         if self.info.size != (0, 0):

@@ -13,7 +13,7 @@ from tracker.config import DetectorConfig
 from tracker.detection.builtin import build_builtin
 from tracker.detection.detector import Detector
 from tracker.errors import InputError, did_you_mean
-from tracker.networks import choose_device
+from tracker.networks import choose_device, in_half
 from tracker.weights import ModelInfo, load_model
 
 BUILTIN = Path(__file__).parent / "weights" / "builtin.safetensors"
@@ -34,7 +34,7 @@ def load_detector(config: DetectorConfig) -> Detector:
     device = choose_device(config.device)
     model, info = _builtin(config) if config.model == "builtin" else _from_torchvision(config)
     _set_thresholds(model, config)
-    half = config.precision == "half" or (config.precision == "auto" and device.type == "cuda")
+    half = in_half(config.precision, device)
     return Detector(model, info, device, half=half, threads=config.threads, keep=labels_of(config.classes, info))
 
 

@@ -1,73 +1,124 @@
-"""HOTA, MOTA and IDF1 of tracks, computed by trackeval.
+"""HOTA, MOTA, IDF1 and what they are made of, computed by trackeval.
 
 Source: Luiten et al. 2021, HOTA, arXiv 2009.07736; Bernardin and Stiefelhagen 2008, CLEAR MOT; Ristani et al. 2016,
 IDF1, arXiv 1609.01775.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import iou, xywh_to_xyxy
 from tracker.errors import InputError
+from tracker.evaluation.alignment import align
+from tracker.evaluation.track_files import Rows, read_sequences
 
-Rows = NDArray[np.float64]
-INTEGRAL = ("IDSW", "CLR_FP", "CLR_FN", "Frag")
+PERCENTAGES = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "IDF1", "Rcll", "Prcn")
+COUNTS = ("IDSW", "Frag", "MT", "ML", "FP", "FN")
+FIGURES = PERCENTAGES + COUNTS
+CURVES = ("HOTA", "DetA", "AssA")
+ALPHAS: NDArray[np.float64] = np.arange(1, 20) / 20
+"""IoU from which on HOTA takes a box as found, for each of the 19 points whose mean it is."""
+
+_OTHER_NAMES = {"Rcll": "CLR_Re", "Prcn": "CLR_Pr", "FP": "CLR_FP", "FN": "CLR_FN"}  # of trackeval
+
+Figures = dict[str, float]
+
+Measured = dict[str, Any]
+"""All that trackeval says of a sequence, by its own names: what sequences together are computed from."""
 
 
-def read_mot(path: Path) -> Rows:
-    """Rows of a MOTChallenge file: frame from 1, id, x, y, width, height, confidence, and what follows.
+@dataclass(frozen=True, eq=False)
+class TrackScores:
+    """How good the tracks of some sequences are.
+
+    Attributes:
+        sequences: For each sequence its `FIGURES`: percentages, and counts as whole numbers.
+        combined: The figures of all sequences together.
+        curves: For HOTA, DetA and AssA float64 (19,), the combined percentage at each of `ALPHAS`.
+    """
+
+    sequences: dict[str, Figures]
+    combined: Figures
+    curves: dict[str, NDArray[np.float64]]
+
+
+def evaluate_tracks(results: Path, truth: Path) -> TrackScores:
+    """Scores files of tracks against files of truth, as `read_sequences` finds and pairs them.
 
     Raises:
-        InputError: The file is missing or is no such table.
+        InputError: As `read_sequences` and `score_sequences`.
     """
-    try:
-        rows = np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float64)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not a MOTChallenge file: {error}") from None
-    if rows.size and rows.shape[1] < 7:
-        raise InputError(f"{path} is not a MOTChallenge file: its rows have {rows.shape[1]} columns, not 7 or more")
-    return rows.reshape(-1, max(rows.shape[1], 7))
+    return score_sequences(read_sequences(results, truth))
 
 
-def score_tracks(pairs: Mapping[str, tuple[Rows, Rows]]) -> dict[str, float]:
-    """Scores sequences together.
+def score_sequences(pairs: Mapping[str, tuple[Rows, Rows]]) -> TrackScores:
+    """Scores sequences, each alone and all together.
+
+    Boxes match at an IoU of 0.5 (HOTA: at each of `ALPHAS`), whatever their classes.
 
     Args:
-        pairs: For each sequence (found rows, true rows), both as `read_mot` gives them; true rows with confidence 0
-            do not count.
+        pairs: For each sequence (found rows, true rows); true rows with confidence 0 do not count.
 
-    Returns:
-        HOTA, DetA, AssA, MOTA, IDF1 in percent, and IDSW, CLR_FP, CLR_FN, Frag as counts.
+    Raises:
+        InputError: A frame holds an id twice, or there is no true box at all.
     """
+    alone = {name: measure(found, truth, name) for name, (found, truth) in pairs.items()}
+    together = _together(alone)
+    return TrackScores(
+        sequences={name: _figures(values) for name, values in alone.items()},
+        combined=_figures(together),
+        curves={name: 100 * together[name] for name in CURVES},
+    )
+
+
+def score_tracks(pairs: Mapping[str, tuple[Rows, Rows]]) -> Figures:
+    """The `FIGURES` of sequences together: `score_sequences(pairs).combined`."""
+    return combine({name: measure(found, truth, name) for name, (found, truth) in pairs.items()})
+
+
+def measure(found: Rows, truth: Rows, name: str) -> Measured:
+    """Measures one sequence, for `combine`.
+
+    Args:
+        found: (N, 7) rows of tracks.
+        truth: (M, 7) rows of the truth; those with confidence 0 do not count.
+        name: Of the sequence, for errors.
+
+    Raises:
+        InputError: A frame holds an id twice.
+    """
+    data = align(found, truth, name).for_trackeval()
+    return {name: value for metric in _metrics() for name, value in metric.eval_sequence(data).items()}
+
+
+def combine(measured: Mapping[str, Measured]) -> Figures:
+    """The `FIGURES` of all the sequences together.
+
+    Raises:
+        InputError: There is no true box at all.
+    """
+    return _figures(_together(measured))
+
+
+def _together(measured: Mapping[str, Measured]) -> Measured:
+    if not any(values["CLR_TP"] + values["CLR_FN"] for values in measured.values()):
+        raise InputError("the truth holds no box that counts: nothing can be scored")
+    return {name: value for metric in _metrics() for name, value in metric.combine_sequences(dict(measured)).items()}
+
+
+def _metrics() -> tuple[Any, ...]:
     from trackeval.metrics import CLEAR, HOTA, Identity
 
-    data = {name: _sequence(found, truth[truth[:, 6] > 0]) for name, (found, truth) in pairs.items()}
-    combined: dict[str, Any] = {}
-    for metric in (HOTA(), CLEAR({"PRINT_CONFIG": False}), Identity({"PRINT_CONFIG": False})):
-        combined |= metric.combine_sequences({name: metric.eval_sequence(d) for name, d in data.items()})
-    figures = {name: 100 * float(np.mean(combined[name])) for name in ("HOTA", "DetA", "AssA", "MOTA", "IDF1")}
-    return figures | {name: float(combined[name]) for name in INTEGRAL}
+    return HOTA(), CLEAR({"PRINT_CONFIG": False}), Identity({"PRINT_CONFIG": False})
 
 
-def _sequence(found: Rows, truth: Rows) -> dict[str, Any]:
-    """What trackeval's metrics take of one sequence: ids counted from 0, and the IoU of all pairs in each frame."""
-    frames = range(1, int(max(found[:, 0].max(initial=0), truth[:, 0].max(initial=0))) + 1)
-    found_ids, found_numbers = np.unique(found[:, 1], return_inverse=True)
-    true_ids, true_numbers = np.unique(truth[:, 1], return_inverse=True)
-    by_frame = [(found[found[:, 0] == n], truth[truth[:, 0] == n]) for n in frames]
+def _figures(values: Mapping[str, Any]) -> Figures:
+    named = {name: values[_OTHER_NAMES.get(name, name)] for name in FIGURES}
     return {
-        "gt_ids": [true_numbers[truth[:, 0] == n] for n in frames],
-        "tracker_ids": [found_numbers[found[:, 0] == n] for n in frames],
-        "similarity_scores": [iou(xywh_to_xyxy(t[:, 2:6]), xywh_to_xyxy(f[:, 2:6])) for f, t in by_frame],
-        "num_timesteps": len(frames),
-        "num_gt_ids": len(true_ids),
-        "num_tracker_ids": len(found_ids),
-        "num_gt_dets": len(truth),
-        "num_tracker_dets": len(found),
+        name: int(value) if name in COUNTS else 100 * float(np.mean(value))  # HOTA and its parts: over alpha
+        for name, value in named.items()
     }

@@ -1,6 +1,10 @@
-"""Where networks run."""
+"""Where networks run, and how pictures get there."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tracker.errors import InputError
 
@@ -27,3 +31,14 @@ def choose_device(name: str) -> torch.device:
     if (device.index or 0) >= count:
         raise InputError(f"this machine has no device {name!r} (PyTorch sees {count} of the kind {device.type})")
     return device
+
+
+def in_half(precision: str, device: torch.device) -> bool:
+    """Whether networks compute in half precision; `precision` is auto, fp32 or half."""
+    return precision == "half" or (precision == "auto" and device.type == "cuda")
+
+
+def upload(images: Sequence[NDArray[np.uint8]], device: torch.device) -> list[torch.Tensor]:
+    """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on a device, on the CPU without a copy."""
+    arrays = [image if image.flags.writeable else image.copy() for image in images]  # torch shares no others
+    return [torch.from_numpy(array).permute(2, 0, 1).to(device) for array in arrays]

@@ -1,9 +1,18 @@
 """Writes tracks: as tables, as COCO's JSON, and drawn into a video."""
 
 from tracker.output.base import ResultWriter, VideoInfo
+from tracker.output.detections import DetectionWriter
 from tracker.output.drawing import Annotator
 from tracker.output.places import choose_places
 from tracker.output.video import AnnotatedVideoWriter
 from tracker.output.writer import open_writer
 
-__all__ = ["AnnotatedVideoWriter", "Annotator", "ResultWriter", "VideoInfo", "choose_places", "open_writer"]
+__all__ = [
+    "AnnotatedVideoWriter",
+    "Annotator",
+    "DetectionWriter",
+    "ResultWriter",
+    "VideoInfo",
+    "choose_places",
+    "open_writer",
+]

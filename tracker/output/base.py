@@ -1,5 +1,6 @@
 """What all writers of results share: their interface, what they know of the source, and their errors."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,8 +21,8 @@ class VideoInfo:
 
     Attributes:
         name: Name of the source; COCO file names begin with it.
-        width: Of the upright picture, pixels.
-        height: Of the upright picture, pixels.
+        width: Of the upright picture, pixels; 0 where that is unknown.
+        height: As `width`.
         time_base: Seconds in one unit of `Frame.pts`.
         frame_rate: Average frames per second; timestamps do not depend on it.
         audio_from: Media file whose audio streams are copied into a video; empty for none.
@@ -74,10 +75,13 @@ class ResultWriter(ABC):
 def visible(tracks: Tracks, width: int, height: int) -> tuple[Tracks, boxes.Floats]:
     """The tracks that have a part inside the picture, and these parts as every table states them.
 
+    Where a side of the picture is unknown, and 0, it is taken to have no end.
+
     Returns:
         The M' remaining tracks and their clipped boxes (M', 4), xyxy in pixels, rounded to 1/100 pixel.
     """
-    clipped = np.round(boxes.clip(tracks.boxes.astype(np.float64), width, height), 2) + 0.0  # + 0.0: no "-0.00"
+    end = width or math.inf, height or math.inf
+    clipped = np.round(boxes.clip(tracks.boxes.astype(np.float64), *end), 2) + 0.0  # + 0.0: no "-0.00"
     inside = boxes.area(clipped) > 0
     return tracks[inside], clipped[inside]
 

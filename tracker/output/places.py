@@ -1,6 +1,7 @@
 """Where results go: the files that a run may write, checked before anything is computed."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracker.config import OutputConfig
@@ -8,15 +9,20 @@ from tracker.errors import InputError
 
 DEFAULT_ROOT = Path("tracked")
 SUFFIXES = (".mp4", ".mkv", ".mov", ".csv", ".txt", ".json")  # those that `open_writer` knows
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
+_NOTHING: Mapping[str, str] = {}
 
 
-def choose_places(config: OutputConfig, source_name: str, source_file: Path | None) -> tuple[list[Path], Path | None]:
-    """The files that a run shall write.
+def choose_places(
+    config: OutputConfig, source_name: str, source_files: Sequence[Path], refused: Mapping[str, str] = _NOTHING
+) -> tuple[list[Path], Path | None]:
+    """The files that a run shall write, beside the detections that `config.detections` asks for.
 
     Args:
         config: Named outputs, or none for a folder tracked/NAME/.
         source_name: NAME.
-        source_file: The file that is read, which is never written to.
+        source_files: The files that are read, which are never written to.
+        refused: By suffix, why such a file cannot be written here. The default folder then goes without it.
 
     Returns:
         The result files, and the path of the run's record (None with named outputs). The folder exists then.
@@ -24,21 +30,26 @@ def choose_places(config: OutputConfig, source_name: str, source_file: Path | No
     Raises:
         InputError: A file exists already, is the source itself, has an unknown suffix, or cannot be made there.
     """
-    if config.output:
-        places, record = [Path(name).expanduser() for name in config.output], None
-        for path in places:
-            _check_name(path)
-        if len({path.resolve() for path in places}) < len(places):
-            raise InputError("two outputs have the same name: give each its own")
-    else:
-        folder = _default_folder(source_name, config.overwrite)
-        places, record = [folder / "video.mp4", folder / "tracks.csv"], folder / "run.json"
+    stored = [Path(config.detections).expanduser()] if config.detections else []
+    named = [Path(name).expanduser() for name in config.output]
+    for path in stored:
+        _check_name(path, {suffix: "detections are stored as .csv" for suffix in SUFFIXES if suffix != ".csv"})
+    for path in named:
+        _check_name(path, refused)
+    if len({path.resolve() for path in named + stored}) < len(named + stored):
+        raise InputError("two outputs have the same name: give each its own")
+    for path in named + stored:
+        _check_file(path, source_files, config.overwrite)
+    if named:
+        return named, None
+    folder = _default_folder(source_name, config.overwrite)
+    places = [folder / name for name in ("video.mp4", "tracks.csv") if Path(name).suffix not in refused]
     for path in places:
-        _check_file(path, source_file, config.overwrite)
-    return places, record
+        _check_file(path, source_files, config.overwrite)
+    return places, folder / "run.json"
 
 
-def _check_name(path: Path) -> None:
+def _check_name(path: Path, refused: Mapping[str, str]) -> None:
     if path.is_dir():
         raise InputError(f"the output {path} is a folder: name a file such as {path / 'tracks.csv'}")
     if path.suffix.lower() not in SUFFIXES:
@@ -46,12 +57,14 @@ def _check_name(path: Path) -> None:
             f"cannot tell from {path} what to write: its name must end with .mp4, .mkv or .mov (annotated video), "
             ".csv, .txt (MOTChallenge) or .json (COCO)"
         )
+    if path.suffix.lower() in refused:
+        raise InputError(f"cannot write {path}: {refused[path.suffix.lower()]}")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} for the output {path.name}: make it first")
 
 
-def _check_file(path: Path, source_file: Path | None, overwrite: bool) -> None:
-    if source_file is not None and path.exists() and path.samefile(source_file):
+def _check_file(path: Path, source_files: Sequence[Path], overwrite: bool) -> None:
+    if path.exists() and any(path.samefile(source) for source in source_files):
         raise InputError(f"the output {path} is the source itself: give it another name")
     if path.exists() and not overwrite:
         raise InputError(f"the output {path} exists: give --overwrite or another name")

@@ -1,6 +1,5 @@
 """Tables of tracks as text: CSV, and the format of the MOTChallenge."""
 
-import contextlib
 import csv
 import io
 from abc import abstractmethod
@@ -8,57 +7,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.boxes import xyxy_to_xywh
-from tracker.output.base import ResultWriter, VideoInfo, cannot_open, cannot_write, visible
+from tracker.output.base import ResultWriter, VideoInfo, visible
+from tracker.output.growing import GrowingText
 from tracker.types import Frame, Tracks
 
 CSV_COLUMNS = ("frame", "time_s", "track_id", "class", "score", "x1", "y1", "x2", "y2", "observed")
 
 
 class TableWriter(ResultWriter):
-    """A text file that grows by the whole rows of one frame at a time.
+    """A text file that grows by the whole rows of one frame at a time."""
 
-    Each frame's rows are handed to the system in one unbuffered write, so that a killed process leaves whole
-    rows only.
-    """
-
-    def __init__(self, path: Path, info: VideoInfo) -> None:
-        """Creates the file.
+    def __init__(self, path: Path, info: VideoInfo, head: str = "") -> None:
+        """Creates the file and writes its head.
 
         Raises:
             InputError: It cannot be created.
         """
         self.path = path
         self._info = info
-        try:
-            self._file = path.open("wb", buffering=0)
-        except OSError as error:
-            raise cannot_open(path, error) from None
-        self._size = 0
+        self._text = GrowingText(path, head)
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Adds one row for each track that has a part inside the picture."""
         if rows := self._rows(frame, tracks):
-            self._append(rows)
+            self._text.append(rows)
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        self._text.close()
 
     @abstractmethod
     def _rows(self, frame: Frame, tracks: Tracks) -> str: ...
-
-    def _append(self, text: str) -> None:
-        data = text.encode()
-        try:
-            if self._file.write(data) != len(data):
-                # Only a full disk (or quota) takes a part; asking once more gives the system's own reason.
-                self._file.write(data)
-                raise OSError("the file system took only a part of the rows")
-        except OSError as error:
-            with contextlib.suppress(OSError):  # a device cannot be cut; the write's own error is the one to tell
-                self._file.truncate(self._size)
-            raise cannot_write(self.path, error) from None
-        self._size += len(data)
 
 
 class CsvWriter(TableWriter):
@@ -70,15 +49,8 @@ class CsvWriter(TableWriter):
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str]) -> None:
         """Creates the file and writes the header. Raises as `TableWriter`."""
-        super().__init__(path, info)
+        super().__init__(path, info, ",".join(CSV_COLUMNS) + "\n")
         self._categories = tuple(categories)
-        try:
-            self._append(",".join(CSV_COLUMNS) + "\n")
-        except BaseException:
-            self._file.close()
-            if path.is_file():  # not a device
-                path.unlink()
-            raise
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:
         seen, boxes = visible(tracks, self._info.width, self._info.height)

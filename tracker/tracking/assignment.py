@@ -1,54 +1,92 @@
-"""Which track takes which detection: the Hungarian method, alone and in a cascade."""
+"""Which track takes which detection: the Hungarian method on what competes, alone and in a cascade."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-Indices = NDArray[np.int64]
-Pairs = tuple[Indices, Indices]
+from tracker.boxes import Floats
+from tracker.tracking.candidates import Candidates, Indices
+
+_BLOCK = 64
+"""Tracks that are solved together. Many small matrices take long to set up, and one large one takes long to solve."""
 
 
-def assign(cost: NDArray[np.float64], admissible: NDArray[np.bool_]) -> Pairs:
-    """One-to-one pairs of least total cost, where a track left without a pair costs 1.
+def assign(pairs: Candidates, cost: Floats, limit: float) -> Indices:
+    """The one-to-one choice of least total cost, where a track left without a detection costs `limit`.
 
     Args:
-        cost: float64 (T, N), from 0 to 1 where admissible, anything elsewhere.
-        admissible: bool (T, N); other pairs are never made.
+        pairs: P candidates; no others can be chosen.
+        cost: float64 (P,), at most `limit`.
+        limit: What it costs to leave a track without a detection.
 
     Returns:
-        Tracks and detections of the pairs, int64 (P,) each, ordered by track.
+        Numbers of the chosen pairs, int64, in no particular order.
     """
+    if not len(pairs):
+        return np.zeros(0, np.int64)
     # A pair that competes with no other needs no search, and most are such.
-    alone = admissible & (admissible.sum(1) == 1)[:, None] & (admissible.sum(0) == 1)
-    contested = admissible & ~alone
-    rows, columns = np.flatnonzero(contested.any(1)), np.flatnonzero(contested.any(0))
-    block = np.ix_(rows, columns)
-    r, c = linear_sum_assignment(np.where(contested[block], cost[block], 1.0))
-    alone[rows[r], columns[c]] = contested[rows[r], columns[c]]
-    tracks, detections = np.nonzero(alone)
-    return tracks, detections
+    alone = np.bincount(pairs.tracks)[pairs.tracks] + np.bincount(pairs.detections)[pairs.detections] == 2
+    chosen = np.flatnonzero(alone)
+    if len(chosen) == len(pairs):
+        return chosen
+    contested = np.flatnonzero(~alone)
+    best = _hungarian(pairs.tracks[contested], pairs.detections[contested], cost[contested], limit)
+    return np.concatenate([chosen, contested[best]])
 
 
-def cascade(cost: NDArray[np.float64], admissible: NDArray[np.bool_], misses: Indices) -> Pairs:
+def cascade(pairs: Candidates, cost: Floats, limit: float, misses: Indices) -> Indices:
     """Assigns tracks seen lately before those missed for longer. Source: arXiv 1703.07402, listing 1.
 
-    The uncertainty of a track grows while it is missed, and with it the number of detections that look near:
-    without precedence it would take them from tracks that were just seen.
-
     Args:
+        pairs: As in `assign`.
         cost: As in `assign`.
-        admissible: As in `assign`.
-        misses: int64 (T,), frames since each track's last detection.
+        limit: As in `assign`.
+        misses: int64 (P,), frames since the latest detection of each pair's track.
 
     Returns:
-        Tracks and detections of the pairs, int64 (P,) each.
+        As `assign`.
     """
-    free = np.ones(cost.shape[1], bool)
-    pairs = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    for level in np.unique(misses[admissible.any(1)]):
-        tracks = np.flatnonzero(misses == level)
-        rows, detections = assign(cost[tracks], admissible[tracks] & free)
-        pairs.append((tracks[rows], detections))
-        free[detections] = False
-    rows, detections = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return rows, detections
+    chosen = [np.zeros(0, np.int64)]
+    taken = np.zeros(pairs.detections.max(initial=-1) + 1, np.bool_)
+    for level in np.unique(misses):
+        part = np.flatnonzero((misses == level) & ~taken[pairs.detections])
+        chosen.append(part[assign(pairs[part], cost[part], limit)])
+        taken[pairs.detections[chosen[-1]]] = True
+    return np.concatenate(chosen)
+
+
+def _hungarian(tracks: Indices, detections: Indices, cost: Floats, limit: float) -> Indices:
+    """Numbers of the chosen pairs, as `assign`, found in one dense matrix for each group of connected components."""
+    row, column = _ranks(tracks), _ranks(detections)
+    rows, columns = int(row.max()) + 1, int(column.max()) + 1
+    if rows <= 2 * _BLOCK:
+        return _solve(row, column, cost, limit)
+    graph = coo_array((np.ones(len(row), np.int8), (row, rows + column)), shape=(rows + columns, rows + columns))
+    component = connected_components(graph, directed=False)[1][:rows]
+    filled = np.cumsum(np.bincount(component))
+    group = (filled // _BLOCK)[component[row]]
+    order = np.argsort(group, kind="stable")
+    chosen = []
+    for part in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        chosen.append(part[_solve(_ranks(row[part]), _ranks(column[part]), cost[part], limit)])
+    return np.concatenate(chosen)
+
+
+def _ranks(values: Indices) -> Indices:
+    """Int64 (P,), from 0 up -> the place of each among the distinct values."""
+    present = np.zeros(values.max() + 1, np.int64)
+    present[values] = 1
+    ranks: Indices = (np.cumsum(present) - 1)[values]
+    return ranks
+
+
+def _solve(row: Indices, column: Indices, cost: Floats, limit: float) -> Indices:
+    """Numbers of the pairs that the Hungarian method chooses in one dense matrix."""
+    shape = row.max() + 1, column.max() + 1
+    matrix = np.full(shape, limit)
+    matrix[row, column] = cost
+    number = np.full(shape, -1)
+    number[row, column] = np.arange(len(cost))
+    chosen = number[linear_sum_assignment(matrix)]
+    return chosen[chosen >= 0]

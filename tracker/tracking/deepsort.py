@@ -1,58 +1,88 @@
-"""The DeepSORT tracker: predicts its tracks, matches them with detections, and keeps their life cycles."""
+"""The tracker: predicts its tracks, matches them with detections, and keeps their life cycles."""
 
-from collections.abc import Collection
-from math import isfinite
+from collections.abc import Callable, Collection
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import area, iou, xyah_to_xyxy, xyxy_to_xyah
+from tracker.boxes import Floats, area, clip, iou, moved, xyah_to_xyxy, xyxy_to_xyah
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
-from tracker.tracking.assignment import Indices, Pairs, assign, cascade
-from tracker.tracking.costs import Costs, appearance_cost, gating_threshold, overlap_cost
 from tracker.tracking.gallery import Embeddings, Gallery
-from tracker.tracking.kalman import KalmanFilter
-from tracker.tracking.table import LabelVote, TrackTable
+from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
+from tracker.tracking.matching import Matching, Observed
+from tracker.tracking.recovery import re_update
+from tracker.tracking.table import Indices, LabelVote, TrackTable
 from tracker.types import Detections, Tracks
 
 _TICK = 1e-6
 """Seconds by which equal intervals may differ, since times are rounded."""
+_DIRECTION = 0.1
+"""Seconds over which the direction of a track's motion is taken, at least. Source: OC-SORT, 3 frames."""
+_SHORT = 2
+"""Frames since its last detection up to which a track that is found needs no re-update: one miss bends nothing."""
+_RESCORED_IOU = 0.4
+"""Largest IoU of a rescored box with a detection: beyond it, it is most likely the same object again."""
+
+Rescorer = Callable[[NDArray[np.float32], NDArray[np.int64]], Detections]
+"""Boxes float32 (M, 4) xyxy in pixels and labels int64 (M,) -> what the detector sees there, one row for each."""
+
+
+def nothing_there(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Detections:
+    """The `Rescorer` where there is no detector: no box holds anything."""
+    return Detections(boxes, np.zeros(len(boxes), np.float32), labels)
 
 
 class DeepSort:
     """Follows objects through the frames of one video.
 
-    A detection first starts a tentative track; `n_init` detections in successive frames confirm it and give it an
-    id, and a frame without a detection before that ends it. A confirmed track ends when it was not detected for
-    `max_age` seconds, or when its predicted box has no area left.
+    A detection that is sure enough starts a tentative track; `n_init` detections confirm it and give it an id. A
+    confirmed track ends when it was not detected for `max_age` seconds, when it has left the picture, or when its
+    predicted box has no area left. How tracks and detections find each other is told in `Matching`.
 
-    In every frame confirmed tracks choose among the detections in a cascade, those seen last first; then all tracks
-    seen in the frame before choose among the rest by IoU. In the cascade, classes that have embeddings are matched by
-    appearance inside the Mahalanobis gate. The others are matched by the IoU with the predicted box, from `min_iou`
-    up: the Mahalanobis distance alone prefers tracks of which little is known, and does worse on MOT15 both as the
-    cost and as an additional gate. Source: arXiv 1703.07402; for motion alone, arXiv 1602.00763.
+    Source: arXiv 1703.07402, and what `TrackerConfig` names beside each setting.
+
+    Attributes:
+        table: The live tracks.
     """
 
-    def __init__(self, config: TrackerConfig, embedded_labels: Collection[int] = ()) -> None:
+    def __init__(
+        self, config: TrackerConfig, embedded_labels: Collection[int] = (), size: tuple[float, float] = (inf, inf)
+    ) -> None:
         """Starts without tracks.
 
         Args:
             config: Settings.
             embedded_labels: Labels of the classes for which embeddings tell individuals apart; all others are
                 tracked by motion alone.
+            size: Width and height of the picture, pixels; without it no track is known to leave.
         """
+        self.table = TrackTable.empty()
         self._config = config
+        self._size = size
         self._embedded_labels = np.array(sorted(embedded_labels), np.int64)
-        self._filter = KalmanFilter(config.position_noise, config.velocity_noise)
-        self._max_distance = gating_threshold(config.gating_probability)
-        self._table = TrackTable.empty()
+        self._filter = KalmanFilter(
+            config.position_noise,
+            config.velocity_noise,
+            config.measurement_noise,
+            config.confidence_noise,
+            config.manoeuvre,
+        )
+        self._matching = Matching(config, self._filter)
         self._vote = LabelVote()
-        self._gallery: Gallery | None = None
-        self._time = -float("inf")
-        self._confirmed = 0
+        self._galleries: list[Gallery] = []  # one, from the first embedding on
+        self._time = -inf
+        self._started = self._confirmed = 0
 
-    def update(self, detections: Detections, embeddings: Embeddings, time: float) -> Tracks:
+    def update(
+        self,
+        detections: Detections,
+        embeddings: Embeddings,
+        time: float,
+        camera: Floats = IDENTITY,
+        rescore: Rescorer = nothing_there,
+    ) -> Tracks:
         """Moves on to the next frame; to be called for every frame, also for those without detections.
 
         The order of the detections does not matter. Detections without area are ignored.
@@ -62,6 +92,8 @@ class DeepSort:
             embeddings: float32 (N, D), the unit vector of each detection; (N, 0) where there is no embedder. Rows
                 of classes that are not embedded are not read.
             time: Seconds from the start of the source to the frame.
+            camera: float64 (2, 3), an affine map from the pixels of the frame before to those of this one.
+            rescore: Looks at boxes again, where `config.rescore` asks for it.
 
         Returns:
             The confirmed tracks that were detected in this frame, and those that were for `coast` seconds not,
@@ -72,23 +104,24 @@ class DeepSort:
             ValueError: A number is not finite, or the embeddings do not fit the detections or those before. The
                 tracker is then as it was.
         """
-        self._check(detections, embeddings, time)
-        detections, embeddings = _in_canonical_order(detections, embeddings)
-        embedded = self._has_embedding(detections, embeddings)
-        self._predict(time)
-        tracks, found = self._associate(detections, embeddings, embedded)
-        rest = np.ones(len(detections), bool)
-        rest[found] = False
-        self._correct(tracks, detections[found], time)
-        self._remember(tracks, embeddings[found], embedded[found])
-        self._keep((self._table.ids > 0) | (self._table.misses == 0))
-        first = len(self._table)
-        self._start(detections[rest], time)
-        self._remember(np.arange(first, len(self._table)), embeddings[rest], embedded[rest])
+        self._check(detections, embeddings, time, camera)
+        order = _canonical_order(detections)
+        seen = Observed.of(detections, embeddings, order, self._embedded_labels)
+        self._predict(time, camera)
+        tracks, found = self._matching.match(self.table, seen, self._galleries, time)
+        self._correct(tracks, seen.boxes[found], seen.scores[found], seen.labels[found], time)
+        self.table.found[tracks] = seen.rows[found]
+        self._remember(tracks, seen.embeddings[found], seen.embedded[found])
+        if self._config.rescore:
+            self._look_again(rescore, seen.boxes, time)
+        self._end()
+        free = seen.scores >= max(self._config.start_score, self._config.high_score)
+        free[found] = False
+        self._start(seen, np.flatnonzero(free), time)
         self._confirm()
         return self._report(time)
 
-    def _check(self, detections: Detections, embeddings: Embeddings, time: float) -> None:
+    def _check(self, detections: Detections, embeddings: Embeddings, time: float, camera: Floats) -> None:
         if not isfinite(time) or time <= self._time:
             raise InputError(
                 f"the time of a frame must be after that of the frame before it, got {time} s after {self._time} s"
@@ -96,137 +129,164 @@ class DeepSort:
         for name, values in (("boxes", detections.boxes), ("scores", detections.scores)):
             if not np.isfinite(values).all():
                 raise ValueError(f"the {name} of the detections at {time} s hold numbers that are not finite")
+        if camera is not IDENTITY and (camera.shape != (2, 3) or not np.isfinite(camera).all()):
+            raise ValueError(f"the camera's motion at {time} s must be a finite (2, 3), got shape {camera.shape}")
         if embeddings.ndim != 2 or len(embeddings) != len(detections):
             raise ValueError(f"{len(detections)} detections need as many embeddings, got shape {embeddings.shape}")
-        if self._gallery is not None and len(embeddings) and embeddings.shape[1] != self._gallery.width:
-            raise ValueError(f"embeddings must keep their width of {self._gallery.width}, got {embeddings.shape[1]}")
-        if not np.isfinite(embeddings[self._has_embedding(detections, embeddings)]).all():
+        for gallery in self._galleries:
+            if len(embeddings) and embeddings.shape[1] != gallery.width:
+                raise ValueError(f"embeddings must keep their width of {gallery.width}, got {embeddings.shape[1]}")
+        finite = np.isfinite(embeddings)
+        if not finite.all() and not finite[np.isin(detections.labels, self._embedded_labels)].all():
             raise ValueError(f"the embeddings at {time} s hold numbers that are not finite")
 
-    def _has_embedding(self, detections: Detections, embeddings: Embeddings) -> NDArray[np.bool_]:
-        if not embeddings.shape[1]:
-            return np.zeros(len(detections), np.bool_)
-        return np.isin(detections.labels, self._embedded_labels)
-
-    def _predict(self, time: float) -> None:
-        table = self._table
+    def _predict(self, time: float, camera: Floats) -> None:
+        table = self.table
         # Before the match, so that a long gap ends tracks whether or not frames without detections fill it.
         self._keep(time - table.last_time <= self._config.max_age + _TICK)
         if len(table):
+            if camera is not IDENTITY:
+                self._turn(camera)
             table.mean, table.covariance = self._filter.predict(table.mean, table.covariance, time - self._time)
         self._keep((table.mean[:, 2] > 0) & (table.mean[:, 3] > 0))
         table.misses += 1
+        table.found[:] = -1
         self._time = time
 
-    def _associate(self, detections: Detections, embeddings: Embeddings, embedded: NDArray[np.bool_]) -> Pairs:
-        """Rows of the table and of the detections that belong together."""
-        table = self._table
-        allowed = np.full((len(table), len(detections)), self._config.match_across_classes)
-        allowed |= table.labels[:, None] == detections.labels
-        overlap = iou(xyah_to_xyxy(table.mean[:, :4]), detections.boxes.astype(np.float64))
-        by_overlap, near = overlap_cost(overlap.astype(np.float64), self._config.min_iou)
-        near &= allowed
-        cost, admissible = self._with_appearance((by_overlap, near), allowed, detections, embeddings, embedded)
-        tracks, found = cascade(cost, admissible & (table.ids > 0)[:, None], table.misses)
-        recent = table.misses == 1
-        recent[tracks] = False
-        near[~recent] = False
-        near[:, found] = False
-        more_tracks, more_found = assign(by_overlap, near)
-        return np.concatenate([tracks, more_tracks]), np.concatenate([found, more_found])
+    def _turn(self, camera: Floats) -> None:
+        """Brings all that the table holds in pixels from the frame before into this one."""
+        table = self.table
+        table.mean, table.covariance = warp(table.mean, table.covariance, camera)
+        table.found_mean, table.found_covariance = warp(table.found_mean, table.found_covariance, camera)
+        table.last, table.earlier = moved(table.last, camera), moved(table.earlier, camera)
 
-    def _with_appearance(
-        self,
-        motion: Costs,
-        allowed: NDArray[np.bool_],
-        detections: Detections,
-        embeddings: Embeddings,
-        embedded: NDArray[np.bool_],
-    ) -> Costs:
-        """The costs of motion alone, replaced where both the track and the detection have embeddings."""
-        rows, columns = np.flatnonzero(self._table.slots >= 0), np.flatnonzero(embedded)
-        if self._gallery is None or not len(rows) or not len(columns):
-            return motion
-        cost, admissible = motion[0].copy(), motion[1].copy()
-        block = np.ix_(rows, columns)
-        mean, covariance = self._table.mean[rows], self._table.covariance[rows]
-        distance = self._filter.gating_distance(mean, covariance, _measured(detections[columns])) / self._max_distance
-        cost[block], admissible[block] = appearance_cost(
-            (distance, allowed[block] & (distance <= 1)),
-            self._gallery,
-            self._table.slots[rows],
-            embeddings[columns],
-            self._config.max_cosine_distance,
-            self._config.appearance_weight,
+    def _correct(self, tracks: Indices, boxes: Floats, scores: Floats, labels: Indices, time: float) -> None:
+        table = self.table
+        if not len(tracks):
+            return
+        if self._config.re_update:
+            gone = np.flatnonzero((table.misses[tracks] > _SHORT) & (table.ids[tracks] > 0))
+            re_update(self._filter, table, tracks[gone], boxes[gone], scores[gone], time)
+        mean, covariance = self._filter.update(
+            table.mean[tracks], table.covariance[tracks], xyxy_to_xyah(boxes), scores
         )
-        return cost, admissible
-
-    def _correct(self, tracks: Indices, detections: Detections, time: float) -> None:
-        """Puts N detections into N rows of the table."""
-        table = self._table
-        table.mean[tracks], table.covariance[tracks] = self._filter.update(
-            table.mean[tracks], table.covariance[tracks], _measured(detections)
-        )
+        table.mean[tracks], table.covariance[tracks] = mean, covariance
+        if self._config.re_update:
+            table.found_mean[tracks], table.found_covariance[tracks] = mean, covariance
+        if self._config.direction_weight:
+            old = tracks[time - table.earlier_time[tracks] > _DIRECTION - _TICK]
+            table.earlier[old], table.earlier_time[old] = table.last[old], table.last_time[old]
+        table.last[tracks] = boxes
         table.hits[tracks] += 1
         table.misses[tracks] = 0
         table.last_time[tracks] = time
-        table.scores[tracks] = detections.scores
-        self._vote.add(table, tracks, detections.labels)
-
-    def _start(self, detections: Detections, time: float) -> None:
-        mean, covariance = self._filter.initiate(_measured(detections))
-        first = len(self._table)
-        self._table.append(TrackTable.started(mean, covariance, time, detections.scores, detections.labels))
-        self._vote.add(self._table, np.arange(first, len(self._table)), detections.labels)
+        table.scores[tracks] = scores
+        self._vote.add(table, tracks, labels)
 
     def _remember(self, tracks: Indices, embeddings: Embeddings, embedded: NDArray[np.bool_]) -> None:
         """Adds the embeddings of N rows of the table to the gallery, where bool (N,) says that they have one."""
-        tracks, embeddings = tracks[embedded], embeddings[embedded]
-        if not len(tracks):
+        if not embedded.any():
             return
-        if self._gallery is None:
-            self._gallery = Gallery(self._config.gallery_size, embeddings.shape[1])
-        slots = self._table.slots
+        if not embedded.all():
+            tracks, embeddings = tracks[embedded], embeddings[embedded]
+        if not self._galleries:
+            config = self._config
+            self._galleries = [Gallery(config.gallery_size, embeddings.shape[1], config.appearance_momentum)]
+        slots = self.table.slots
         old = slots[tracks] >= 0
-        self._gallery.add(slots[tracks[old]], embeddings[old])
-        slots[tracks[~old]] = self._gallery.allocate(embeddings[~old])
+        self._galleries[0].add(slots[tracks[old]], embeddings[old])
+        if not old.all():
+            slots[tracks[~old]] = self._galleries[0].allocate(embeddings[~old])
+
+    def _look_again(self, rescore: Rescorer, seen: Floats, time: float) -> None:
+        """Corrects missed tracks by what the detector sees where they should be, if nothing else is seen there."""
+        table = self.table
+        missed = np.flatnonzero((table.ids > 0) & (table.misses > 0))
+        if not len(missed):
+            return
+        boxes = xyah_to_xyxy(table.mean[missed, :4]).astype(np.float32)
+        again = rescore(boxes, table.labels[missed])
+        there = again.boxes.astype(np.float64)
+        scores = again.scores.astype(np.float64)
+        good = (scores >= self._config.rescore) & (area(there) > 0)
+        good &= iou(there, seen).max(1, initial=0) <= _RESCORED_IOU
+        for best in np.argsort(-scores, kind="stable"):
+            if good[best]:
+                good &= iou(there, there[[best]])[:, 0] <= _RESCORED_IOU
+                good[best] = True
+        self._correct(missed[good], there[good], scores[good], again.labels[good], time)
+
+    def _end(self) -> None:
+        """Ends tentative tracks that were missed too often, tracks that have left, and duplicates."""
+        table, config = self.table, self._config
+        missed = table.misses > 0
+        if not missed.any():
+            return
+        ended = (table.ids == 0) & (table.misses > config.tentative_misses)
+        rows = np.flatnonzero(missed & ~ended)
+        boxes = xyah_to_xyxy(table.mean[rows, :4])
+        if self._size[0] < inf:
+            ended[rows] = area(clip(boxes, *self._size)) < config.min_visible * area(boxes)
+        if config.duplicate_iou and len(rows):
+            seen = np.flatnonzero(~missed)
+            overlap = iou(boxes, xyah_to_xyxy(table.mean[seen, :4]))
+            overlap[table.labels[rows][:, None] != table.labels[seen]] = 0
+            ended[rows] |= overlap.max(1, initial=0) > config.duplicate_iou
+        self._keep(~ended)
 
     def _keep(self, rows: NDArray[np.bool_]) -> None:
         if rows.all():
             return
-        gone = self._table.slots[~rows]
-        if self._gallery is not None:
-            self._gallery.release(gone[gone >= 0])
-        self._table.keep(rows)
+        gone = self.table.slots[~rows]
+        for gallery in self._galleries:
+            gallery.release(gone[gone >= 0])
+        self.table.keep(rows)
+
+    def _start(self, seen: Observed, rows: Indices, time: float) -> None:
+        if not len(rows):
+            return
+        table, boxes, labels = self.table, seen.boxes[rows], seen.labels[rows]
+        mean, covariance = self._filter.initiate(seen.measured[rows])
+        first, serials = len(table), self._started + np.arange(len(rows))
+        self._started += len(rows)
+        scores = seen.scores[rows].astype(np.float32)
+        table.append(TrackTable.started(mean, covariance, time, boxes, scores, labels, serials, seen.rows[rows]))
+        tracks = np.arange(first, len(table))
+        self._vote.add(table, tracks, labels)
+        self._remember(tracks, seen.embeddings[rows], seen.embedded[rows])
 
     def _confirm(self) -> None:
-        due = np.flatnonzero((self._table.ids == 0) & (self._table.hits >= self._config.n_init))
-        self._table.ids[due] = self._confirmed + 1 + np.arange(len(due))
+        due = np.flatnonzero((self.table.ids == 0) & (self.table.hits >= self._config.n_init))
+        self.table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
 
     def _report(self, time: float) -> Tracks:
-        table = self._table
+        table, share = self.table, self._config.detection_share
         observed = table.misses == 0
-        coasting = time - table.last_time <= self._config.coast + _TICK
-        rows = (table.ids > 0) & (observed | coasting)
+        reported = observed
+        if self._config.coast:
+            reported = observed | (time - table.last_time <= self._config.coast + _TICK)
+        rows = np.flatnonzero((table.ids > 0) & reported)
+        rows = rows[np.argsort(table.ids[rows], kind="stable")]
+        observed, mean = observed[rows], table.mean[rows]
+        boxes = xyah_to_xyxy(mean[:, :4])
+        boxes += (share * observed)[:, None] * (table.last[rows] - boxes)
         return Tracks(
             ids=table.ids[rows],
-            boxes=xyah_to_xyxy(table.mean[rows, :4]).astype(np.float32),
+            boxes=boxes.astype(np.float32),
             scores=table.scores[rows],
             labels=table.labels[rows],
-            velocities=table.mean[rows, 4:6].astype(np.float32),
+            velocities=mean[:, 4:6].astype(np.float32),
             ages=(time - table.first_time[rows]).astype(np.float32),
-            observed=observed[rows],
+            observed=observed,
         )
 
 
-def _in_canonical_order(detections: Detections, embeddings: Embeddings) -> tuple[Detections, Embeddings]:
-    """Without boxes that have no area, and in an order that depends on nothing but the detections themselves."""
-    order = np.lexsort((detections.scores, detections.labels, *detections.boxes.T[::-1]))
-    order = order[area(detections.boxes[order].astype(np.float64)) > 0]
-    return detections[order], embeddings[order]
-
-
-def _measured(detections: Detections) -> NDArray[np.float64]:
-    """What the Kalman filter takes of the detections, float64 (N, 4) xyah."""
-    return xyxy_to_xyah(detections.boxes.astype(np.float64)).astype(np.float64)
+def _canonical_order(detections: Detections) -> Indices:
+    """Rows of the detections with an area, in an order that depends on nothing but the detections themselves."""
+    left = detections.boxes[:, 0]
+    order = np.argsort(left, kind="stable")
+    if (np.diff(left[order]) == 0).any():
+        order = np.lexsort((detections.scores, detections.labels, *detections.boxes.T[::-1]))
+    solid = area(detections.boxes.astype(np.float64)) > 0
+    return order if solid.all() else order[solid[order]]

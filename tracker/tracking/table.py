@@ -6,6 +6,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.boxes import Floats
+
 Indices = NDArray[np.int64]
 
 
@@ -25,28 +27,45 @@ class TrackTable:
         labels: int64 (T,), the label that most of the track's detections had; in a tie, the one it had before.
         votes: int64 (T, L), how many of its detections had each of the labels seen by the tracker.
         slots: int64 (T,), the track's place in the gallery, -1 where it has none.
+        serials: int64 (T,), counted from 0 over all tracks, tentative ones too.
+        found: int64 (T,), the row of this frame's detections that the track took, -1 where it took none.
+        last: float64 (T, 4), xyxy of the latest detection.
+        earlier: float64 (T, 4), xyxy of a detection some tenths of a second before, or the first.
+        earlier_time: float64 (T,), seconds, of that detection.
+        found_mean: float64 (T, 8), state just after the latest detection.
+        found_covariance: float64 (T, 3, 4), of that state.
     """
 
     ids: Indices
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    mean: Floats
+    covariance: Floats
     hits: Indices
     misses: Indices
-    first_time: NDArray[np.float64]
-    last_time: NDArray[np.float64]
+    first_time: Floats
+    last_time: Floats
     scores: NDArray[np.float32]
     labels: Indices
     votes: Indices
     slots: Indices
+    serials: Indices
+    found: Indices
+    last: Floats
+    earlier: Floats
+    earlier_time: Floats
+    found_mean: Floats
+    found_covariance: Floats
 
     @classmethod
     def started(
         cls,
-        mean: NDArray[np.float64],
-        covariance: NDArray[np.float64],
+        mean: Floats,
+        covariance: Floats,
         time: float,
+        boxes: Floats,
         scores: NDArray[np.float32],
         labels: Indices,
+        serials: Indices,
+        found: Indices,
     ) -> Self:
         """Tentative tracks of one detection each, before their first vote and without a place in the gallery."""
         count = len(mean)
@@ -62,13 +81,21 @@ class TrackTable:
             labels=labels,
             votes=np.zeros((count, 0), np.int64),
             slots=np.full(count, -1, np.int64),
+            serials=serials,
+            found=found,
+            last=boxes,
+            earlier=boxes,
+            earlier_time=np.full(count, time),
+            found_mean=mean,
+            found_covariance=covariance,
         )
 
     @classmethod
     def empty(cls) -> Self:
         """No tracks."""
         none = np.zeros(0, np.int64)
-        return cls.started(np.zeros((0, 8)), np.zeros((0, 3, 4)), 0.0, np.zeros(0, np.float32), none)
+        boxes, scores = np.zeros((0, 4)), np.zeros(0, np.float32)
+        return cls.started(np.zeros((0, 8)), np.zeros((0, 3, 4)), 0.0, boxes, scores, none, none, none)
 
     def __len__(self) -> int:
         """Number of tracks."""
@@ -76,14 +103,18 @@ class TrackTable:
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drops the tracks for which bool (T,) is False."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name)[rows])
+        kept = np.flatnonzero(rows)
+        for name in _FIELDS:
+            setattr(self, name, getattr(self, name)[kept])
 
     def append(self, other: Self) -> None:
         """Adds younger tracks; they have no votes yet."""
         other.votes = np.zeros((len(other), self.votes.shape[1]), np.int64)
-        for field in fields(self):
-            setattr(self, field.name, np.concatenate([getattr(self, field.name), getattr(other, field.name)]))
+        for name in _FIELDS:
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
+
+
+_FIELDS = tuple(field.name for field in fields(TrackTable))
 
 
 class LabelVote:
@@ -96,6 +127,9 @@ class LabelVote:
     def add(self, table: TrackTable, rows: Indices, labels: Indices) -> None:
         """Gives one vote, int64 (N,), to each of N distinct rows of the table, and elects their labels anew."""
         if not len(rows):
+            return
+        if len(self._known) == 1 and (labels == self._known[0]).all():
+            table.votes[rows, 0] += 1  # nothing to elect
             return
         self._learn(table, labels)
         table.votes[rows, np.searchsorted(self._known, labels)] += 1

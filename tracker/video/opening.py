@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from tracker.errors import InputError
 from tracker.video.file import VideoFile
 from tracker.video.images import IMAGE_SUFFIXES, ImageSequence, folder_pictures, matching_pictures
 from tracker.video.live import LiveSource
-from tracker.video.source import Source
+from tracker.video.source import Source, check_span
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
 
@@ -37,8 +38,14 @@ def open_source(spec: str | Path | int, config: SourceConfig, threads: int = 0) 
     Raises:
         InputError: It cannot be read, or there is no video in it.
     """
-    if config.end <= config.start:
-        raise InputError(f"the end, {config.end:g} s, is not after the start, {config.start:g} s: change one of them")
+    check_span(config)
+    source = _open_any(spec, config, threads)
+    if not source.live:
+        source.reopen = partial(open_source, spec, config, threads)
+    return source
+
+
+def _open_any(spec: str | Path | int, config: SourceConfig, threads: int) -> Source:
     text = str(spec)
     if isinstance(spec, int):
         return _camera(text, spec, config, threads)

@@ -59,11 +59,14 @@ class Source(ABC):
         frame_rate: Average, frames per second.
         expected_frames: About how many frames will be yielded, 0 where that is unknown.
         live: Whether frames come as they happen, and are dropped where the consumer is slower.
+        has_pictures: Whether the frames' images show anything; without, they are black, or of no size where that is
+            unknown.
         media_path: The file on disk, from which audio can be copied; None for cameras, addresses and pictures.
         last_duration: Seconds that the latest yielded frame is shown. After the last frame it reaches to the end of
             the source (or to `config.end`), over frames that `config.every` skipped.
         damaged: Packets or pictures skipped so far because they cannot be decoded.
         ended_early: Whether the file stopped before its stated end; known after the last frame.
+        reopen: What `again` opens it with.
     """
 
     spec: str
@@ -74,21 +77,26 @@ class Source(ABC):
     frame_rate: Fraction
     expected_frames: int
     live: bool
+    has_pictures: bool
     media_path: Path | None
     last_duration: Fraction
     damaged: int
     ended_early: bool
+    reopen: Callable[[], "Source"]
 
     def __init__(self, spec: str, name: str, config: SourceConfig) -> None:
         self.spec = spec
         self.name = re.sub(r"[^\w.-]+", "_", name).strip("._") or "video"
         self.expected_frames = 0
         self.live = False
+        self.has_pictures = True
         self.media_path = None
         self.last_duration = Fraction(0)
         self.damaged = 0
         self.ended_early = False
+        self.reopen = self._cannot_reopen
         self._config = config
+        self.restrict(lambda _: True)
         self._first_pts = 0
         self._end: Fraction | None = None
         self._resources = ExitStack()
@@ -97,6 +105,25 @@ class Source(ABC):
     @abstractmethod
     def _pictures(self) -> Generator[Picture]:
         """All pictures of the source in order, `pts` strictly increasing; may set `_end` when it is exhausted."""
+
+    def restrict(self, wanted: Callable[[int], bool], last: float = math.inf) -> None:
+        """Leaves out frames before the iteration begins; `config` may leave out more.
+
+        Args:
+            wanted: Whether the frame of an index is to be yielded.
+            last: No frame after this index is.
+        """
+        self._wanted, self._last_index = wanted, last
+
+    def again(self) -> "Source":
+        """The same source opened anew, at its beginning, and restricted in the same way.
+
+        Raises:
+            InputError: It cannot be read twice, or no longer.
+        """
+        source = self.reopen()
+        source.restrict(self._wanted, self._last_index)
+        return source
 
     def close(self) -> None:
         """Releases the file, connection, camera and thread. Iteration is over then. Can be called again."""
@@ -126,13 +153,14 @@ class Source(ABC):
         before: Fraction | None = None  # when the picture before began, yielded or not
         with closing(self._pictures()) as pictures:
             for picture in pictures:
-                time = (picture.pts - self._first_pts) * self.time_base
-                if in_microseconds(time) >= end:
+                time = self._time(picture)
+                if in_microseconds(time) >= end or picture.index > self._last_index:
                     self._end = time
                     break
                 duration = picture.duration or (1 / self.frame_rate if before is None else time - before)
                 before = time
-                image = self._image(picture) if picture.index >= due and in_microseconds(time) >= start else None
+                chosen = picture.index >= due and in_microseconds(time) >= start and self._wanted(picture.index)
+                image = self._image(picture) if chosen else None
                 if image is not None:
                     due = picture.index + self._config.every
                     shown = time
@@ -144,6 +172,13 @@ class Source(ABC):
             self._explain_nothing(before)
         elif self._end is not None and self._end > shown:
             self.last_duration = self._end - shown
+
+    def _time(self, picture: Picture) -> Fraction:
+        """Seconds from the source's first frame to a picture."""
+        return (picture.pts - self._first_pts) * self.time_base
+
+    def _cannot_reopen(self) -> "Source":
+        raise InputError(f"{self.spec} can be read only once: give a file")
 
     def _image(self, picture: Picture) -> NDArray[np.uint8] | None:
         try:
@@ -174,6 +209,16 @@ class Source(ABC):
         begin = math.ceil(in_microseconds(self._config.start) * per_microsecond)
         stop = min(in_microseconds(self._config.end) * float(per_microsecond), frames)
         return max(0, math.ceil((math.ceil(stop) - begin) / self._config.every))
+
+
+def check_span(config: SourceConfig) -> None:
+    """Makes sure that `config.end` is after `config.start`.
+
+    Raises:
+        InputError: It is not.
+    """
+    if config.end <= config.start:
+        raise InputError(f"the end, {config.end:g} s, is not after the start, {config.start:g} s: change one of them")
 
 
 def beyond_end(spec: str, start: float, last: Fraction) -> InputError:

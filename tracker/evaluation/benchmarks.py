@@ -1,0 +1,112 @@
+"""The measurements of `scripts/benchmark.py`, as lines of text that come as soon as they are known."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tracker.config import Config, load_config
+from tracker.errors import InputError
+from tracker.record import versions, write_record
+
+
+def stages(clip: str, frames: int = 300, /) -> Iterator[str]:
+    """Frames per second of each stage alone, and of whole runs, on the first frames of a clip."""
+    from tracker.evaluation.speed import stage_speeds
+
+    yield ", ".join(f"{name} {version}" for name, version in versions().items())
+    for stage, rate in stage_speeds(clip, Config(), frames).items():
+        yield f"{stage:10s} {rate:8.1f} frames/s  {1000 / rate:7.2f} ms/frame"
+
+
+def memory(*clips: str) -> Iterator[str]:
+    """Peak memory of a run for each clip, in a process of its own.
+
+    Raises:
+        InputError: A run failed; it has said why on stderr.
+    """
+    code = "import sys, resource; from tracker.cli import main\ntry: main(sys.argv[1:])\n"
+    code += "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    for clip in clips:
+        with tempfile.TemporaryDirectory() as folder:
+            outputs = ["--output", f"{folder}/video.mp4", "--output", f"{folder}/tracks.csv"]
+            command = [sys.executable, "-c", code, clip, "--quiet", *outputs]
+            run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if run.returncode:
+            raise InputError(f"the run of {clip} ended with exit code {run.returncode}")
+        yield f"{clip}: peak memory {run.stdout.split()[-1]} MiB"
+
+
+def association(
+    *objects: int,
+    repetitions: int = 3,
+    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+    plot: Annotated[Path | None, Parameter(help="File for a chart, .png or .svg.")] = None,
+) -> Iterator[str]:
+    """Time of one update with 10 50 100 300 1000 objects (or others), for this tracker and for those that are here.
+
+    Raises:
+        InputError: There is nothing to measure, or no place or no means for the results.
+    """
+    from tracker.evaluation.association_report import check_chart, draw_chart, headline, table
+    from tracker.evaluation.association_rivals import available
+    from tracker.evaluation.association_speed import as_json, compare, conditions
+    from tracker.evaluation.association_stream import OBJECTS
+
+    for path in (json, plot):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"there is no folder {path.parent} for {path.name}: make it first")
+    if plot is not None:
+        check_chart(plot)
+    entries, missing = available()
+    facts = conditions(entries, missing)
+    yield headline(facts)
+    comparisons = []
+    for number in objects or OBJECTS:
+        comparisons.append(compare(entries, number, repetitions))
+        yield "\n" + table(comparisons[-1])
+    if json is not None:
+        write_record(json, as_json(comparisons, facts))
+        yield f"\nwrote {json}"
+    if plot is not None:
+        draw_chart(comparisons, facts, plot)
+        yield f"\nwrote {plot}"
+
+
+def switches(
+    folder: Path,
+    /,
+    *configs: Path,
+    det: str = "det.txt",
+    start: Path | None = None,
+    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+) -> Iterator[str]:
+    """What each switch of the tracker contributes on sequences with truth: the figures of the defaults without it.
+
+    Args:
+        folder: Sequences in the layout of the MOTChallenge: NAME/det/det.txt, NAME/gt/gt.txt, NAME/seqinfo.ini.
+        configs: Files of settings to compare with, such as configs/sort.yaml.
+        det: Name of the files of detections.
+        start: File of the settings to start from, instead of the defaults.
+        json: File for all figures.
+
+    Raises:
+        InputError: A file cannot be read or written.
+    """
+    from tracker.evaluation.contributions import Result, as_json, as_text, heading, measured, rows
+
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
+    done: list[Result] = []
+    for row, figures in measured(folder, det, rows(load_config(start) if start else Config(), configs)):
+        if not done:
+            yield heading()
+        done.append((row, figures))
+        yield as_text(row, figures)
+    if json is not None:
+        write_record(json, {"versions": versions(), "rows": as_json(done)})
+        yield f"\nwrote {json}"

@@ -1,0 +1,198 @@
+"""From frames to tracks: what all ways of tracking share, wherever the detections come from."""
+
+import time
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.config import Config, TrackerConfig
+from tracker.errors import InputError
+from tracker.tracking import DeepSort, Rescorer
+from tracker.tracking.camera import CameraMotion
+from tracker.types import Detections, Frame, Tracks
+from tracker.video import Source, blank_image
+
+if TYPE_CHECKING:
+    from tracker.tracking.offline import SecondLook
+
+Embeddings = NDArray[np.float32]
+Perceived = tuple[list[Detections], list[Embeddings], list[Rescorer]]
+"""Of some frames: detections, embeddings, (N, D) or, without an embedder, (N, 0), and what looks at boxes again."""
+
+Observer = Callable[[Frame, Detections], bool]
+"""Is shown the detections of each frame before they are tracked. False ends the first of two looks there."""
+
+
+class Stages(ABC):
+    """Finds the objects in frames and tracks them; each run over a source has a tracker of its own.
+
+    Attributes:
+        config: All settings.
+        seconds: Time spent in each stage so far, by the stage's name.
+        left_out: Stored detections that are not tracked, because of their score, class or place.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.seconds = dict.fromkeys(("decode", "detect", "embed", "associate", "write"), 0.0)
+        self.left_out = 0
+
+    @property
+    @abstractmethod
+    def categories(self) -> tuple[str, ...]:
+        """Class names, by label."""
+
+    @property
+    @abstractmethod
+    def embedded_labels(self) -> list[int]:
+        """Labels of the classes whose individuals embeddings tell apart."""
+
+    @abstractmethod
+    def perceive(self, frames: list[Frame]) -> Perceived:
+        """What is found in some frames."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What a run's record says of the stages: device, weights."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the networks' threads."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(
+        self, source: Source, observe: Observer = lambda *_: True, pictures: bool = True
+    ) -> Generator[tuple[Frame, Tracks]]:
+        """Tracks the frames of an open source; frames without any track come too.
+
+        With `offline` the source is first read to its end, and what comes are the final tracks.
+
+        Args:
+            source: Read once; with `offline` and `pictures` it is opened again for the frames that come.
+            observe: See `Observer`.
+            pictures: Whether the frames that come need their pictures.
+
+        Raises:
+            InputError: The config asks for what the source cannot give (see `check_source`).
+        """
+        check_source(self.config, source)
+        if self.config.tracker.offline:
+            return self._run_offline(source, observe, pictures and source.has_pictures)
+        return self._run_online(source, observe)
+
+    def _run_online(self, source: Source, observe: Observer) -> Generator[tuple[Frame, Tracks]]:
+        tracker = DeepSort(self.config.tracker, self.embedded_labels, _size(source))
+        camera = CameraMotion(self.config.tracker.camera_motion)
+        for frame, detections, embeddings, rescore in self._perceived(source):
+            observe(frame, detections)
+            with self.timed("associate"):
+                motion = camera.update(frame.image, detections.boxes)
+                tracks = tracker.update(detections, embeddings, frame.time, motion, rescore)
+            yield frame, tracks
+
+    def _run_offline(self, source: Source, observe: Observer, pictures: bool) -> Generator[tuple[Frame, Tracks]]:
+        tracker = second_look(self.config.tracker, self.embedded_labels, _size(source))
+        camera = CameraMotion(self.config.tracker.camera_motion)
+        moments = _Moments()
+        for frame, detections, embeddings, rescore in self._perceived(source):
+            moments.add(frame)
+            with self.timed("associate"):
+                motion = camera.update(frame.image, detections.boxes)
+                tracker.update(detections, embeddings, frame.time, motion, rescore)
+            if not observe(frame, detections):
+                break
+        final = tracker.finish()
+        with closing(self._frames_again(source, moments) if pictures else moments.blank(source)) as frames:
+            for frame in frames:
+                with self.timed("associate"):
+                    tracks = next(final)
+                yield frame, tracks
+
+    def _frames_again(self, source: Source, moments: "_Moments") -> Generator[Frame]:
+        """The frames that were read before, from the source opened anew."""
+        with source.again() as again:
+            frames = iter(again)
+            for index, moment, _ in moments:
+                with self.timed("decode"):
+                    frame = next(frames, None)
+                if frame is None or (frame.index, frame.time) != (index, moment):
+                    raise InputError(f"{source.spec} held other frames when it was read again: run again on a copy")
+                yield frame
+
+    def _perceived(self, source: Source) -> Iterator[tuple[Frame, Detections, Embeddings, Rescorer]]:
+        size = 1 if source.live else self.config.detector.batch_size
+        frames = iter(source)
+        while batch := self._read(frames, size):
+            yield from zip(batch, *self.perceive(batch), strict=True)
+
+    def _read(self, frames: Iterator[Frame], size: int) -> list[Frame]:
+        with self.timed("decode"):
+            return list(islice(frames, size))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the time inside to a stage's."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - start
+
+
+class _Moments:
+    """Index, time and pts of frames: 24 bytes each."""
+
+    def __init__(self) -> None:
+        self._whole = array("q")
+        self._times = array("d")
+
+    def add(self, frame: Frame) -> None:
+        self._whole.extend((frame.index, frame.pts))
+        self._times.append(frame.time)
+
+    def __iter__(self) -> Iterator[tuple[int, float, int]]:
+        for n, moment in enumerate(self._times):
+            yield self._whole[2 * n], moment, self._whole[2 * n + 1]
+
+    def blank(self, source: Source) -> Generator[Frame]:
+        """The frames, without their pictures."""
+        image = blank_image(source.width, source.height)
+        for index, moment, pts in self:
+            yield Frame(index, moment, pts, image)
+
+
+def second_look(config: TrackerConfig, embedded_labels: Collection[int], size: tuple[float, float]) -> "SecondLook":
+    """The tracker of two looks; arguments as those of `DeepSort`."""
+    # Few runs need it, and it takes time to load.
+    from tracker.tracking.offline import SecondLook
+
+    return SecondLook(config, embedded_labels, size)
+
+
+def check_source(config: Config, source: Source) -> None:
+    """Makes sure that a source has what a config asks for.
+
+    Raises:
+        InputError: It is live, but to be read twice; or has no pictures, but these are to be looked at.
+    """
+    if config.tracker.offline and source.live:
+        raise InputError(f"{source.spec} is live, and --offline needs all of a video before it writes: leave it out")
+    if config.tracker.camera_motion != "none" and not source.has_pictures:
+        raise InputError("--camera-motion looks at the pictures: give --video, or leave it out")
+
+
+def _size(source: Source) -> tuple[float, float]:
+    """Width and height of the pictures, infinite where they are unknown."""
+    return source.width or float("inf"), source.height or float("inf")
