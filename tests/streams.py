@@ -10,6 +10,9 @@ from tracker.types import Detections
 FIELDS = ("ids", "boxes", "scores", "labels", "velocities", "ages", "observed")
 RED, BLUE = np.eye(2, 8, dtype=np.float32)
 
+SIDE = 400.0
+"""Of the picture, pixels."""
+
 VARIANTS = {
     "default": {},
     "likelihood": {"association": "likelihood", "max_unlikelihood": 6.0, "height_weight": 1.0, "absence": 0.1},
@@ -113,19 +116,19 @@ def settings_of(name):
     return TrackerConfig(**VARIANTS[name])
 
 
-def tracker_of(name, size=(900.0, 900.0)):
+def tracker_of(name, side=SIDE):
     """A tracker of a variant, to which embeddings speak of class 0 alone."""
-    return DeepSort(settings_of(name), {0}, size)
+    return DeepSort(settings_of(name), {0}, (side, side))
 
 
-def world(seed, frames=25, objects=7, width=900, doubled=False):
-    """Detections, and their embeddings, of objects of two classes that move, are missed and join.
+def world(seed, frames=25, objects=12, doubled=False):
+    """Detections, and their embeddings, of a throng of two classes whose members move, are missed and join.
 
     Some are unsure and some are nobody's. Positions are multiples of 1/64 px, so that float32 holds them, moved and
     scaled ones too. With `doubled`, some detections are there twice.
     """
     draw = np.random.default_rng(seed)
-    centre, velocity = draw.uniform(0, width, (objects, 2)), draw.normal(0, 4, (objects, 2))
+    centre, velocity = draw.uniform(0, SIDE, (objects, 2)), draw.normal(0, 4, (objects, 2))
     size = draw.uniform([20, 50], [60, 120], (objects, 2))
     labels, joins = draw.integers(0, 2, objects), draw.integers(0, frames // 2, objects)
     looks = draw.normal(size=(objects, 8)) + 1
@@ -133,7 +136,7 @@ def world(seed, frames=25, objects=7, width=900, doubled=False):
     for frame in range(frames):
         centre += velocity
         boxes = np.c_[centre - size / 2, centre + size / 2] + draw.normal(0, 1, (objects, 4))
-        corner = draw.uniform(0, width, (1, 2))
+        corner = draw.uniform(0, SIDE, (1, 2))
         boxes = np.r_[boxes, np.c_[corner, corner + draw.uniform(20, 80, (1, 2))]]
         scores = np.where(draw.random(objects + 1) < 0.3, draw.uniform(0.3, 0.85, objects + 1), 0)
         scores = np.where(scores, scores, draw.uniform(0.85, 1, objects + 1))

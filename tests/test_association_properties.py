@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from streams import VARIANTS, all_ids, bare, follow, same, seen, settings_of, tracker_of, world
+from streams import SIDE, VARIANTS, all_ids, bare, follow, same, seen, settings_of, tracker_of, world
 
 from tracker.tracking import DeepSort
 from tracker.types import Detections
@@ -54,7 +54,7 @@ def test_a_shifted_picture_gives_shifted_tracks(name, seed, dx, dy):
 def test_a_scaled_picture_gives_scaled_tracks(name, seed, factor):
     video, factor = world(seed), np.float32(factor)
     scaled = [(Detections(d.boxes * factor, d.scores, d.labels), e) for d, e in video]
-    here, there = follow(tracker_of(name), video), follow(tracker_of(name, (900 * factor,) * 2), scaled)
+    here, there = follow(tracker_of(name), video), follow(tracker_of(name, SIDE * factor), scaled)
     # Powers of two change no digit, so that a tracker which knows no pixels has nothing to round differently.
     for a, b in zip(here, there, strict=True):
         np.testing.assert_array_equal(a.ids, b.ids)
@@ -90,7 +90,7 @@ def test_trackers_do_not_disturb_each_other(name, one, other):
 @FEW
 def test_ids_count_up_as_tracks_are_confirmed_and_never_come_twice(name, seed):
     highest, last_seen = 0, {}
-    frames = follow(tracker_of(name), world(seed, frames=40, objects=14))
+    frames = follow(tracker_of(name), world(seed, frames=40))
     for number, tracks in enumerate(frames):
         assert (np.diff(tracks.ids) > 0).all()
         new = tracks.ids[tracks.ids > highest]
@@ -106,13 +106,17 @@ def test_ids_count_up_as_tracks_are_confirmed_and_never_come_twice(name, seed):
 @given(SEED)
 @FEW
 def test_each_track_takes_one_detection_that_no_other_takes(name, seed):
-    tracker = tracker_of(name)
-    for i, (detections, embeddings) in enumerate(world(seed, objects=14, width=300, doubled=True)):
+    tracker, started = tracker_of(name), 0
+    for i, (detections, embeddings) in enumerate(world(seed, doubled=True)):
         tracker.update(detections, embeddings, i / 30)
         table = tracker.table
         taken = table.found[table.misses == 0]
         assert len(set(taken.tolist())) == len(taken) == (table.found >= 0).sum()
         np.testing.assert_array_equal(table.last[table.misses == 0], detections.boxes[taken])
+        assert table.serials.tolist() == sorted(set(table.serials.tolist()))
+        new = table.serials[table.first_time == i / 30]
+        assert new.tolist() == list(range(started, started + len(new)))
+        started += len(new)
         if not settings_of(name).match_across_classes:
             np.testing.assert_array_equal(table.labels[table.misses == 0], detections.labels[taken])
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tracker.boxes import area, iou
 from tracker.errors import InputError
-from tracker.evaluation import association_speed
-from tracker.evaluation.association_report import check_chart, draw_chart, spread, table
-from tracker.evaluation.association_rivals import ENTRIES, OURS, Contestant, Entry, available
-from tracker.evaluation.association_speed import Comparison, Result, compare, identity
-from tracker.evaluation.association_stream import make_stream
+from tracker.evaluation.benchmark import association as association_speed
+from tracker.evaluation.benchmark.association import Comparison, Result, compare, identity
+from tracker.evaluation.benchmark.report import check_chart, draw_chart, spread, table
+from tracker.evaluation.benchmark.rivals import ENTRIES, OURS, Contestant, Entry, available
+from tracker.evaluation.benchmark.stream import make_stream
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "benchmark.py"
 RIVALS = [entry for entry in ENTRIES if entry.package != "tracker"]

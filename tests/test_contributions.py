@@ -11,7 +11,7 @@ from labelled import write_sequences
 from tracker.config import Config, FoundConfig, TrackerConfig, load_config, validated
 from tracker.errors import InputError
 from tracker.evaluation import score_tracks
-from tracker.evaluation.contributions import SWITCHES, as_text, heading, measured, rows
+from tracker.evaluation.benchmark.contributions import SWITCHES, as_text, heading, measured, rows
 from tracker.evaluation.labelled import find_labelled, follow, read_labelled
 
 pytest.importorskip("trackeval", reason="the extra [eval] is not installed")

@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from media import write_clip
 
-import tracker.evaluation.strips
+import tracker.evaluation.switches.strips
 from tracker.boxes import xywh_to_xyxy
 from tracker.cli import main
 from tracker.config import OutputConfig
 from tracker.errors import InputError
 from tracker.evaluation import evaluate_tracks, read_sequences, read_tracks, score_sequences, score_tracks
-from tracker.evaluation.alignment import align
-from tracker.evaluation.curves import _spread, draw_curves
-from tracker.evaluation.panels import GAP, HEADER, HEIGHT, NEW, OLD, WIDTH
-from tracker.evaluation.switches import id_switches
-from tracker.evaluation.track_report import run_names, score_tables
-from tracker.evaluation.tracking import FIGURES, PERCENTAGES
+from tracker.evaluation.switches.events import id_switches
+from tracker.evaluation.switches.panels import GAP, HEADER, HEIGHT, NEW, OLD, WIDTH
+from tracker.evaluation.tracks.alignment import align
+from tracker.evaluation.tracks.curves import _spread, draw_curves
+from tracker.evaluation.tracks.report import run_names, score_tables
+from tracker.evaluation.tracks.scores import FIGURES, PERCENTAGES
 from tracker.output import VideoInfo, open_writer
 from tracker.types import Frame, Tracks
 
@@ -408,8 +408,10 @@ def test_a_strip_shows_the_frames_around_a_switch(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     opened: list[str] = []
-    open_source = tracker.evaluation.strips.open_source
-    monkeypatch.setattr(tracker.evaluation.strips, "open_source", lambda *a: opened.append(a[0]) or open_source(*a))
+    open_source = tracker.evaluation.switches.strips.open_source
+    monkeypatch.setattr(
+        tracker.evaluation.switches.strips, "open_source", lambda *a: opened.append(a[0]) or open_source(*a)
+    )
     write_clip(Path("film.mp4"), 30, 5, size=(160, 120), draw=shade, options={"qp": "0"})
     for path, rows in zip((Path("found.txt"), Path("a b#.txt")), crossing(), strict=True):
         write_rows(path, rows)
@@ -458,6 +460,6 @@ def test_a_switch_at_the_edge_of_picture_and_video(tmp_path: Path) -> None:
     found = true.copy()
     found[1, 1] = 2
     clip = write_clip(tmp_path / "film.mp4", 2, size=(160, 120))
-    (switch,) = tracker.evaluation.strips.draw_switches("a", found, true, str(clip), 30, tmp_path / "new")
+    (switch,) = tracker.evaluation.switches.strips.draw_switches("a", found, true, str(clip), 30, tmp_path / "new")
     assert (switch.frame, switch.last_frame) == (2, 1)
     assert cv2.imread(str(tmp_path / "new" / switch.picture)).shape[1] == GAP + 5 * (WIDTH + GAP)

@@ -166,33 +166,53 @@ def test_a_turn_is_followed_at_once_and_noise_is_not():
 # --- found again ---
 
 
-@given(
-    st.lists(st.tuples(BOX, st.integers(2, 30), st.floats(-1, 1), st.floats(0.03, 0.3), st.floats(0, 1)), max_size=5),
-    st.sampled_from([*KINDS]),
-)
-@settings(max_examples=60, deadline=None)
-def test_re_update_equals_the_dense_filter_led_along_the_line(tracks, kind):
-    kalman, count = KalmanFilter(**NOISE, **KINDS[kind]), len(tracks)
-    start = np.array([track[0] for track in tracks]).reshape(count, 4)
-    misses, shift, interval, scores = (np.array([t[i] for t in tracks]) for i in range(1, 5))
-    # The widest walks 1 height in its gap.
-    end = start + np.stack([shift * start[:, 3], 0 * shift, 0.1 * shift, 0.2 * shift * start[:, 3]], axis=1)
+def gap(kalman, start, misses, interval, scores, end):
+    """A table of tracks missed for some intervals, after `re_update` with boxes at their end, xyah both."""
     mean, covariance = kalman.initiate(start)
     mean[:, 4:6] = [20, -10]
-    now = 10.0
+    count, now = len(start), 10.0
     table = TrackTable.started(
         mean * 0, covariance * 0, 0.0, xyah_to_xyxy(start), scores.astype(np.float32), *(np.arange(count),) * 3
     )
     table.found_mean, table.found_covariance = mean.copy(), covariance.copy()
     table.misses, table.last_time = misses.astype(np.int64), now - misses * interval
     re_update(kalman, table, np.arange(count), xyah_to_xyxy(end), scores, now)
-    for row in range(count):
-        reference, steps = Reference(mean[row], covariance[row], **KINDS[kind]), min(misses[row], 20)
-        for step in range(1, steps + 1):
-            reference.predict(misses[row] * interval[row] / steps)
-            if step < steps:
-                reference.update(start[row] + (end[row] - start[row]) * step / steps, scores[row])
-        reference.equals(table.mean[row], table.covariance[row])
+    return table
+
+
+def led(table, row, start, end, steps, interval, score, **kind):
+    """One of its tracks, led by the dense filter through detections on the straight line."""
+    reference = Reference(table.found_mean[row], table.found_covariance[row], **kind)
+    for step in range(1, steps + 1):
+        reference.predict(interval)
+        if step < steps:
+            reference.update(start + (end - start) * step / steps, score)
+    return reference
+
+
+@given(
+    st.lists(st.tuples(BOX, st.integers(2, 8), st.floats(-1, 1), st.floats(0.03, 0.3), st.floats(0, 1)), max_size=5),
+    st.sampled_from([*KINDS]),
+)
+@settings(max_examples=60, deadline=None)
+def test_re_update_equals_the_dense_filter_led_along_the_line(tracks, kind):
+    kalman, start = KalmanFilter(**NOISE, **KINDS[kind]), np.array([track[0] for track in tracks]).reshape(-1, 4)
+    misses, shift, interval, scores = (np.array([t[i] for t in tracks]) for i in range(1, 5))
+    # The widest walks 1 height in its gap.
+    end = start + np.stack([shift * start[:, 3], 0 * shift, 0.1 * shift, 0.2 * shift * start[:, 3]], axis=1)
+    table = gap(kalman, start, misses, interval, scores, end)
+    for row in range(len(tracks)):
+        way = start[row], end[row], misses[row], interval[row], scores[row]
+        led(table, row, *way, **KINDS[kind]).equals(table.mean[row], table.covariance[row])
+
+
+def test_over_long_gaps_fewer_detections_are_imagined_and_lead_to_nearly_the_same_place():
+    kalman, start = KalmanFilter(**NOISE), np.array([[500.0, 300, 0.5, 100]])
+    end, misses, interval, scores = start + np.array([80, 20, 0, 5]), np.array([90]), np.array([1 / 30]), np.ones(1)
+    table = gap(kalman, start, misses, interval, scores, end)
+    true = led(table, 0, start[0], end[0], 90, 1 / 30, 1.0).filter.x[:, 0]
+    np.testing.assert_allclose(table.mean[0, :4], true[:4], atol=3)
+    np.testing.assert_allclose(table.mean[0, 4:], true[4:], atol=5)
 
 
 def test_re_update_leaves_the_other_tracks_alone():

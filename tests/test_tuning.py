@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from labelled import write_sequence, write_sequences
 
-import tracker.evaluation.search
+import tracker.evaluation.tuning.search
 import tracker.trials
 from tracker.boxes import xyxy_to_xywh
 from tracker.cli import main
@@ -20,10 +20,10 @@ from tracker.config import Config, FoundConfig, TrackerConfig, load_config, vali
 from tracker.errors import InputError
 from tracker.evaluation import score_tracks
 from tracker.evaluation.labelled import Labelled, find_labelled, follow, read_labelled
-from tracker.evaluation.search import METRICS, RANDOM_TRIALS, value_of, with_settings
-from tracker.evaluation.search_space import SPACE, USUAL, OneOf, chosen_space
-from tracker.evaluation.tuning import Held, Progress, Tuning, deal, tune
-from tracker.evaluation.tuning_report import verdict
+from tracker.evaluation.tuning.folds import Held, Progress, Tuning, deal, tune
+from tracker.evaluation.tuning.report import verdict
+from tracker.evaluation.tuning.search import METRICS, RANDOM_TRIALS, value_of, with_settings
+from tracker.evaluation.tuning.space import SPACE, USUAL, OneOf, chosen_space
 
 pytest.importorskip("optuna", reason="the extra [tune] is not installed")
 pytest.importorskip("trackeval", reason="the extra [eval] is not installed")
@@ -143,7 +143,7 @@ def test_trials_that_the_searches_share_are_computed_once(tmp_path: Path, monkey
         tracked.append(sequence.name)
         return follow(sequence, config)
 
-    monkeypatch.setattr(tracker.evaluation.search, "follow", counting)
+    monkeypatch.setattr(tracker.evaluation.tuning.search, "follow", counting)
     tune([read(write_sequences(tmp_path))], BAD, FEW, trials=RANDOM_TRIALS)
     assert sorted(tracked) == sorted("abc" * RANDOM_TRIALS)
 

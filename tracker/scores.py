@@ -8,8 +8,8 @@ from rich.table import Table
 
 from tracker.errors import InputError
 from tracker.evaluation import read_sequences, score_sequences
-from tracker.evaluation.track_files import Pairs
-from tracker.evaluation.track_report import run_names, score_tables, write_scores
+from tracker.evaluation.tracks.files import Pairs
+from tracker.evaluation.tracks.report import run_names, score_tables, write_scores
 
 UNLIMITED = 10_000  # characters of a line that goes into a pipe or a file
 
@@ -53,7 +53,7 @@ def score_and_show(
         runs = dict(zip(run_names(results, against), (*runs.values(), score_sequences(others)), strict=True))
     drawn = _draw_switches(pairs, video, errors) if errors else ""
     if plot:
-        from tracker.evaluation.curves import draw_curves
+        from tracker.evaluation.tracks.curves import draw_curves
 
         draw_curves(runs, plot)
     if json:
@@ -79,7 +79,7 @@ def _check_output(file: Path | None, suffixes: tuple[str, ...], overwrite: bool)
 
 def _draw_switches(pairs: Pairs, video: str, folder: Path) -> str:
     """Draws them, and says how many there are and where."""
-    from tracker.evaluation.switch_report import find_videos, write_switches
+    from tracker.evaluation.switches.report import find_videos, write_switches
 
     videos = find_videos(video, pairs)
     with Console(stderr=True).status("drawing the id switches"):

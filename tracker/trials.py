@@ -14,11 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tracker.config import Config, merged
 from tracker.errors import InputError
 from tracker.evaluation.labelled import PICTURES, find_labelled, read_labelled
-from tracker.evaluation.search import with_settings
-from tracker.evaluation.search_space import chosen_space
-from tracker.evaluation.tuning import Progress as Searched
-from tracker.evaluation.tuning import Tuning, tune
-from tracker.evaluation.tuning_report import (
+from tracker.evaluation.tuning.folds import Progress as Searched
+from tracker.evaluation.tuning.folds import Tuning, tune
+from tracker.evaluation.tuning.report import (
     as_yaml,
     fold_by_fold,
     maximised,
@@ -26,6 +24,8 @@ from tracker.evaluation.tuning_report import (
     what_it_found,
     what_it_gained,
 )
+from tracker.evaluation.tuning.search import with_settings
+from tracker.evaluation.tuning.space import chosen_space
 from tracker.screen import PLAIN_INTERVAL, stop_signals
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tracker.boxes import xyxy_to_xywh
 from tracker.config import FoundConfig, TrackerConfig
 from tracker.errors import InputError
-from tracker.evaluation.track_files import Rows, read_mot
+from tracker.evaluation.tracks.files import Rows, read_mot
 from tracker.stored import Stored, read_detections
 from tracker.tracking import DeepSort
 from tracker.types import Detections

@@ -55,8 +55,10 @@ def near(boxes: Floats, reach: Floats, detected: Floats) -> Candidates:
     detections = order[np.arange(len(tracks)) + np.repeat(first - np.cumsum(count) + count, count)]
     for axis in (1, 0):
         off = np.abs(other[axis][detections] - centre[axis][tracks])
-        limit = np.maximum(half[axis][tracks] + other_half[axis][detections], reach[:, axis][tracks])
-        inside = np.flatnonzero(off < limit)
+        limit = half[axis][tracks] + other_half[axis][detections]
+        if reach.any():
+            limit = np.maximum(limit, reach[:, axis][tracks])
+        inside = (off < limit).nonzero()[0]
         tracks, detections = tracks[inside], detections[inside]
     return Candidates(tracks, detections)
 

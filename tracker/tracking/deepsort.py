@@ -19,7 +19,7 @@ from tracker.types import Detections, Tracks
 _TICK = 1e-6
 """Seconds by which equal intervals may differ, since times are rounded."""
 _DIRECTION = 0.1
-"""Seconds over which the direction of a track's motion is taken, at least. Source: OC-SORT, 3 frames."""
+"""Seconds after which the detection from which a track's direction is taken is replaced. Source: OC-SORT, 3 frames."""
 _SHORT = 2
 """Frames since its last detection up to which a track that is found needs no re-update: one miss bends nothing."""
 _RESCORED_IOU = 0.4

@@ -89,7 +89,7 @@ class KalmanFilter:
             measurements: float64 (N, 4) xyah.
             scores: float64 (N,), confidence of each from 0 to 1, and as these beyond; none is as 0.
         """
-        noise = self.measurement_variance(mean[:, 3], 0.0 if scores is None else scores)
+        noise = self.measurement_variance(mean[:, 3], scores)
         innovation = measurements - mean[:, :4]
         total = covariance[:, 0] + noise
         if self._manoeuvre:
@@ -119,17 +119,17 @@ class KalmanFilter:
         variance: Floats = np.reshape(dt, (-1, 1, 1)) * per_second
         return variance
 
-    def measurement_variance(self, height: Floats, scores: float | Floats = 0.0) -> Floats:
+    def measurement_variance(self, height: Floats, scores: Floats | None = None) -> Floats:
         """Variances of what is measured of boxes, float64 (N, 4).
 
         Args:
             height: float64 (N,), pixels.
-            scores: Confidence from 0 to 1, and as these beyond; one number or (N,).
+            scores: float64 (N,), confidence from 0 to 1, and as these beyond; none is as 0.
         """
         variance: Floats = (height**2)[:, None] * self._measurement
         variance[:, _ASPECT] = _ASPECT_NOISE**2
-        if self._confidence_noise:
-            variance *= np.reshape(1 - self._confidence_noise * np.clip(scores, 0, 1), (-1, 1))
+        if self._confidence_noise and scores is not None:
+            variance *= (1 - self._confidence_noise * np.minimum(np.maximum(scores, 0), 1))[:, None]
         return variance
 
     def gating_distance(self, mean: Floats, covariance: Floats, measurements: Floats) -> Floats:

@@ -6,7 +6,7 @@ from tracker.boxes import Floats, xyxy_to_xyah
 from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.table import Indices, TrackTable
 
-_MOST_STEPS = 20
+_MOST_STEPS = 10
 """Detections imagined along a gap, at most: more of them hardly change the state, and take time."""
 
 

@@ -13,7 +13,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(slots=True, eq=False)
 class TrackTable:
-    """Live tracks, the oldest first, so that ids ascend.
+    """Live tracks, the oldest first, so that serials ascend.
 
     Attributes:
         ids: int64 (T,), from 1; 0 while the track is tentative.

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.config import Config, TrackerConfig
-from tracker.evaluation.search import METRICS, value_of
-from tracker.evaluation.search_space import Value
-from tracker.evaluation.tracking import Figures
-from tracker.evaluation.tuning import Tuning
+from tracker.evaluation.tracks.scores import Figures
+from tracker.evaluation.tuning.folds import Tuning
+from tracker.evaluation.tuning.search import METRICS, value_of
+from tracker.evaluation.tuning.space import Value
 from tracker.record import plain
 
 FIGURES = ("HOTA", "MOTA", "IDF1", "IDSW")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
-from tracker.evaluation.association_rivals import ENTRIES, OURS
-from tracker.evaluation.association_speed import Comparison
+from tracker.evaluation.benchmark.association import Comparison
+from tracker.evaluation.benchmark.rivals import ENTRIES, OURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
-from tracker.evaluation.strips import Switch, draw_switches, write_file
-from tracker.evaluation.track_files import Rows
+from tracker.evaluation.switches.strips import Switch, draw_switches, write_file
+from tracker.evaluation.tracks.files import Rows
 
 _VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm")
 

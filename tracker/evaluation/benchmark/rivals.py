@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import TrackerConfig
-from tracker.evaluation.association_stream import Stream, make_stream
+from tracker.evaluation.benchmark.stream import Stream, make_stream
 from tracker.tracking import DeepSort
 
 Found = tuple[NDArray[np.int64], NDArray[np.float64]]

@@ -10,8 +10,8 @@ from typing import Any
 from tracker.config import TrackerConfig, validated
 from tracker.errors import InputError
 from tracker.evaluation.labelled import Labelled, follow
-from tracker.evaluation.search_space import OneOf, Range, Space, Value, Whole
-from tracker.evaluation.tracking import Figures, Measured, combine, measure
+from tracker.evaluation.tracks.scores import Figures, Measured, combine, measure
+from tracker.evaluation.tuning.space import OneOf, Range, Space, Value, Whole
 
 METRICS = {"HOTA": ("HOTA",), "MOTA": ("MOTA",), "IDF1": ("IDF1",), "mean": ("HOTA", "MOTA", "IDF1")}
 """What a search can maximise: one figure, or the mean of some."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.evaluation.alignment import Alignment, Numbers
+from tracker.evaluation.tracks.alignment import Alignment, Numbers
 
 MIN_IOU = 0.5
 """Least IoU of a found and a true box that can be matched."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tracker.boxes import xyxy_to_xywh
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
-from tracker.evaluation.association_rivals import OURS, Contestant, Entry, Found, version_of
-from tracker.evaluation.association_stream import Stream, Truth, frames_of, make_stream
-from tracker.evaluation.tracking import score_tracks
+from tracker.evaluation.benchmark.rivals import OURS, Contestant, Entry, Found, version_of
+from tracker.evaluation.benchmark.stream import Stream, Truth, frames_of, make_stream
+from tracker.evaluation.tracks.scores import score_tracks
 from tracker.record import versions
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
 from tracker.evaluation.labelled import Labelled
-from tracker.evaluation.search import Judge, Search, Settings, value_of
-from tracker.evaluation.search_space import Space
-from tracker.evaluation.tracking import Figures
+from tracker.evaluation.tracks.scores import Figures
+from tracker.evaluation.tuning.search import Judge, Search, Settings, value_of
+from tracker.evaluation.tuning.space import Space
 
 
 @dataclass(frozen=True)

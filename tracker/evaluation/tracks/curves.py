@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
-from tracker.evaluation.tracking import ALPHAS, CURVES, TrackScores
+from tracker.evaluation.tracks.scores import ALPHAS, CURVES, TrackScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

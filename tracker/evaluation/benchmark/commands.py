@@ -16,7 +16,7 @@ from tracker.record import versions, write_record
 
 def stages(clip: str, frames: int = 300, /) -> Iterator[str]:
     """Frames per second of each stage alone, and of whole runs, on the first frames of a clip."""
-    from tracker.evaluation.speed import stage_speeds
+    from tracker.evaluation.benchmark.stages import stage_speeds
 
     yield ", ".join(f"{name} {version}" for name, version in versions().items())
     for stage, rate in stage_speeds(clip, Config(), frames).items():
@@ -52,10 +52,10 @@ def association(
     Raises:
         InputError: There is nothing to measure, or no place or no means for the results.
     """
-    from tracker.evaluation.association_report import check_chart, draw_chart, headline, table
-    from tracker.evaluation.association_rivals import available
-    from tracker.evaluation.association_speed import as_json, compare, conditions
-    from tracker.evaluation.association_stream import OBJECTS
+    from tracker.evaluation.benchmark.association import as_json, compare, conditions
+    from tracker.evaluation.benchmark.report import check_chart, draw_chart, headline, table
+    from tracker.evaluation.benchmark.rivals import available
+    from tracker.evaluation.benchmark.stream import OBJECTS
 
     for path in (json, plot):
         if path is not None and not path.parent.is_dir():
@@ -97,7 +97,7 @@ def switches(
     Raises:
         InputError: A file cannot be read or written.
     """
-    from tracker.evaluation.contributions import Result, as_json, as_text, heading, measured, rows
+    from tracker.evaluation.benchmark.contributions import Result, as_json, as_text, heading, measured, rows
 
     if json is not None and not json.parent.is_dir():
         raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.errors import InputError
-from tracker.evaluation.tracking import ALPHAS, COUNTS, FIGURES, PERCENTAGES, Figures, TrackScores
+from tracker.evaluation.tracks.scores import ALPHAS, COUNTS, FIGURES, PERCENTAGES, Figures, TrackScores
 
 COMBINED = "COMBINED"
 FEWER_IS_BETTER = ("IDSW", "Frag", "ML", "FP", "FN")

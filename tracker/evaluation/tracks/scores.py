@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
-from tracker.evaluation.alignment import align
-from tracker.evaluation.track_files import Rows, read_sequences
+from tracker.evaluation.tracks.alignment import align
+from tracker.evaluation.tracks.files import Rows, read_sequences
 
 PERCENTAGES = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "IDF1", "Rcll", "Prcn")
 COUNTS = ("IDSW", "Frag", "MT", "ML", "FP", "FN")

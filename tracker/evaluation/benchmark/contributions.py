@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.config import Config, load_config, merged
 from tracker.evaluation.labelled import Labelled, find_labelled, follow, read_labelled
-from tracker.evaluation.tracking import Figures, score_tracks
+from tracker.evaluation.tracks.scores import Figures, score_tracks
 
 STEPS = (1, 2, 3)
 """Every so many-th frame is tracked, for the columns of the table."""

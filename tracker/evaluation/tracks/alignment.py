@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tracker.boxes import iou, xywh_to_xyxy
 from tracker.errors import InputError
-from tracker.evaluation.track_files import Rows
+from tracker.evaluation.tracks.files import Rows
 
 Numbers = NDArray[np.int64]
 

@@ -1,0 +1,1 @@
+"""Tracks against the truth: files, scores, tables, curves."""
