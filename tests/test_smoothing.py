@@ -5,9 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from filterpy.kalman import KalmanFilter as DenseFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracker.boxes import xyah_to_xyxy, xyxy_to_xyah
 from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.smoothing import filled, smooth
 from tracker.tracking.tracklets import Tracklets
@@ -113,3 +115,35 @@ def test_gaps_are_filled_up_to_their_longest(detected, max_gap, seed):
         if round(20 * (times[after] - times[before])) <= 20 * max_gap:
             wanted |= set(range(before, after))
     assert filled(np.array(sorted(detected)), times, max_gap).tolist() == sorted(wanted)
+
+
+def test_the_path_is_that_of_filterpys_rts_smoother():
+    times = np.cumsum(np.random.default_rng(3).choice([1 / 60, 1 / 30, 1 / 10], 80))
+    frames = np.setdiff1d(np.arange(3, 75), np.r_[20:26, 50])
+    trajectory, kalman = walk(frames, times, 4), KalmanFilter(**NOISE, confidence_noise=0.45)
+    whole = np.arange(3, 75)
+    boxes, velocities = smooth(trajectory, whole, times, kalman)
+
+    measured = xyxy_to_xyah(trajectory.boxes)
+    height = np.interp(times[whole], trajectory.times, measured[:, 3])
+    score = dict(zip(frames.tolist(), trajectory.scores, strict=True))
+    seen = dict(zip(frames.tolist(), measured, strict=True))
+    intervals = np.diff(times[whole], prepend=times[whole[0]])
+    moves, process = [], []
+    for h, dt in zip(height, intervals, strict=True):
+        moves.append(np.eye(8) + dt * np.eye(8, k=4))
+        process.append(np.diag(kalman.process_variance(np.array([h]), dt).ravel()))
+    noise = [
+        np.diag(kalman.measurement_variance(np.array([h]), np.array([score.get(frame, 0.0)]))[0])
+        for frame, h in zip(whole.tolist(), height, strict=True)
+    ]
+    dense = DenseFilter(dim_x=8, dim_z=4)
+    dense.H = np.eye(4, 8)
+    mean, covariance = kalman.initiate(measured[:1])
+    # Of the place where it starts nothing is known but its first detection.
+    dense.x, dense.P = mean.T, np.diag(np.r_[1e8 * np.diag(noise[0]), covariance[0, 2]])
+    zs = [seen[frame][:, None] if frame in seen else None for frame in whole.tolist()]
+    means, covariances, _, _ = dense.batch_filter(zs, Fs=moves, Qs=process, Rs=noise)
+    expected = dense.rts_smoother(means, covariances, Fs=moves, Qs=process)[0][:, :, 0]
+    np.testing.assert_allclose(boxes, xyah_to_xyxy(expected[:, :4]), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(velocities, expected[:, 4:6], rtol=0, atol=1e-3)

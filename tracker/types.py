@@ -82,7 +82,8 @@ class Tracks(_Rows):
         boxes: float32 (M, 4), x1 y1 x2 y2 in pixels; the filter's estimate for this frame.
         scores: float32 (M,), score of the track's latest detection.
         labels: int64 (M,), the class that most of the track's detections had.
-        velocities: float32 (M, 2), of the box centre, pixels per second.
+        velocities: float32 (M, 2), of the box centre, pixels per second; where the camera's motion is taken out, that
+            of the object in the scene.
         ages: float32 (M,), seconds since the track's first detection.
         observed: bool (M,), True where a detection was matched in this frame, False where the box is
             predicted.

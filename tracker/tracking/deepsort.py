@@ -13,11 +13,9 @@ from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
 from tracker.tracking.matching import Matching, Observed
 from tracker.tracking.recovery import re_update
-from tracker.tracking.table import Indices, LabelVote, TrackTable
+from tracker.tracking.table import TICK, Indices, LabelVote, TrackTable
 from tracker.types import Detections, Tracks
 
-_TICK = 1e-6
-"""Seconds by which equal intervals may differ, since times are rounded."""
 _DIRECTION = 0.1
 """Seconds after which the detection from which a track's direction is taken is replaced. Source: OC-SORT, 3 frames."""
 _SHORT = 2
@@ -143,7 +141,7 @@ class DeepSort:
     def _predict(self, time: float, camera: Floats) -> None:
         table = self.table
         # Before the match, so that a long gap ends tracks whether or not frames without detections fill it.
-        self._keep(time - table.last_time <= self._config.max_age + _TICK)
+        self._keep(time - table.last_time <= self._config.max_age + TICK)
         if len(table):
             if camera is not IDENTITY:
                 self._turn(camera)
@@ -174,7 +172,7 @@ class DeepSort:
         if self._config.re_update:
             table.found_mean[tracks], table.found_covariance[tracks] = mean, covariance
         if self._config.direction_weight:
-            old = tracks[time - table.earlier_time[tracks] > _DIRECTION - _TICK]
+            old = tracks[time - table.earlier_time[tracks] > _DIRECTION - TICK]
             table.earlier[old], table.earlier_time[old] = table.last[old], table.last_time[old]
         table.last[tracks] = boxes
         table.hits[tracks] += 1
@@ -265,7 +263,7 @@ class DeepSort:
         observed = table.misses == 0
         reported = observed
         if self._config.coast:
-            reported = observed | (time - table.last_time <= self._config.coast + _TICK)
+            reported = observed | (time - table.last_time <= self._config.coast + TICK)
         rows = np.flatnonzero((table.ids > 0) & reported)
         rows = rows[np.argsort(table.ids[rows], kind="stable")]
         observed, mean = observed[rows], table.mean[rows]

@@ -8,7 +8,8 @@ from tracker.tracking.assignment import assign
 from tracker.tracking.candidates import Candidates, Indices
 from tracker.tracking.costs import unlikelihood
 from tracker.tracking.kalman import KalmanFilter
-from tracker.tracking.tracklets import TICK, Tracklets
+from tracker.tracking.table import TICK
+from tracker.tracking.tracklets import Tracklets
 
 States = tuple[Floats, Floats]
 """Means and covariances, as `KalmanFilter` has them."""
@@ -98,7 +99,10 @@ def _one_way(
     kalman: KalmanFilter,
     height_weight: float,
 ) -> Floats:
-    """How unlikely others are where the states are after the gap, nats, float64 (P,)."""
+    """How unlikely others are where the states are after the gap, nats, float64 (P,).
+
+    The gap is one step of the filter, in which the velocity does not wander: less far away than in as many small ones.
+    """
     mean, covariance = kalman.predict(states[0][here], states[1][here], gap[:, None])
     noise = kalman.measurement_variance(mean[:, 3])
     spread = covariance[:, 0] + others[1][there, 0]

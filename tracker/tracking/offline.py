@@ -27,8 +27,8 @@ class SecondLook:
     dropped, the trajectories are smoothed (see `smooth`), gaps of up to `max_gap` seconds are filled, and each gets the
     class that most of its detections have. Ids count from 1 in the order of appearance.
 
-    What it keeps is 75 bytes for each detection of a track, 40 for each frame, or 400 where the camera moves, and an
-    embedding for each tracklet; from the last frame on, up to 1000 bytes for each row in all. The result depends on the
+    What it keeps is 75 bytes for each detection of a track, 40 for each frame, or 250 where the camera moves, and an
+    embedding for each tracklet; from the last frame on, up to 1100 bytes for each row in all. The result depends on the
     frames alone.
     """
 

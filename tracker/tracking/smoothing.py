@@ -5,8 +5,8 @@ from scipy.linalg import solveh_banded
 
 from tracker.boxes import Floats, xyah_to_xyxy, xyxy_to_xyah
 from tracker.tracking.kalman import KalmanFilter
-from tracker.tracking.table import Indices
-from tracker.tracking.tracklets import TICK, Tracklets
+from tracker.tracking.table import TICK, Indices
+from tracker.tracking.tracklets import Tracklets
 
 
 def filled(frames: Indices, times: Floats, max_gap: float) -> Indices:

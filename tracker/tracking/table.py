@@ -10,6 +10,9 @@ from tracker.boxes import Floats
 
 Indices = NDArray[np.int64]
 
+TICK = 1e-6
+"""Seconds by which equal intervals may differ, since times are rounded."""
+
 
 @dataclass(slots=True, eq=False)
 class TrackTable:

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from tracker.boxes import Floats, moved
 from tracker.tracking.kalman import IDENTITY
-from tracker.tracking.table import Indices, TrackTable
+from tracker.tracking.table import TICK, Indices, TrackTable
 from tracker.types import Detections
 
-TICK = 1e-6
-"""Seconds by which equal intervals may differ, since times are rounded."""
 _BLOCK = 1024
 """Frames whose rows are kept in one piece: arrays of a few rows are mostly overhead."""
 _FAR = 1e6
