@@ -13,13 +13,13 @@ LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_
 def main() -> None:
     if sys.argv[1:2] == ["association"]:
         os.environ |= dict.fromkeys(LIMITS, "1")  # numerical libraries read these once, when they are loaded
-    from tracker.evaluation.benchmark import commands as benchmarks
+    from tracker.evaluation.benchmark import commands
 
     app = App(name="benchmark.py", help=__doc__, help_format="plaintext", version_flags=())
-    app.default(benchmarks.stages)
-    app.command(benchmarks.memory)
-    app.command(benchmarks.association)
-    app.command(benchmarks.switches)
+    app.default(commands.stages)
+    app.command(commands.memory)
+    app.command(commands.association)
+    app.command(commands.switches)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

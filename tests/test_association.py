@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from streams import BLUE, NOBODY, RED, all_ids, bare, follow, lengths, plain, seen
+from streams import BLUE, NOBODY, RED, all_ids, bare, follow, lengths, plain, same, seen
 
 from tracker.config import TrackerConfig
 from tracker.tracking import DeepSort
@@ -235,3 +235,15 @@ def test_appearance_does_not_cross_classes_unless_asked(across, ids):
     frames = [NOBODY if i == 5 else seen((100, 100, 60, 120), labels=[int(i > 5)]) for i in range(12)]
     tracks = follow(tracker, [(d, np.tile(RED, (len(d), 1))) for d in frames])
     assert tracks[-1].ids.tolist() == ids
+
+
+@pytest.mark.parametrize("camera", [np.zeros((2, 3)), np.array([[-1.0, 0, 0], [0, 1, 0]])])
+def test_a_camera_that_no_camera_can_be_is_refused_and_changes_nothing(camera):
+    box = seen((100, 100, 40, 80))
+    tracker, untouched = (DeepSort(TrackerConfig()) for _ in range(2))
+    for number in range(3):
+        for each in (tracker, untouched):
+            each.update(box, bare(box), number / 30)
+    with pytest.raises(ValueError, match="the camera's motion at 0.1 s folds"):
+        tracker.update(box, bare(box), 0.1, camera)
+    same(tracker.update(box, bare(box), 0.2), untouched.update(box, bare(box), 0.2))

@@ -19,7 +19,7 @@ LEVEL = {
     **dict.fromkeys(("pipeline", "retracking"), 6),
     "evaluation": 7,
     "training": 8,
-    **dict.fromkeys(("screen", "scores", "trials", "demo", "cli"), 9),
+    **dict.fromkeys(("screen", "reports", "scores", "trials", "demo", "cli"), 9),
 }
 
 # What a room sees of tracker besides itself, where its level alone would allow more.

@@ -93,19 +93,13 @@ def run(
     output: Output_ = OutputConfig(),
 ) -> int:
     """Track what moves through a video; write an annotated video and a table of tracks."""
-    sections = {
-        "source": source_settings,
-        "detector": detector,
-        "appearance": appearance,
-        "tracker": tracker,
-        "output": output,
-    }
-    return _run(source, _settings(config, sections), quiet)
+    return _run(source, _settings(config, source_settings, detector, appearance, tracker, output), quiet)
 
 
-def _settings(file: Path | None, sections: dict[str, Section]) -> Config:
-    """The defaults, changed by a file, changed by the flags that were given."""
-    given = {name: section.model_dump(exclude_unset=True) for name, section in sections.items()}
+def _settings(file: Path | None, *sections: Section) -> Config:
+    """The defaults, changed by a file, changed by the flags that were given: all sections, in the order of `Config`."""
+    named = zip(Config.model_fields, sections, strict=True)
+    given = {name: section.model_dump(exclude_unset=True) for name, section in named}
     for values in given.values():
         for key in values.keys() & {"classes", "output"}:
             values[key] = _parts(values[key])
@@ -144,14 +138,7 @@ def retrack(
     output: Output_ = OutputConfig(),
 ) -> int:
     """Track stored detections, without a detector; write the same results."""
-    sections = {
-        "source": source_settings,
-        "detector": found,
-        "appearance": appearance,
-        "tracker": tracker,
-        "output": output,
-    }
-    settings = _settings(config, sections)
+    settings = _settings(config, source_settings, found, appearance, tracker, output)
     if quiet:
         logging.getLogger().setLevel(logging.ERROR)
     from tracker.screen import retrack_and_show

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.appearance import Embedder, embedder_path, load_embedder
+from tracker.appearance import embedder_path, load_embedder
 from tracker.config import Config
 from tracker.detection import Detector, load_detector, weights_path
 from tracker.record import file_hash
@@ -24,7 +24,6 @@ class Pipeline(Stages):
 
     Attributes:
         detector: Finds objects.
-        embedders: One embedder, or none.
     """
 
     def __init__(self, config: Config) -> None:
@@ -34,7 +33,6 @@ class Pipeline(Stages):
             InputError: A network, its weights, a class or the device is unknown or cannot be had.
         """
         super().__init__(config)
-        self.embedders: list[Embedder] = []
         with ExitStack() as stack:
             self.detector: Detector = stack.enter_context(load_detector(config.detector))
             if config.tracker.rescore:
@@ -53,12 +51,6 @@ class Pipeline(Stages):
     def categories(self) -> tuple[str, ...]:
         """Class names, by label."""
         return self.detector.info.categories
-
-    @property
-    def embedded_labels(self) -> list[int]:
-        """Labels of the classes whose individuals the embedder was trained to tell apart."""
-        known = {name for embedder in self.embedders for name in embedder.info.categories}
-        return [n for n, name in enumerate(self.categories) if name in known]
 
     def perceive(self, frames: list[Frame]) -> Perceived:
         """What the networks see in some frames."""

@@ -27,7 +27,6 @@ class StoredPipeline(Stages):
 
     Attributes:
         stored: The detections, those that the config leaves out no longer among them.
-        embedders: One embedder, or none.
     """
 
     def __init__(self, config: Config, stored: Stored, source: Source) -> None:
@@ -42,7 +41,6 @@ class StoredPipeline(Stages):
         found = config.detector
         self.stored = stored.chosen(found.score, found.classes, source.width, source.height)
         self.left_out = self.stored.left_out
-        self.embedders: list[Embedder] = []
         self._resources = ExitStack()
         if source.has_pictures and config.appearance.embedder != "none":
             self.embedders.append(self._resources.enter_context(_load_embedder(config)))
@@ -55,12 +53,6 @@ class StoredPipeline(Stages):
     def categories(self) -> tuple[str, ...]:
         """Class names, by label."""
         return self.stored.categories
-
-    @property
-    def embedded_labels(self) -> list[int]:
-        """Labels of the classes whose individuals the embedder was trained to tell apart."""
-        known = {name for embedder in self.embedders for name in embedder.info.categories}
-        return [n for n, name in enumerate(self.categories) if name in known]
 
     def perceive(self, frames: list[Frame]) -> Perceived:
         """The stored detections of some frames, and embeddings of their parts inside the picture."""

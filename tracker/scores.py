@@ -1,17 +1,14 @@
 """What a person sees of an evaluation: tables of scores, a diagram, and pictures of what went wrong."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from tracker.errors import InputError
 from tracker.evaluation import read_sequences, score_sequences
 from tracker.evaluation.tracks.files import Pairs
 from tracker.evaluation.tracks.report import run_names, score_tables, write_scores
-
-UNLIMITED = 10_000  # characters of a line that goes into a pipe or a file
+from tracker.reports import check_output, page, print_parts
 
 
 def score_and_show(
@@ -42,8 +39,8 @@ def score_and_show(
     """
     if (errors is None) != (not video):
         raise InputError("--errors draws into pictures of the video, and --video is for that alone: give both")
-    _check_output(json, (".json",), overwrite)
-    _check_output(plot, (".png", ".svg", ".pdf"), overwrite)
+    check_output(json, (".json",), overwrite)
+    check_output(plot, (".png", ".svg", ".pdf"), overwrite)
     pairs = read_sequences(results, gt)
     runs = {results.resolve().name: score_sequences(pairs)}
     if against:
@@ -58,23 +55,10 @@ def score_and_show(
         draw_curves(runs, plot)
     if json:
         write_scores(runs, json)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=UNLIMITED)
-    _print_tables(score_tables(runs, console.width), console)
+    console = page()
+    print_parts(console, score_tables(runs, console.width))
     print(end=drawn)
     return 0
-
-
-def _check_output(file: Path | None, suffixes: tuple[str, ...], overwrite: bool) -> None:
-    if file is None:
-        return
-    if file.suffix.lower() not in suffixes:
-        raise InputError(f"the name of the output {file} must end with {' or '.join(suffixes)}")
-    if not file.parent.is_dir():
-        raise InputError(f"there is no folder {file.parent} for the output {file.name}: make it first")
-    if file.exists() and not overwrite:
-        raise InputError(f"the output {file} exists: give --overwrite or another name")
 
 
 def _draw_switches(pairs: Pairs, video: str, folder: Path) -> str:
@@ -85,11 +69,3 @@ def _draw_switches(pairs: Pairs, video: str, folder: Path) -> str:
     with Console(stderr=True).status("drawing the id switches"):
         count = write_switches(pairs, videos, folder)
     return f"drew {count} id switches: {folder / 'index.html'}\n"
-
-
-def _print_tables(tables: Sequence[Table], console: Console) -> None:
-    # Captured, because rich would end the program itself when nobody reads its output any more.
-    with console.capture() as captured:
-        for number, table in enumerate(tables):
-            console.print(*([""] * number), table, sep="\n")
-    print(captured.get(), end="", flush=True)

@@ -20,6 +20,7 @@ from tracker.types import Detections, Frame, Tracks
 from tracker.video import Source, blank_image
 
 if TYPE_CHECKING:
+    from tracker.appearance import Embedder
     from tracker.tracking.offline import SecondLook
 
 Embeddings = NDArray[np.float32]
@@ -35,12 +36,14 @@ class Stages(ABC):
 
     Attributes:
         config: All settings.
+        embedders: One embedder, or none.
         seconds: Time spent in each stage so far, by the stage's name.
         left_out: Stored detections that are not tracked, because of their score, class or place.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.embedders: list[Embedder] = []
         self.seconds = dict.fromkeys(("decode", "detect", "embed", "associate", "write"), 0.0)
         self.left_out = 0
 
@@ -50,9 +53,10 @@ class Stages(ABC):
         """Class names, by label."""
 
     @property
-    @abstractmethod
     def embedded_labels(self) -> list[int]:
-        """Labels of the classes whose individuals embeddings tell apart."""
+        """Labels of the classes whose individuals the embedder was trained to tell apart."""
+        known = {name for embedder in self.embedders for name in embedder.info.categories}
+        return [n for n, name in enumerate(self.categories) if name in known]
 
     @abstractmethod
     def perceive(self, frames: list[Frame]) -> Perceived:

@@ -26,11 +26,10 @@ from tracker.evaluation.tuning.report import (
 )
 from tracker.evaluation.tuning.search import with_settings
 from tracker.evaluation.tuning.space import chosen_space
+from tracker.reports import check_output, page, print_parts
 from tracker.screen import PLAIN_INTERVAL, stop_signals
 
 log = logging.getLogger(__name__)
-
-UNLIMITED = 10_000  # characters of a line that goes into a pipe or a file
 
 
 def tune_and_show(
@@ -67,7 +66,7 @@ def tune_and_show(
         InputError: Something cannot be read or written, or does not fit together; nothing is printed then.
         ModuleNotFoundError: A package of the extra [tune] is missing.
     """
-    _check_output(output, overwrite)
+    check_output(output, (".yaml", ".yml"), overwrite)
     _warn(config)
     space = chosen_space(settings, config.tracker)
     sequences = [read_labelled(place, det, config.detector) for place in find_labelled(folder, det)]
@@ -101,17 +100,6 @@ def _rates(every: tuple[int, ...]) -> str:
     return " and ".join(f"every {ordinals.get(step, f'{step}th ')}frame" for step in every)
 
 
-def _check_output(file: Path | None, overwrite: bool) -> None:
-    if file is None:
-        return
-    if file.suffix.lower() not in (".yaml", ".yml"):
-        raise InputError(f"the name of the output {file} must end with .yaml")
-    if not file.parent.is_dir():
-        raise InputError(f"there is no folder {file.parent} for the output {file.name}: make it first")
-    if file.exists() and not overwrite:
-        raise InputError(f"the output {file} exists: give --overwrite or another name")
-
-
 def _warn(config: Config) -> None:
     usual = Config().tracker
     for name in (*PICTURES, "offline"):
@@ -140,19 +128,12 @@ def _shown(metric: str) -> Iterator[Callable[[Searched], None]]:
 
 
 def _print(how: str, tuning: Tuning, config: Config, seconds: float) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=UNLIMITED)
     parts: list[RenderableType] = [how, what_it_gained(tuning), fold_by_fold(tuning)]
     if tuning.gain_seen > 0:
         parts.append(what_it_found(tuning, config.tracker))
     searched = tuning.trials * (1 + len(tuning.folds))
     parts += [f"{seconds:.0f} s, {1000 * seconds / max(searched, 1):.0f} ms a trial", verdict(tuning)]
-    # Captured, because rich would end the program itself when nobody reads its output any more.
-    with console.capture() as captured:
-        for number, part in enumerate(parts):
-            console.print(*([""] if number else []), part, sep="\n", soft_wrap=isinstance(part, str))
-    print(captured.get(), end="", flush=True)
+    print_parts(page(), parts)
 
 
 def _write(file: Path, text: str) -> None:

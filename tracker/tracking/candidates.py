@@ -50,9 +50,8 @@ def near(boxes: Floats, reach: Floats, detected: Floats) -> Candidates:
     order = np.argsort(other[0], kind="stable")
     strip = np.maximum(half[0] + other_half[0].max(), reach[:, 0])
     ends = np.searchsorted(other[0][order], np.concatenate([centre[0] - strip, centre[0] + strip]))
-    first, count = ends[: len(boxes)], ends[len(boxes) :] - ends[: len(boxes)]
-    tracks = np.repeat(np.arange(len(boxes)), count)
-    detections = order[np.arange(len(tracks)) + np.repeat(first - np.cumsum(count) + count, count)]
+    tracks, places = spans(ends[: len(boxes)], ends[len(boxes) :])
+    detections = order[places]
     for axis in (1, 0):
         off = np.abs(other[axis][detections] - centre[axis][tracks])
         limit = half[axis][tracks] + other_half[axis][detections]
@@ -61,6 +60,13 @@ def near(boxes: Floats, reach: Floats, detected: Floats) -> Candidates:
         inside = (off < limit).nonzero()[0]
         tracks, detections = tracks[inside], detections[inside]
     return Candidates(tracks, detections)
+
+
+def spans(first: Indices, last: Indices) -> tuple[Indices, Indices]:
+    """Every place in each row's span, from `first` up to and without `last`, int64 (R,) each: rows and places, (P,)."""
+    count = last - first
+    rows = np.repeat(np.arange(len(count)), count)
+    return rows, np.arange(len(rows)) + np.repeat(first - np.cumsum(count) + count, count)
 
 
 def _centres(boxes: Floats) -> tuple[Floats, Floats]:

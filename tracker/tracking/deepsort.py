@@ -127,8 +127,11 @@ class DeepSort:
         for name, values in (("boxes", detections.boxes), ("scores", detections.scores)):
             if not np.isfinite(values).all():
                 raise ValueError(f"the {name} of the detections at {time} s hold numbers that are not finite")
-        if camera is not IDENTITY and (camera.shape != (2, 3) or not np.isfinite(camera).all()):
-            raise ValueError(f"the camera's motion at {time} s must be a finite (2, 3), got shape {camera.shape}")
+        if camera is not IDENTITY:
+            if camera.shape != (2, 3) or not np.isfinite(camera).all():
+                raise ValueError(f"the camera's motion at {time} s must be a finite (2, 3), got shape {camera.shape}")
+            if np.linalg.det(camera[:, :2]) <= 0:
+                raise ValueError(f"the camera's motion at {time} s folds the picture up or turns it inside out")
         if embeddings.ndim != 2 or len(embeddings) != len(detections):
             raise ValueError(f"{len(detections)} detections need as many embeddings, got shape {embeddings.shape}")
         for gallery in self._galleries:

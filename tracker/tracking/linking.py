@@ -5,7 +5,7 @@ import numpy as np
 from tracker.boxes import Floats, xyxy_to_xyah
 from tracker.config import TrackerConfig
 from tracker.tracking.assignment import assign
-from tracker.tracking.candidates import Candidates, Indices
+from tracker.tracking.candidates import Candidates, Indices, spans
 from tracker.tracking.costs import unlikelihood
 from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.table import TICK
@@ -57,9 +57,8 @@ def _candidates(tracklets: Tracklets, config: TrackerConfig) -> Candidates:
     start, end = tracklets.times[tracklets.first], tracklets.times[tracklets.last]
     order = np.argsort(start, kind="stable")
     low = np.searchsorted(start[order], end, side="right")
-    count = np.searchsorted(start[order], end + config.link_gap + TICK, side="right") - low
-    before = np.repeat(np.arange(len(tracklets)), count)
-    after = order[np.arange(len(before)) + np.repeat(low - np.cumsum(count) + count, count)]
+    before, places = spans(low, np.searchsorted(start[order], end + config.link_gap + TICK, side="right"))
+    after = order[places]
     pairs = Candidates(before, after)
     if config.match_across_classes:
         return pairs

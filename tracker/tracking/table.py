@@ -33,7 +33,7 @@ class TrackTable:
         serials: int64 (T,), counted from 0 over all tracks, tentative ones too.
         found: int64 (T,), the row of this frame's detections that the track took, -1 where it took none.
         last: float64 (T, 4), xyxy of the latest detection.
-        earlier: float64 (T, 4), xyxy of a detection some tenths of a second before, or the first.
+        earlier: float64 (T, 4), xyxy of a detection before that one, or the first.
         earlier_time: float64 (T,), seconds, of that detection.
         found_mean: float64 (T, 8), state just after the latest detection.
         found_covariance: float64 (T, 3, 4), of that state.

@@ -1,0 +1,41 @@
+"""What reports to a person share: their page, and the files that they may write."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from tracker.errors import InputError
+
+_UNLIMITED = 10_000  # characters of a line that goes into a pipe or a file
+
+
+def page() -> Console:
+    """Where a report is printed: as wide as the terminal, or as wide as it gets."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_UNLIMITED)
+
+
+def print_parts(console: Console, parts: Sequence[RenderableType]) -> None:
+    """Prints texts and tables with an empty line between each two."""
+    # Captured, because rich would end the program itself when nobody reads its output any more.
+    with console.capture() as captured:
+        for number, part in enumerate(parts):
+            console.print(*([""] if number else []), part, sep="\n", soft_wrap=isinstance(part, str))
+    print(captured.get(), end="", flush=True)
+
+
+def check_output(file: Path | None, suffixes: tuple[str, ...], overwrite: bool) -> None:
+    """Makes sure, before any work is done, that a file can be written; without a file there is nothing to check.
+
+    Raises:
+        InputError: Its name ends with none of the suffixes, its folder is missing, or it exists and may not.
+    """
+    if file is None:
+        return
+    if file.suffix.lower() not in suffixes:
+        raise InputError(f"the name of the output {file} must end with {' or '.join(suffixes)}")
+    if not file.parent.is_dir():
+        raise InputError(f"there is no folder {file.parent} for the output {file.name}: make it first")
+    if file.exists() and not overwrite:
+        raise InputError(f"the output {file} exists: give --overwrite or another name")
