@@ -244,6 +244,6 @@ def test_a_camera_that_no_camera_can_be_is_refused_and_changes_nothing(camera):
     for number in range(3):
         for each in (tracker, untouched):
             each.update(box, bare(box), number / 30)
-    with pytest.raises(ValueError, match="the camera's motion at 0.1 s folds"):
+    with pytest.raises(ValueError, match=r"the camera's motion at 0\.1 s folds"):
         tracker.update(box, bare(box), 0.1, camera)
     same(tracker.update(box, bare(box), 0.2), untouched.update(box, bare(box), 0.2))
