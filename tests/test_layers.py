@@ -7,7 +7,7 @@ from pathlib import Path
 import tracker
 
 ROOT = Path(tracker.__file__).parent
-STAGES = {"video", "stored", "detection", "appearance", "tracking", "output"}
+STAGES = {"video", "stored", "data", "detection", "appearance", "tracking", "output"}
 
 LEVEL = {
     **dict.fromkeys(("types", "boxes", "config", "errors", "weights"), 0),
@@ -24,14 +24,14 @@ LEVEL = {
 
 # What a room sees of tracker besides itself, where its level alone would allow more.
 ONLY = {
-    **{room: {"types", "boxes", "config", "errors"} for room in ("video", "stored", "tracking", "output")},
+    **{room: {"types", "boxes", "config", "errors"} for room in ("video", "stored", "data", "tracking", "output")},
     **{room: {"types", "boxes", "config", "errors", "weights", "networks"} for room in ("detection", "appearance")},
     "networks": {"errors"},
     "summary": {"types"},
     "record": {"config", "errors"},
     "training": {"types", "boxes", "config", "errors", "weights", "networks", *STAGES, "evaluation"},
 }
-BESIDE = {"training": {"detection", "appearance"}}  # stages that a room may know, where that is not all of them
+BESIDE = {"training": {"data", "detection", "appearance"}}  # stages that a room may know, where that is not all of them
 HEAVY = {"torch", "torchvision", "lightning"}
 MAY_LOAD_HEAVY = {"networks", "detection", "appearance", "training", "evaluation"}
 
@@ -96,5 +96,5 @@ def test_torch_is_loaded_by_few() -> None:
 
 def test_stages_without_networks_never_touch_torch() -> None:
     for room, file, tree in modules():
-        if room in {"video", "stored", "tracking", "output"}:
+        if room in {"video", "stored", "data", "tracking", "output"}:
             assert not {name.split(".")[0] for name in imported(ast.walk(tree))} & HEAVY, file

@@ -42,7 +42,7 @@ class ModelInfo(BaseModel):
 
 def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:
     """Writes weights and their description to one .safetensors file."""
-    whole = {key: np.ascontiguousarray(value) for key, value in state.items()}
+    whole = {key: np.asarray(value, order="C") for key, value in state.items()}
     path.write_bytes(save(whole, metadata={HEADER: info.model_dump_json()}))
 
 
