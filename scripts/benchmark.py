@@ -20,6 +20,7 @@ def main() -> None:
     app.command(commands.memory)
     app.command(commands.association)
     app.command(commands.switches)
+    app.command(commands.detectors)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

@@ -11,12 +11,12 @@ import torchvision
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 
 import tracker.demo
-from tracker.config import DetectorConfig
-from tracker.detection import BUILTIN, categories_of, load_detector, torchvision_names
-from tracker.detection.builtin import build_builtin
+from tracker.config import DetectorConfig, DetectorNetwork
+from tracker.detection import BUILTIN, build_detector, categories_of, load_detector, torchvision_names
 from tracker.detection.detector import resized
+from tracker.detection.losses import region_box_loss
 from tracker.detection.models import fold_batch_norm
-from tracker.detection.partial import box_loss, share_inside, unlabelled_at
+from tracker.detection.partial import share_inside, unlabelled_at
 from tracker.errors import InputError
 from tracker.weights import load_model, save_model
 
@@ -27,6 +27,11 @@ def photographs():
     """The demo's person and cat, RGB, of different sizes."""
     folder = Path(tracker.demo.__file__).parent
     return [np.ascontiguousarray(cv2.imread(str(folder / name))[:, :, ::-1]) for name in ("astronaut.jpg", "cat.jpg")]
+
+
+def build_builtin():
+    """The built-in architecture, untrained, for three classes."""
+    return build_detector(DetectorNetwork(), 3)
 
 
 def target(boxes=(), labels=(), ignore=(), unlabelled=(), classes=4, size=(96, 96)):
@@ -58,7 +63,7 @@ def test_a_box_belongs_to_the_region_of_its_centre():
 
 
 def test_anchors_inside_a_crowd_are_no_background():
-    rpn = build_builtin(4).rpn
+    rpn = build_builtin().rpn
     anchors = torch.tensor([[0.0, 0, 20, 20], [60, 60, 90, 90], [40, 0, 60, 20]])
     labels, _ = rpn.assign_targets_to_anchors(
         [anchors, anchors], [target([[0, 0, 20, 20]], [1], ignore=[[55, 55, 95, 95]]), target([[0, 0, 20, 20]], [1])]
@@ -68,7 +73,7 @@ def test_anchors_inside_a_crowd_are_no_background():
 
 
 def test_proposals_inside_a_crowd_are_not_sampled_unless_they_are_an_object():
-    heads = build_builtin(4).roi_heads
+    heads = build_builtin().roi_heads
     proposals = torch.tensor([[60.0, 60, 90, 90], [0, 0, 20, 20], [58, 58, 88, 88]])
     crowd = target([[0, 0, 20, 20]], [1], ignore=[[55, 55, 95, 95], [0, 0, 30, 30]])
     (sampled,), _, _, _ = heads.select_training_samples([proposals], [crowd])
@@ -79,7 +84,7 @@ def test_proposals_inside_a_crowd_are_not_sampled_unless_they_are_an_object():
 def class_gradients(unlabelled):
     """Gradient of the classifier's biases on a picture without any labelled object."""
     torch.manual_seed(0)
-    model = build_builtin(4).train()
+    model = build_builtin().train()
     image = torch.rand(3, 96, 96) * 255
     losses = model([image], [target(unlabelled=unlabelled)])
     losses["loss_classifier"].backward()
@@ -98,7 +103,9 @@ def test_box_loss_equals_torchvisions():
     logits, offsets, targets = torch.randn(40, 5), torch.randn(40, 20), torch.randn(40, 4)
     labels = torch.randint(0, 5, (40,))
     _, expected = fastrcnn_loss(logits, offsets, [labels], [targets])
-    torch.testing.assert_close(box_loss(offsets, targets, labels), expected)
+    heads = build_builtin().roi_heads
+    found = region_box_loss(offsets, targets, labels, torch.zeros(40, 4), heads.box_coder, heads.network)
+    torch.testing.assert_close(found, expected)
 
 
 # --- the network at work ---
@@ -106,7 +113,7 @@ def test_box_loss_equals_torchvisions():
 
 def test_folding_batch_norm_keeps_the_function():
     torch.manual_seed(2)
-    model = build_builtin(4)
+    model = build_builtin()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
@@ -204,6 +211,9 @@ def test_torchvisions_detectors_work_by_name(monkeypatch, name):
     [
         ({"model": "fasterrcnn_resnet50_fnp"}, "did you mean 'fasterrcnn_resnet50_fpn'"),
         ({"model": MOBILE}, "needs --weights coco"),
+        ({"model": "fasterrcnn_vgg16"}, "needs --weights FILE"),
+        ({"model": "fasterrcnn_vgg16", "weights": "coco"}, "has no weights 'coco'"),
+        ({"model": MOBILE, "weights": str(BUILTIN)}, "is of builtin, not of fasterrcnn_mobilenet"),
         ({"weights": "coco"}, "has no weights 'coco'"),
         ({"weights": "gone.safetensors"}, "there is no model file"),
         ({"classes": ("persn",)}, "did you mean 'person'"),

@@ -157,7 +157,7 @@ def test_what_track_writes_is_read_alike(tmp_path: Path) -> None:
             for index in (0, 3):
                 frame = Frame(index, index / 10, index, np.zeros((480, 640, 3), np.uint8))
                 two = np.array([2, 5]), boxes + index, np.array([0.5, 1], np.float32), np.array([0, 1])
-                motion = np.zeros((2, 2), np.float32), np.zeros(2, np.float32), np.array([True, False])
+                motion = np.zeros((2, 2), np.float32), np.zeros(2, np.float32), np.array([True, False]), two[0]
                 writer.write(frame, Tracks(*two, *motion))
     rows = read_tracks(tmp_path / "tracks.csv")
     assert rows[:, 0].tolist() == [1, 1, 4, 4] and rows[:, 1].tolist() == [2, 5, 2, 5]

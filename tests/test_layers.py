@@ -10,7 +10,7 @@ ROOT = Path(tracker.__file__).parent
 STAGES = {"video", "stored", "data", "detection", "appearance", "tracking", "output"}
 
 LEVEL = {
-    **dict.fromkeys(("types", "boxes", "config", "errors", "weights"), 0),
+    **dict.fromkeys(("types", "boxes", "masks", "config", "errors", "motchallenge", "weights"), 0),
     "networks": 1,
     **dict.fromkeys(STAGES, 2),
     **dict.fromkeys(("summary", "record"), 3),
@@ -19,12 +19,14 @@ LEVEL = {
     **dict.fromkeys(("pipeline", "retracking"), 6),
     "evaluation": 7,
     "training": 8,
-    **dict.fromkeys(("screen", "reports", "scores", "trials", "demo", "cli"), 9),
+    **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "demo", "cli"), 9),
 }
 
 # What a room sees of tracker besides itself, where its level alone would allow more.
 ONLY = {
-    **{room: {"types", "boxes", "config", "errors"} for room in ("video", "stored", "data", "tracking", "output")},
+    **{room: {"types", "boxes", "config", "errors"} for room in ("video", "tracking")},
+    "output": {"types", "boxes", "masks", "config", "errors"},
+    **{room: {"types", "boxes", "config", "errors", "motchallenge"} for room in ("stored", "data")},
     **{room: {"types", "boxes", "config", "errors", "weights", "networks"} for room in ("detection", "appearance")},
     "networks": {"errors"},
     "summary": {"types"},

@@ -30,7 +30,9 @@ def runs(*parts, width=0):
             embeddings[n] = more[1]
     times, boxes, scores, labels = (np.concatenate(column) for column in columns)
     frames = np.unique(times, return_inverse=True)[1]
-    return Tracklets(np.array(ends), frames, times, boxes.astype(float), scores.astype(float), labels, embeddings)
+    return Tracklets(
+        np.array(ends), frames, times, boxes.astype(float), scores.astype(float), labels, labels, embeddings
+    )
 
 
 def filter_of(config):

@@ -40,6 +40,7 @@ def tracks(ids=(), boxes=(), scores=None, labels=None, observed=None):
         np.zeros((n, 2), np.float32),
         np.ones(n, np.float32),
         np.array([True] * n if observed is None else observed, np.bool_),
+        np.arange(n),
     )
 
 
@@ -529,7 +530,7 @@ KILLED = """
     writers = [open_writer(Path(p), info, ["person"], OutputConfig(preset="ultrafast")) for p in sys.argv[1:]]
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     one = Tracks(np.array([1]), np.array([[5, 5, 50, 90]], np.float32), np.ones(1, np.float32), np.array([0]),
-                 np.zeros((1, 2), np.float32), np.ones(1, np.float32), np.array([True]))
+                 np.zeros((1, 2), np.float32), np.ones(1, np.float32), np.array([True]), np.array([0]))
     for index in range(10**6):
         for writer in writers:
             writer.write(Frame(index, index / 25, index, np.roll(image, index, 1)), one)

@@ -32,6 +32,8 @@ def test_the_names_of_the_package() -> None:
         "Embedder",
         "Frame",
         "InputError",
+        "MaskedDetections",
+        "MaskedTracks",
         "Pipeline",
         "Tracks",
         "load_config",

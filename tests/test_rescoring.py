@@ -104,14 +104,14 @@ def test_the_builtin_detections_are_rescored_proposals(size):
 def test_torchvisions_detections_are_rescored_proposals(monkeypatch):
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"  # it resizes pictures itself
     with untrained(monkeypatch, name, score=0.0, max_detections=6) as detector:
-        assert_detections_are_rescored_proposals(detector, detector.model.model, scene(333, 500))
+        assert_detections_are_rescored_proposals(detector, detector.model, scene(333, 500))
 
 
 @pytest.mark.slow
 def test_mask_rcnns_detections_are_rescored_proposals(monkeypatch):
     with untrained(monkeypatch, "maskrcnn_resnet50_fpn", score=0.0, max_detections=5) as detector:
-        detector.model.model.transform.min_size = (160,)  # 800 takes ten seconds
-        assert_detections_are_rescored_proposals(detector, detector.model.model, scene(200, 150))
+        detector.model.transform.min_size = (160,)  # 800 takes ten seconds
+        assert_detections_are_rescored_proposals(detector, detector.model, scene(200, 150))
 
 
 # What a tracker needs

@@ -141,6 +141,7 @@ def tracked(moment: Moment, ids: list[int]) -> Tracks:
         velocities=np.zeros((rows, 2), np.float32),
         ages=np.zeros(rows, np.float32),
         observed=np.ones(rows, np.bool_),
+        found=having,
     )
 
 

@@ -23,8 +23,8 @@ def walk(frames, times, seed=0):
     centre = draw.uniform(200, 600, 2) + np.cumsum(draw.normal(0, 4, (rows, 2)), axis=0)
     size = np.c_[draw.uniform(40, 60, rows), 120 + 10 * np.sin(np.arange(rows) / 3)] / 2
     boxes, scores = np.c_[centre - size, centre + size], draw.uniform(0.3, 1, rows)
-    none = np.zeros((1, 0))
-    return Tracklets(np.array([0, rows]), frames, times[frames], boxes, scores, np.zeros(rows, np.int64), none)
+    none, zeros = np.zeros((1, 0)), np.zeros(rows, np.int64)
+    return Tracklets(np.array([0, rows]), frames, times[frames], boxes, scores, zeros, zeros, none)
 
 
 def least_squares(trajectory, frames, times, confidence_noise):
@@ -99,7 +99,7 @@ def test_half_an_hour_of_one_track_is_smoothed_in_little_memory():
     assert peak < 800 * count
     # The rounding of so large a system stays small: a part of it, which is solved apart, says the same of its middle.
     part, middle = slice(10_000, 40_000), slice(15_000, 15_010)
-    rows = (getattr(trajectory, name)[part] for name in ("frames", "times", "boxes", "scores", "labels"))
+    rows = (getattr(trajectory, name)[part] for name in ("frames", "times", "boxes", "scores", "labels", "found"))
     alone, _ = smooth(
         Tracklets(np.array([0, 30_000]), *rows, np.zeros((1, 0))), frames[part], times, KalmanFilter(**NOISE)
     )

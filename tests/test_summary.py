@@ -11,7 +11,7 @@ def tracks(*rows: tuple[int, int]) -> Tracks:
     n = len(rows)
     ids, labels = (np.array([row[k] for row in rows], np.int64) for k in (0, 1))
     zeros = np.zeros(n, np.float32)
-    return Tracks(ids, np.zeros((n, 4), np.float32), zeros, labels, np.zeros((n, 2), np.float32), zeros, ids > 0)
+    return Tracks(ids, np.zeros((n, 4), np.float32), zeros, labels, np.zeros((n, 2), np.float32), zeros, ids > 0, ids)
 
 
 def test_counts_and_spans() -> None:

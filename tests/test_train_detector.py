@@ -1,254 +1,277 @@
-"""Training pictures keep their boxes right, mistakes stop before the first step, and a small run ends in a model."""
+"""Training a detector: what it leaves behind, that it resumes, freezes and repeats, and what it says of mistakes."""
 
 import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+import yaml
+from miniatures import draw_pictures, write_coco
+from trainings import QUIET, SIDE, one_thread, settings  # noqa: F401 (pytest finds it here)
 
 from tracker.config import DetectorConfig, DetectorTraining
-from tracker.detection import load_detector
+from tracker.detection import build_detector, load_detector, read_weights, trunk_stages
 from tracker.errors import InputError
-from tracker.evaluation.detection import Truth, average_precision
-from tracker.training.pictures import TrainingPictures, read_coco, sampling_weights, visible_targets
-from tracker.types import Detections
-from tracker.weights import load_model
+from tracker.training import detector as training
+from tracker.training.curves import read_course
+from tracker.training.detector import train_detector
+from tracker.training.loading import BatchesToCome
+from tracker.training.module import DetectorModule
+from tracker.training.recipes import phases_of
+from tracker.weights import ModelInfo, save_model
 
-NAMES = ["ball", "box"]
-RED = (250, 10, 10)
+pytestmark = QUIET
 
 
-def write_set(folder, name, pictures=3, change=lambda coco: None):
-    """A COCO set of blue pictures that each show one red rectangle, 60x40 at (30 + 10 n, 50)."""
-    coco = {"images": [], "annotations": [], "categories": [{"id": 7, "name": "box"}, {"id": 3, "name": "ball"}]}
-    for n in range(pictures):
-        pixels = np.full((120, 160, 3), (20, 20, 120), np.uint8)
-        pixels[50:90, 30 + 10 * n : 90 + 10 * n] = RED
-        Image.fromarray(pixels).save(folder / f"{name}{n}.png")
-        coco["images"].append({"id": n, "file_name": f"{name}{n}.png", "width": 160, "height": 120})
-        coco["annotations"].append(
-            {"id": n, "image_id": n, "category_id": 7, "bbox": [30 + 10 * n, 50, 60, 40], "area": 2400, "iscrowd": 0}
+@pytest.fixture
+def unfinished(monkeypatch):
+    """Leaves out what is measured and drawn at the end."""
+    monkeypatch.setattr(training, "finish", lambda *_: None)
+
+
+def info_of(config: DetectorTraining, categories: tuple[str, ...] = ("ball", "box")) -> ModelInfo:
+    network = config.network.model_dump(mode="json")
+    return ModelInfo(
+        task="detection", architecture=config.network.architecture, categories=categories, size=(SIDE, SIDE),
+        license="", provenance="", network=network,
+    )  # fmt: skip
+
+
+def start_file(config: DetectorTraining, path: Path) -> dict[str, torch.Tensor]:
+    """Saves untrained weights; the statistics of batch norms are those of no real picture."""
+    torch.manual_seed(0)
+    state = build_detector(config.network, 2).state_dict()
+    save_model(path, {key: value.numpy() for key, value in state.items()}, info_of(config))
+    return state
+
+
+@pytest.mark.slow
+def test_a_training_leaves_a_folder_to_look_at(tmp_path):
+    config = settings(tmp_path, steps=3, validate_every=1, license="CC0", provenance="drawn")
+    finished = train_detector(config)
+    folder = tmp_path / "run"
+    assert DetectorTraining.model_validate(yaml.safe_load((folder / "config.yaml").read_text())) == config
+    card = (folder / "card.md").read_text()
+    assert "CC0" in card
+    assert "ball, box" in card
+    assert "8 pictures, 0 of them without objects" in card
+    assert (folder / "curves.png").stat().st_size > 10_000
+    report = json.loads((folder / "report" / "report.json").read_text())
+    assert set(read_course(folder, phases_of(config))["AP50"]) == {1, 2, 3}
+    assert report["pictures"] == 8
+    picture = draw_pictures(1, width=SIDE, height=SIDE)[0].image
+    results = []
+    for name in ("model.safetensors", "best.ckpt"):
+        with load_detector(DetectorConfig(weights=str(folder / name), score=0.0)) as detector:
+            assert detector.info.categories == ("ball", "box")
+            assert detector.info.provenance == "drawn"
+            results.append(detector.detect([picture])[0])
+    assert finished == folder / "model.safetensors"
+    np.testing.assert_array_equal(results[0].boxes, results[1].boxes)
+    with pytest.raises(InputError, match="there is a training in"):
+        train_detector(config)
+
+
+# --- going on ---
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, unfinished):
+    config = settings(tmp_path, steps=8, checkpoint_every=2, ema=0.9, validate_every=4)
+    train_detector(config.model_copy(update={"folder": str(tmp_path / "whole")}))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "-m", "tracker.cli", "train", "detector", str(tmp_path / "config.yaml")]
+    last = tmp_path / "run" / "last.ckpt"
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 300
+        while not last.exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    step = torch.load(last, weights_only=True)["global_step"]
+    assert 0 < step < 8
+    train_detector(config, resume=True)
+    expected, got = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "run"))
+    assert got["global_step"] == 8
+    for name, value in expected["state_dict"].items():
+        assert torch.equal(got["state_dict"][name], value), name
+
+
+def test_pictures_of_a_step_do_not_depend_on_the_processes(tmp_path):
+    seen = []
+    for world, accumulate, size in ((1, 1, 8), (1, 4, 2), (2, 2, 2), (4, 1, 2)):
+        config = DetectorTraining(batch_size=size, accumulate=accumulate)
+        batches = [
+            list(BatchesToCome(SimpleNamespace(global_step=3, world_size=world, global_rank=rank), 5, config))
+            for rank in range(world)
+        ]
+        assert {len(share) for share in batches} == {2 * accumulate}
+        seen.append(
+            [
+                sorted(
+                    n for share in batches for part in share[step * accumulate : (step + 1) * accumulate] for n in part
+                )
+                for step in range(2)
+            ]
         )
-    change(coco)
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(coco))
-    return path
+    assert seen == [[list(range(24, 32)), list(range(32, 40))]] * 4
 
 
-def config(root, **changes):
-    values = {
-        "train": str(write_set(root, "train")),
-        "val": str(write_set(root, "val", 2)),
-        "folder": str(root / "run"),
-        "size": (160, 128),
-        "canvas": (160, 128),
-        "steps": 2,
-        "batch_size": 2,
-        "workers": 0,
+# --- what learns, and how fast ---
+
+
+def test_frozen_stages_keep_weights_and_statistics(tmp_path, unfinished):
+    config = settings(tmp_path, freeze=2, start_from=str(tmp_path / "start.safetensors"), learning_rate=0.01)
+    before = start_file(config, Path(config.start_from))
+    train_detector(config)
+    assert changed_stages(config, before) == [False, False, True, True]
+
+
+def test_frozen_stages_thaw_one_by_one(tmp_path, unfinished):
+    start = str(tmp_path / "start.safetensors")
+    config = settings(tmp_path, freeze=3, unfreeze_every=1, start_from=start, learning_rate=0.01)
+    before = start_file(config, Path(start))
+    train_detector(config)
+    assert changed_stages(config, before) == [False, False, True, True]
+
+
+def changed_stages(config: DetectorTraining, before: dict[str, torch.Tensor]) -> list[bool]:
+    """Whether anything of each stage of the trunk differs after the training; all of it must, or nothing."""
+    networks = []
+    for state in (before, read_weights(Path(config.folder) / "last.ckpt")[0]):
+        networks.append(build_detector(config.network, 2))
+        networks[-1].load_state_dict(state)
+    changes = []
+    for old, new in zip(*map(trunk_stages, networks), strict=True):
+        same = [torch.equal(value, new.state_dict()[key]) for key, value in old.state_dict().items()]
+        assert len(set(same)) == 1
+        changes.append(not same[0])
+    return changes
+
+
+def module_for(config: DetectorTraining) -> DetectorModule:
+    return DetectorModule(
+        build_detector(config.network, 2), [], phases_of(config)[0], config, info_of(config), [], SimpleNamespace()
+    )
+
+
+def test_each_part_has_its_learning_rate(tmp_path):
+    config = settings(tmp_path, learning_rate=0.1, trunk_learning_rate=0.5, head_learning_rate=2, freeze=1)
+    module = module_for(config)
+    rates = {
+        id(p): g["initial_lr"] for g in module.configure_optimizers()["optimizer"].param_groups for p in g["params"]
     }
-    return DetectorTraining(**{**values, **changes})
-
-
-# --- reading ---
-
-
-def test_labels_follow_the_order_of_category_ids(tmp_path):
-    pictures, names = read_coco(write_set(tmp_path, "a"))
-    assert names == ["ball", "box"]
-    assert pictures[1].labels.tolist() == [2]
-    assert pictures[1].boxes.tolist() == [[40, 50, 100, 90]]
-
-
-def test_crowds_and_unlabelled_classes_are_kept_apart(tmp_path):
-    def change(coco):
-        coco["annotations"][0]["iscrowd"] = 1
-        coco["images"][1]["unlabelled"] = ["ball"]
-
-    pictures, _ = read_coco(write_set(tmp_path, "a", change=change))
-    assert len(pictures[0].boxes) == 0
-    assert pictures[0].ignore.tolist() == [[30, 50, 90, 90]]
-    assert pictures[1].unlabelled == (1,)
+    by_part = {}
+    for name, parameter in module.model.named_parameters():
+        part = "stem" if "first_conv" in name else next((p for p in ("body", "fpn", "rpn") if p in name), "roi_heads")
+        by_part.setdefault(part, set()).add(rates.get(id(parameter)))
+    assert by_part == {"stem": {None}, "body": {0.05}, "fpn": {0.1}, "rpn": {0.1}, "roi_heads": {0.2}}
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("changes", "expected"),
     [
-        lambda coco: coco.pop("images"),
-        lambda coco: coco["images"].clear(),
-        lambda coco: coco["annotations"][0].update(category_id=99),
-        lambda coco: coco["images"][0].update(unlabelled=["dragon"]),
+        ({"schedule": "multistep", "milestones": (0.5, 0.8), "gamma": 0.1}, {10: 1, 49: 1, 50: 0.1, 79: 0.1, 80: 0.01}),
+        ({"schedule": "cosine"}, {10: 1, 55: 0.5, 100: 0}),
+        ({"schedule": "cosine", "warmup_steps": 90}, {25: 1, 100: 0}),  # no more than a quarter of the steps
     ],
 )
-def test_a_broken_set_is_refused_before_training(tmp_path, change):
-    with pytest.raises(InputError, match=r"a\.json"):
-        read_coco(write_set(tmp_path, "a", change=change))
+def test_the_learning_rate_over_the_steps(tmp_path, changes, expected):
+    config = settings(tmp_path, **{"steps": 100, "warmup_steps": 10, "learning_rate": 1, **changes})
+    made = module_for(config).configure_optimizers()
+    rates = []
+    for _ in range(101):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    assert rates[0] == pytest.approx(1e-3)
+    assert {step: rates[step] for step in expected} == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_missing_set_or_picture_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.json"):
-        read_coco(tmp_path / "gone.json")
-    path = write_set(tmp_path, "a")
-    (tmp_path / "a0.png").unlink()
-    pictures, _ = read_coco(path)
-    with pytest.raises(InputError, match=r"a0\.png"):
-        TrainingPictures(pictures[:1], NAMES, DetectorTraining())[0]
+def test_other_ways_to_compute_run(tmp_path, unfinished):
+    config = settings(
+        tmp_path, precision="bf16-mixed", activation_checkpointing=True, accumulate=2, batch_size=2, optimizer="sgd",
+        schedule="multistep", ema=0.9,
+    )  # fmt: skip
+    train_detector(config)
+    state, _ = read_weights(tmp_path / "run" / "last.ckpt")
+    assert all(torch.isfinite(value).all() for value in state.values())
+    build_detector(config.network, 2).load_state_dict(state)
 
 
-# --- training pictures ---
+def test_it_stops_early_when_nothing_gets_better(tmp_path, unfinished):
+    train_detector(settings(tmp_path, pictures=2, steps=9, validate_every=1, patience=2, learning_rate=1e-12))
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 3
 
 
-@pytest.mark.parametrize("mosaic", [0.0, 1.0])
-def test_boxes_stay_on_their_objects(tmp_path, mosaic):
-    settings = config(tmp_path, mosaic=mosaic, canvas=(200, 160), scale=(0.6, 1.6))
-    pictures, _ = read_coco(tmp_path / "train.json")
-    made = TrainingPictures(pictures, NAMES, settings)
-    learned = 0
-    for index in range(40):
-        image, target = made[index]
-        assert image.shape == (3, 160, 200)
-        red = (image[0].float() > 1.5 * image[2].float()).numpy()
-        for x1, y1, x2, y2 in target["boxes"].round().int().tolist():
-            learned += 1
-            assert red[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].mean() > 0.95
-            outside = np.concatenate([red[y1 + 2 : y2 - 2, max(x1 - 4, 0) : max(x1 - 2, 0)].ravel(), [False]])
-            assert outside.mean() < 0.5
-        covered = np.zeros_like(red)
-        for x1, y1, x2, y2 in [*target["boxes"].tolist(), *target["ignore"].tolist()]:
-            covered[int(y1) : int(np.ceil(y2)) + 1, int(x1) : int(np.ceil(x2)) + 1] = True
-        assert (red & ~covered).sum() < 30
-    assert learned > 20
+# --- mistakes ---
 
 
-def test_the_same_index_gives_the_same_picture(tmp_path):
-    settings = config(tmp_path)
-    pictures, _ = read_coco(tmp_path / "train.json")
-    (a, x), (b, y) = (TrainingPictures(pictures, NAMES, settings)[5] for _ in range(2))
-    assert (a == b).all()
-    assert (x["boxes"] == y["boxes"]).all()
+def test_a_loss_that_is_not_finite_names_its_parts_and_pictures(tmp_path):
+    with pytest.raises(
+        InputError, match=r"loss of step \d is not finite \(.*loss_\w+ .*\) on train/0\d\.png, "
+    ) as caught:
+        train_detector(settings(tmp_path, steps=5, learning_rate=1e30, warmup_steps=1, clip=1e30))
+    assert "learning_rate" in str(caught.value)
 
 
-def test_a_box_of_which_too_little_is_left_is_ignored():
-    boxes = np.array([[0, 0, 40, 40], [90, 10, 130, 50], [200, 0, 220, 20]], np.float32)
-    left = visible_targets(boxes, np.array([1, 2, 1]), np.zeros((0, 4), np.float32), (0, 0, 100, 100))
-    assert left["boxes"].tolist() == [[0, 0, 40, 40]]
-    assert left["labels"].tolist() == [1]
-    assert left["ignore"].tolist() == [[90, 10, 100, 50]]
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_too_little_memory_says_what_to_lower(tmp_path, monkeypatch, device):
+    def fills(*_: Any) -> None:
+        if device == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        torch.empty(2**50)
+
+    monkeypatch.setattr("tracker.training.module.losses_of", fills)
+    with pytest.raises(InputError, match="batches of 4 pictures: lower batch_size"):
+        train_detector(settings(tmp_path))
 
 
-def test_rare_classes_are_drawn_more_often(tmp_path):
-    def change(coco):
-        coco["annotations"][0]["category_id"] = 3
-
-    pictures, _ = read_coco(write_set(tmp_path, "a", 9, change))
-    weights = sampling_weights(pictures, repeat=0.5, crowded=1.0, favour={2: 3.0})
-    assert weights[0] == pytest.approx((0.5 * 9 / 1) ** 0.5)
-    assert (weights[1:] == 3).all()
-    with pytest.raises(InputError, match="did you mean 'ball'"):
-        TrainingPictures(pictures, NAMES, DetectorTraining(favour={"bal": 2.0}))
-
-
-# --- scoring ---
-
-
-def found(boxes, scores, labels):
-    return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(labels, int))
-
-
-def truth(boxes, labels, ignore=(), unlabelled=()):
-    rows = [np.array(b, np.float32).reshape(-1, 4) for b in (boxes, ignore)]
-    return Truth(rows[0], np.array(labels, int), rows[1], unlabelled)
-
-
-BOX, OTHER = [0, 0, 50, 50], [100, 100, 160, 160]
-
-
-def test_unlabelled_classes_and_crowds_are_no_false_positives():
-    wrong = found([BOX, OTHER], [0.9, 0.95], [0, 0])
-    assert average_precision([(wrong, truth([BOX], [0]))], ["a"])["AP50"] == pytest.approx(0.5, abs=0.01)
-    assert average_precision([(wrong, truth([BOX], [0], ignore=[OTHER]))], ["a"])["AP50"] == pytest.approx(1)
-    two = found([BOX, OTHER], [0.9, 0.95], [0, 1])
-    pairs = [(two, truth([BOX], [0], unlabelled=(1,))), (found([OTHER], [0.8], [1]), truth([OTHER], [1]))]
-    assert average_precision(pairs, ["a", "b"])["AP50/b"] == pytest.approx(1)
-
-
-def test_average_precision_equals_pycocotools(capsys):
-    coco = pytest.importorskip("pycocotools.coco")
-    evaluation = pytest.importorskip("pycocotools.cocoeval")
-    rng = np.random.default_rng(0)
-    pairs, rows, results = [], [], []
-    for image in range(1, 21):
-        corner = rng.uniform(0, 200, (5, 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(10, 120, (5, 2))], 1).astype(np.float32)
-        labels = rng.integers(0, 3, 5)
-        moved = (boxes + rng.normal(0, 6, boxes.shape)).astype(np.float32)
-        scores = rng.uniform(0, 1, 5).astype(np.float32)
-        pairs.append((Detections(moved, scores, labels), truth(boxes, labels)))
-        for box, near, score, label in zip(boxes, moved, scores, labels, strict=True):
-            size = {"image_id": image, "category_id": int(label) + 1}
-            rows.append({**size, "id": len(rows) + 1, "bbox": xywh(box), "area": 1.0, "iscrowd": 0})
-            results.append({**size, "bbox": xywh(near), "score": float(score)})
-    reference = coco.COCO()
-    reference.dataset = {"images": [{"id": n} for n in range(1, 21)], "annotations": rows}
-    reference.dataset["categories"] = [{"id": n, "name": str(n)} for n in (1, 2, 3)]
-    reference.createIndex()
-    judged = evaluation.COCOeval(reference, reference.loadRes(results), "bbox")
-    judged.evaluate()
-    judged.accumulate()
-    judged.summarize()
-    capsys.readouterr()
-    figures = average_precision(pairs, ["1", "2", "3"])
-    assert [figures[name] for name in ("AP", "AP50", "AP75")] == pytest.approx(judged.stats[:3].tolist(), abs=1e-6)
-
-
-def xywh(box):
-    return [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])]
-
-
-# --- a run ---
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_a_short_training_ends_in_a_model_that_detects(tmp_path):
-    from tracker.training.detector import train_detector
-
-    finished = train_detector(config(tmp_path))
-    with load_detector(DetectorConfig(weights=str(finished), score=0.0)) as detector:
-        assert detector.info.categories == ("ball", "box")
-        assert detector.info.size == (160, 128)
-        (result,) = detector.detect([np.zeros((120, 160, 3), np.uint8)])
-    assert set(result.labels.tolist()) <= {0, 1}
-    with pytest.raises(InputError, match="nothing to resume"):
-        train_detector(config(tmp_path, folder=str(tmp_path / "other")), resume=True)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_a_resumed_training_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
-    from lightning.pytorch.callbacks import ModelCheckpoint
-
-    from tracker.training import detector as training
-
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
-    whole = training.train_detector(config(tmp_path, steps=3, folder=str(tmp_path / "whole")))
-    interrupted = config(tmp_path, steps=3, folder=str(tmp_path / "interrupted"))
-    saved = ModelCheckpoint._save_checkpoint
-
-    def save_and_die(self, trainer, path):
-        saved(self, trainer, path)
-        raise SystemError("killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ModelCheckpoint, "_save_checkpoint", save_and_die)
-        with pytest.raises(SystemError, match="killed"):
-            training.train_detector(interrupted)
-    resumed = training.train_detector(interrupted, resume=True)
-    expected, got = load_model(whole)[0], load_model(resumed)[0]
-    for name, value in expected.items():
-        np.testing.assert_allclose(got[name], value, atol=1e-6, err_msg=name)
-
-
-def test_sets_with_different_categories_are_refused(tmp_path):
-    from tracker.training.detector import train_detector
-
-    val = write_set(tmp_path, "b", change=lambda coco: coco["categories"][1].update(name="cube"))
+def test_settings_that_do_not_fit_each_other(tmp_path):
+    config = settings(tmp_path)
+    cases = {
+        "learn from": {"train": ""},
+        "to score": {"val": ""},
+        "nothing to resume": {},
+        "for R-CNNs": {"recipe": "four_step", "steps": 4, "network": {"architecture": "ssdlite320_mobilenet_v3_large"}},
+        "four steps at least": {"recipe": "four_step", "steps": 3},
+        "devices cannot be used": {"accelerator": "abacus"},
+    }
+    for message, changes in cases.items():
+        with pytest.raises(InputError, match=message):
+            train_detector(settings(tmp_path, **changes), resume=message == "nothing to resume")
+    other = write_coco(tmp_path / "other", 1)
+    other.write_text(other.read_text().replace('"box"', '"cube"'))
     with pytest.raises(InputError, match="same categories"):
-        train_detector(config(tmp_path, val=str(val)))
+        train_detector(config.model_copy(update={"val": str(other)}))
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, unfinished):
+    config = settings(tmp_path, pictures=2, steps=1, batch_size=2)
+    train_detector(config)
+    with pytest.raises(InputError, match="another network or recipe"):
+        train_detector(settings(tmp_path, recipe="four_step", steps=4), resume=True)
+    truth = tmp_path / "train.json"
+    truth.write_text(truth.read_text().replace('"box"', '"cube"'))
+    with pytest.raises(InputError, match="ball, box against ball, cube"):
+        train_detector(config, resume=True)
+
+
+def test_one_stage_networks_say_that_they_cannot_honour_partial_labels(tmp_path, caplog):
+    config = settings(tmp_path, pictures=2, network={"architecture": "ssdlite320_mobilenet_v3_large"})
+    truth = tmp_path / "train.json"
+    content = json.loads(truth.read_text())
+    content["images"][1]["unlabelled"] = ["ball"]
+    truth.write_text(json.dumps(content))
+    pictures, scored = training._read(config)
+    with caplog.at_level(logging.WARNING):
+        training._Training(config, tmp_path, info_of(config), pictures, scored).start()
+    assert "1 pictures, such as train/02.png" in caplog.text

@@ -56,6 +56,7 @@ def test_tracks_check_every_field():
         "velocities": np.zeros((1, 2), np.float32),
         "ages": np.zeros(1, np.float32),
         "observed": np.ones(1, bool),
+        "found": np.zeros(1, np.int64),
     }
     assert len(Tracks(**good)) == 1
     for name, array in good.items():

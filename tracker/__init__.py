@@ -21,6 +21,8 @@ _HOMES = {
     "Embedder": "tracker.appearance",
     "Frame": "tracker.types",
     "InputError": "tracker.errors",
+    "MaskedDetections": "tracker.types",
+    "MaskedTracks": "tracker.types",
     "Pipeline": "tracker.pipeline",
     "Tracks": "tracker.types",
     "load_config": "tracker.config",

@@ -16,6 +16,7 @@ from tracker.config import (
     AppearanceConfig,
     Config,
     DetectorConfig,
+    DetectorScoring,
     DetectorTraining,
     EmbedderTraining,
     FoundConfig,
@@ -54,6 +55,8 @@ train = _App(name="train", help="Train the networks on your own pictures.")
 app.command(train)
 evaluate = _App(name="eval", help="Measure against the truth.")
 app.command(evaluate)
+data = _App(name="data", help="Look after your own pictures.")
+app.command(data)
 tuning = _App(name="tune", help="Search settings that suit your own videos.")
 app.command(tuning)
 
@@ -204,7 +207,10 @@ def embedder(
 
 
 def _training_settings(file: Path | None, given: T) -> T:
-    values = {**(read_yaml(file) if file else {}), **given.model_dump(exclude_unset=True)}
+    values = read_yaml(file) if file else {}
+    for name, value in given.model_dump(exclude_unset=True).items():
+        section = isinstance(getattr(given, name), Section) and isinstance(values.get(name), dict)
+        values[name] = {**values[name], **value} if section else value
     return validated(type(given), values, str(file) if file else "the command line")
 
 
@@ -215,7 +221,9 @@ def _train(kind: Literal["detector", "embedder"], settings: DetectorTraining | E
         raise InputError("training needs pictures: give a file of settings, or --train; see track train --help")
     with _extra("train", "training"):
         work: Any = getattr(tracker, f"train_{kind}")
-    print(work(settings, resume))
+    finished = work(settings, resume)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes of a training one speaks
+        print(finished)
     return 0
 
 
@@ -229,6 +237,55 @@ def _extra(name: str, what: str) -> Iterator[None]:
         if package == "tracker":
             raise
         raise InputError(f"{what} needs the package {package}: pip install 'tracker[{name}]'") from None
+
+
+@data.command
+def check(
+    paths: Annotated[
+        tuple[Path, ...],
+        _help(
+            "Sets of annotated pictures, such as those of training and scoring: COCO JSON, a folder of Pascal VOC (or "
+            "its ImageSets/Main/NAME.txt), YOLO's data.yaml (data.yaml:train for one split), MOTChallenge sequences."
+        ),
+    ],
+    /,
+    *,
+    sheet: Annotated[Path | None, _help("Draw pictures of each class with their boxes: .png or .jpg.")] = None,
+    json: Annotated[Path | None, _help("Write all that was found to this file.")] = None,
+    overwrite: Annotated[bool, _help("Replace the files of --sheet and --json.")] = False,
+) -> int:
+    """Find bad labels, broken pictures and copies, and count classes; exit code 1 where something is wrong, else 0."""
+    from tracker.checks import check_and_show
+
+    return check_and_show(paths, sheet, json, overwrite)
+
+
+@evaluate.command(name="detector")
+def eval_detector(
+    pictures: Annotated[
+        Path,
+        _help(
+            "Annotated pictures: COCO JSON, a folder of Pascal VOC (or its ImageSets/Main/NAME.txt), YOLO's data.yaml "
+            "(data.yaml:val for one split), MOTChallenge sequences. Classes are matched by name."
+        ),
+    ],
+    /,
+    *,
+    json: Annotated[Path | None, _help("Write all figures to this file.")] = None,
+    report: Annotated[Path | None, _help("Fill this folder: curves, confusions, best and worst pictures.")] = None,
+    overwrite: Annotated[bool, _help("Replace the file of --json, and what is in the folder of --report.")] = False,
+    settings: Annotated[DetectorScoring, _flat("Detector")] = DetectorScoring(),
+) -> int:
+    """Score a detector on annotated pictures: COCO's AP and AR, precision, recall and F1 by class, and its time."""
+    with _extra("eval", "evaluation"):
+        from tracker.accuracy import detect_and_show
+
+        return detect_and_show(pictures, _scoring(settings), json, report, overwrite)
+
+
+def _scoring(given: DetectorScoring) -> DetectorScoring:
+    values = given.model_dump(exclude_unset=True)
+    return validated(DetectorScoring, {**values, "classes": _parts(given.classes)}, "the command line")
 
 
 @evaluate.command(name="tracker")

@@ -273,10 +273,10 @@ def _table(longest: list[Seen]) -> Table:
 
 
 def print_models() -> None:
-    """Prints what `--model` and `--embedder` take."""
+    """Prints what `--model`, `--embedder` and, in training, `network.architecture` and `network.backbone` take."""
     from tracker.appearance import BUILTIN as BUILTIN_EMBEDDER
     from tracker.detection import BUILTIN as BUILTIN_DETECTOR
-    from tracker.detection import torchvision_names
+    from tracker.detection import backbone_names, detector_names, torchvision_names
     from tracker.weights import load_model
 
     for flag, path in (("--model", BUILTIN_DETECTOR), ("--embedder", BUILTIN_EMBEDDER)):
@@ -287,7 +287,11 @@ def print_models() -> None:
     print("--embedder none: motion alone")
     for name in torchvision_names():
         print(f"--model {name} --weights coco: COCO's 80 classes, downloaded once by torchvision, BSD-3-Clause")
-    print("--weights and --embedder also take the model.safetensors that `track train` writes.")
+    print(
+        "--weights and --embedder also take what `track train` writes: model.safetensors, or for a detector best.ckpt."
+    )
+    print(f"network.architecture in `track train detector`: {', '.join(detector_names())}")
+    print(f"network.backbone of fasterrcnn_fpn and maskrcnn_fpn: {', '.join(backbone_names())}")
 
 
 def print_info() -> None:

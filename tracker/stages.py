@@ -1,6 +1,7 @@
 """From frames to tracks: what all ways of tracking share, wherever the detections come from."""
 
 import time
+import zlib
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -16,7 +17,7 @@ from tracker.config import Config, TrackerConfig
 from tracker.errors import InputError
 from tracker.tracking import DeepSort, Rescorer
 from tracker.tracking.camera import CameraMotion
-from tracker.types import Detections, Frame, Tracks
+from tracker.types import Detections, Frame, MaskedDetections, MaskedTracks, Tracks
 from tracker.video import Source, blank_image
 
 if TYPE_CHECKING:
@@ -106,14 +107,17 @@ class Stages(ABC):
             with self.timed("associate"):
                 motion = camera.update(frame.image, detections.boxes)
                 tracks = tracker.update(detections, embeddings, frame.time, motion, rescore)
+            if isinstance(detections, MaskedDetections):
+                tracks = MaskedTracks.of(tracks, detections.boxes, detections.masks)
             yield frame, tracks
 
     def _run_offline(self, source: Source, observe: Observer, pictures: bool) -> Generator[tuple[Frame, Tracks]]:
         tracker = second_look(self.config.tracker, self.embedded_labels, _size(source))
         camera = CameraMotion(self.config.tracker.camera_motion)
-        moments = _Moments()
+        moments, masks = _Moments(), _Masks()
         for frame, detections, embeddings, rescore in self._perceived(source):
             moments.add(frame)
+            masks.add(detections)
             with self.timed("associate"):
                 motion = camera.update(frame.image, detections.boxes)
                 tracker.update(detections, embeddings, frame.time, motion, rescore)
@@ -121,10 +125,10 @@ class Stages(ABC):
                 break
         final = tracker.finish()
         with closing(self._frames_again(source, moments) if pictures else moments.blank(source)) as frames:
-            for frame in frames:
+            for number, frame in enumerate(frames):
                 with self.timed("associate"):
                     tracks = next(final)
-                yield frame, tracks
+                yield frame, masks.put_on(tracks, number)
 
     def _frames_again(self, source: Source, moments: "_Moments") -> Generator[Frame]:
         """The frames that were read before, from the source opened anew."""
@@ -175,6 +179,25 @@ class _Moments:
         image = blank_image(source.width, source.height)
         for index, moment, pts in self:
             yield Frame(index, moment, pts, image)
+
+
+class _Masks:
+    """The masks of all frames, compressed: some 300 bytes for each detection, and none of a network without masks."""
+
+    def __init__(self) -> None:
+        self._frames: list[tuple[NDArray[np.float32], tuple[int, ...], bytes]] = []
+
+    def add(self, detections: Detections) -> None:
+        if isinstance(detections, MaskedDetections):
+            masks = detections.masks
+            self._frames.append((detections.boxes, masks.shape, zlib.compress(masks.tobytes(), 1)))
+
+    def put_on(self, tracks: Tracks, number: int) -> Tracks:
+        """The tracks of the frame that was added as this one, from 0, with their masks, where there are any."""
+        if not self._frames:
+            return tracks
+        boxes, shape, packed = self._frames[number]
+        return MaskedTracks.of(tracks, boxes, np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape))
 
 
 def second_look(config: TrackerConfig, embedded_labels: Collection[int], size: tuple[float, float]) -> "SecondLook":

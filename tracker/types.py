@@ -68,9 +68,25 @@ class Detections(_Rows):
         _check("scores", self.scores, np.float32, (n,))
         _check("labels", self.labels, np.int64, (n,))
 
-    @classmethod
-    def empty(cls) -> Self:
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    @staticmethod
+    def empty() -> "Detections":
+        return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MaskedDetections(Detections):
+    """Detections of a network that also says which part of its box each object covers.
+
+    Attributes:
+        masks: uint8 (N, S, S), how likely the object is in each of S rows of S equal cells that the box is cut into,
+            0 to 255 for 0 to 1. `tracker.masks` turns them into pixels.
+    """
+
+    masks: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        Detections.__post_init__(self)  # super() knows no class with slots
+        _check("masks", self.masks, np.uint8, (len(self), None, None))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -87,6 +103,8 @@ class Tracks(_Rows):
         ages: float32 (M,), seconds since the track's first detection.
         observed: bool (M,), True where a detection was matched in this frame, False where the box is
             predicted.
+        found: int64 (M,), the row of the frame's detections that the track took, -1 where it took none: the box is
+            predicted, or the detector found the object only when it looked there again.
     """
 
     ids: NDArray[np.int64]
@@ -96,6 +114,7 @@ class Tracks(_Rows):
     velocities: NDArray[np.float32]
     ages: NDArray[np.float32]
     observed: NDArray[np.bool_]
+    found: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         m = len(self.ids)
@@ -106,3 +125,40 @@ class Tracks(_Rows):
         _check("velocities", self.velocities, np.float32, (m, 2))
         _check("ages", self.ages, np.float32, (m,))
         _check("observed", self.observed, np.bool_, (m,))
+        _check("found", self.found, np.int64, (m,))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MaskedTracks(Tracks):
+    """Tracks of a frame in which a network with masks looked.
+
+    Attributes:
+        mask_boxes: float32 (M, 4), x1 y1 x2 y2 in pixels, the detection that the track took, in which its mask lies;
+            of no area where it took none.
+        masks: uint8 (M, S, S), as those of `MaskedDetections`; zero where the track took no detection.
+    """
+
+    mask_boxes: NDArray[np.float32]
+    masks: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        Tracks.__post_init__(self)  # super() knows no class with slots
+        _check("mask_boxes", self.mask_boxes, np.float32, (len(self), 4))
+        _check("masks", self.masks, np.uint8, (len(self), None, None))
+
+    @classmethod
+    def of(cls, tracks: Tracks, boxes: NDArray[np.float32], masks: NDArray[np.uint8]) -> Self:
+        """Tracks, with the masks of the detections that they took.
+
+        Args:
+            tracks: M tracks of a frame.
+            boxes: float32 (N, 4) xyxy, those of all detections in the frame.
+            masks: uint8 (N, S, S), theirs.
+        """
+        taken = tracks.found >= 0
+        rows = tracks.found[taken]
+        own_boxes = np.zeros((len(tracks), 4), np.float32)
+        own_masks = np.zeros((len(tracks), *masks.shape[1:]), np.uint8)
+        own_boxes[taken], own_masks[taken] = boxes[rows], masks[rows]
+        columns: dict[str, Any] = {field.name: getattr(tracks, field.name) for field in fields(Tracks)}
+        return cls(**columns, mask_boxes=own_boxes, masks=own_masks)

@@ -1,6 +1,5 @@
 """Model files: safetensors whose header says what the model is, so that nothing has to be guessed or configured."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ class ModelInfo(BaseModel):
             the network does that itself. Embedder: (height, width) of a crop.
         license: Terms of the weights.
         provenance: Training data, their terms, and the recipe.
+        network: Detector: what it is made of, a `DetectorNetwork` in plain values; nothing for an embedder, and for
+            the first built-in detectors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class ModelInfo(BaseModel):
     size: tuple[int, int]
     license: str
     provenance: str
+    network: dict[str, Any] = {}
 
 
 def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:
@@ -60,9 +62,18 @@ def load_model(path: Path) -> tuple[Arrays, ModelInfo]:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable .safetensors model: {error}") from None
+    return state, read_info(header, path)
+
+
+def read_info(text: str, path: Path) -> ModelInfo:
+    """A ModelInfo from its JSON text, as the file at `path` has it.
+
+    Raises:
+        InputError: It is none.
+    """
     try:
-        return state, ModelInfo.model_validate(json.loads(header))
-    except (json.JSONDecodeError, ValidationError):
+        return ModelInfo.model_validate_json(text)
+    except ValidationError:
         raise InputError(
             f"{path} was not written by this program's trainer (its header does not say what it is)"
         ) from None

@@ -12,6 +12,7 @@ from tracker.config.run import (
     load_config,
     merged,
 )
+from tracker.config.scoring import DetectorScoring
 from tracker.config.section import Section, read_yaml, validated
 from tracker.config.training import DetectorTraining, EmbedderTraining
 
@@ -20,6 +21,7 @@ __all__ = [
     "Config",
     "DetectorConfig",
     "DetectorNetwork",
+    "DetectorScoring",
     "DetectorTraining",
     "EmbedderTraining",
     "FoundConfig",

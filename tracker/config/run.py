@@ -50,13 +50,16 @@ class DetectorConfig(FoundConfig):
     """The network that finds objects."""
 
     model: str = "builtin"
-    """Detector by name: `builtin`, or one of torchvision's detection models."""
+    """Detector by name, see `track models`; a file of weights says itself what it is for."""
     weights: str = ""
-    """`coco` (torchvision's own, downloaded) or a .safetensors file of our trainer; empty for the model's own."""
+    """A .safetensors or .ckpt file of our trainer, or `coco` (torchvision's own, downloaded); empty for the built-in
+    detector's own."""
     nms_iou: Fraction01 = 0.4
     """Of two boxes of one class that overlap more than this, the lower-scored is dropped."""
     max_detections: Count = 100
     """Most detections in a frame."""
+    masks: bool = True
+    """Mark the pixels of each object too, where the network can (Mask R-CNN): they are drawn, and written to .json."""
 
 
 class AppearanceConfig(Section):

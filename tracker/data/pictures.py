@@ -1,6 +1,6 @@
 """What is known of annotated pictures, in whatever form they were annotated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +39,17 @@ class PictureSet:
 
     categories: tuple[str, ...]
     pictures: tuple[Picture, ...]
+
+    def with_categories(self, categories: tuple[str, ...]) -> "PictureSet":
+        """The same pictures with labels that are indices into other categories, which hold all of the present ones.
+
+        A class that the pictures do not know was not annotated on them.
+        """
+        numbers = np.array([categories.index(name) for name in self.categories], np.int64)
+        absent = tuple(label for label, name in enumerate(categories) if name not in self.categories)
+
+        def renumbered(picture: Picture) -> Picture:
+            unlabelled = tuple(sorted((*numbers[list(picture.unlabelled)].tolist(), *absent)))
+            return replace(picture, labels=numbers[picture.labels], unlabelled=unlabelled)
+
+        return PictureSet(categories, tuple(map(renumbered, self.pictures)))

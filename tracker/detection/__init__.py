@@ -1,6 +1,26 @@
 """Pictures in, detections out: Faster R-CNN and its relatives."""
 
+from tracker.detection.architectures import build_detector, detector_names, torchvision_names
 from tracker.detection.detector import Detector
-from tracker.detection.models import BUILTIN, categories_of, load_detector, torchvision_names, weights_path
+from tracker.detection.files import BUILTIN, read_weights
+from tracker.detection.models import categories_of, load_detector, weights_path
+from tracker.detection.partial import honours_partial_labels
+from tracker.detection.starting import start_weights
+from tracker.detection.trunks import backbone_names, trunk_stages, use_checkpointing
 
-__all__ = ["BUILTIN", "Detector", "categories_of", "load_detector", "torchvision_names", "weights_path"]
+__all__ = [
+    "BUILTIN",
+    "Detector",
+    "backbone_names",
+    "build_detector",
+    "categories_of",
+    "detector_names",
+    "honours_partial_labels",
+    "load_detector",
+    "read_weights",
+    "start_weights",
+    "torchvision_names",
+    "trunk_stages",
+    "use_checkpointing",
+    "weights_path",
+]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as F
 from tracker.boxes import area, clip
 from tracker.detection.rescoring import NOTHING, Kept, Rescorer, attach_kept, roi_heads_of
 from tracker.networks import picture_workers, upload
-from tracker.types import Detections
+from tracker.types import Detections, MaskedDetections
 from tracker.weights import ModelInfo
 
 
@@ -40,6 +40,7 @@ class Detector:
         half: bool = False,
         threads: int = 0,
         keep: Sequence[int] = (),
+        masks: bool = True,
     ) -> None:
         """Takes a network in torchvision's detection form: list of (3, H, W) from 0 to 255 in, dicts out.
 
@@ -50,6 +51,7 @@ class Detector:
             half: Compute in half precision.
             threads: CPU threads, 0 for as many as there are cores.
             keep: Labels to keep; none keeps all.
+            masks: Compute masks too, where the network has them.
         """
         self.info = info
         self.keep = np.array(keep or range(len(info.categories)), np.int64)
@@ -59,6 +61,9 @@ class Detector:
         self._workers = picture_workers(device, threads, "detect")
         self._resources = ExitStack()
         self._resources.callback(self._workers.shutdown)
+        for heads in self.model.modules():
+            if isinstance(heads, RoIHeads) and heads.has_mask():
+                self._choose_masks(heads, masks)
 
     def close(self) -> None:
         """Ends the worker threads."""
@@ -83,7 +88,7 @@ class Detector:
             images: uint8 (H, W, 3) RGB each, of any sizes.
 
         Returns:
-            One Detections a picture: boxes in its pixels, best first.
+            One Detections a picture: boxes in its pixels, best first; MaskedDetections from a network with masks.
         """
         return self.detect_tensors(self.upload(images))
 
@@ -123,6 +128,14 @@ class Detector:
         self._resources.callback(heads.register_forward_hook(attach_kept).remove)
         return heads
 
+    def _choose_masks(self, heads: RoIHeads, masks: bool) -> None:
+        """Has RoI heads give masks, as cells of their boxes, or none, until the detector is closed."""
+        if masks:
+            self._resources.callback(heads.register_forward_hook(keep_cells).remove)
+        else:
+            self._resources.callback(setattr, heads, "mask_roi_pool", heads.mask_roi_pool)
+            heads.mask_roi_pool = None
+
     def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, Kept]]:
         if self.device.type == "cpu":
             return list(self._workers.map(lambda image: self._infer([image])[0], images))
@@ -155,10 +168,22 @@ def resized(height: int, width: int, longest: int, shortest: int) -> tuple[int, 
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
+def keep_cells(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    """A forward hook for RoI heads: renames each picture's "masks" to "cells".
+
+    Torchvision pastes what is called masks into the picture, which is 8 MB for each object in a picture of 1920x1080.
+    """
+    for found in output[0]:
+        found["cells"] = found.pop("masks")
+
+
 def _detections(output: dict[str, Tensor], prepared: torch.Size, original: torch.Size) -> Detections:
     factor = np.array([original[2] / prepared[2], original[1] / prepared[1]] * 2, np.float32)
     boxes = clip(output["boxes"].float().cpu().numpy() * factor, original[2], original[1])
-    solid = area(boxes) > 0
+    scores = output["scores"].float().cpu().numpy()
     labels = output["labels"].cpu().numpy().astype(np.int64) - 1
-    found = Detections(boxes, output["scores"].float().cpu().numpy(), labels)
-    return found[solid]
+    found = Detections(boxes, scores, labels)
+    if "cells" in output:
+        cells = (output["cells"][:, 0].float() * 255).round().to(torch.uint8)
+        found = MaskedDetections(boxes, scores, labels, cells.cpu().numpy())
+    return found[area(boxes) > 0]

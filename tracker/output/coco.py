@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tracker.boxes import area, xyxy_to_xywh
+from tracker.boxes import Floats, area, xyxy_to_xywh
 from tracker.errors import InputError
+from tracker.masks import patch, run_lengths
 from tracker.output.base import ResultWriter, VideoInfo, cannot_open, cannot_write, visible
-from tracker.types import Frame, Tracks
+from tracker.types import Frame, MaskedTracks, Tracks
 
 
 class CocoWriter(ResultWriter):
@@ -19,7 +20,9 @@ class CocoWriter(ResultWriter):
 
     Ids count from 1 (COCO's tools take 0 for "none"): category id = label + 1, image id = frame index + 1. Each
     processed frame has an image, also one without tracks, named NAME/000000.jpg by its index. bbox is x, y, width,
-    height in pixels, clipped to the picture.
+    height in pixels, clipped to the picture. Where the network gives masks, each annotation has its `segmentation`, in
+    compressed run lengths, which is empty where a box is predicted. The `area` is that of the mask; without one, that
+    of the bbox.
 
     Images and annotations grow in two hidden files beside `path`, so that memory is bounded; closing joins them
     to `path`, which therefore exists only when it is whole.
@@ -56,19 +59,8 @@ class CocoWriter(ResultWriter):
         try:
             images.write(self._item(self._image(frame), self._image_count))
             self._image_count += 1
-            for i, (box, size) in enumerate(zip(xyxy_to_xywh(boxes), area(boxes), strict=True)):
-                annotation = {
-                    "id": self._annotation_count + 1,
-                    "image_id": frame.index + 1,
-                    "category_id": int(seen.labels[i]) + 1,
-                    "track_id": int(seen.ids[i]),
-                    "bbox": [round(float(value), 2) for value in box],
-                    "area": round(float(size), 2),
-                    "iscrowd": 0,
-                    "score": round(float(seen.scores[i]), 4),
-                    "observed": bool(seen.observed[i]),
-                }
-                annotations.write(self._item(annotation, self._annotation_count))
+            for row, box in enumerate(boxes):
+                annotations.write(self._item(self._annotation(frame, seen, row, box), self._annotation_count))
                 self._annotation_count += 1
         except OSError as error:
             raise self._lost(error) from None
@@ -98,6 +90,25 @@ class CocoWriter(ResultWriter):
             "height": self._info.height,
             "file_name": f"{self._info.name}/{frame.index:06d}.jpg",
         }
+
+    def _annotation(self, frame: Frame, tracks: Tracks, row: int, box: Floats) -> dict[str, Any]:
+        annotation = {
+            "id": self._annotation_count + 1,
+            "image_id": frame.index + 1,
+            "category_id": int(tracks.labels[row]) + 1,
+            "track_id": int(tracks.ids[row]),
+            "bbox": [round(float(value), 2) for value in xyxy_to_xywh(box)],
+            "area": round(float(area(box)), 2),
+            "iscrowd": 0,
+            "score": round(float(tracks.scores[row]), 4),
+            "observed": bool(tracks.observed[row]),
+        }
+        if isinstance(tracks, MaskedTracks):
+            width, height = self._info.width, self._info.height
+            part = patch(tracks.masks[row], tracks.mask_boxes[row], width, height)
+            annotation["area"] = int(part.pixels.sum()) or annotation["area"]
+            annotation["segmentation"] = {"size": [height, width], "counts": run_lengths(part, width, height)}
+        return annotation
 
     @staticmethod
     def _item(item: dict[str, Any], count: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Draws tracks into a picture: box, label and trail, in a colour that belongs to the id."""
+"""Draws tracks into a picture: mask, box, label and trail, in a colour that belongs to the id."""
 
 import colorsys
 from collections import OrderedDict, deque
@@ -8,14 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.masks import patch
 from tracker.output.base import visible
-from tracker.types import Frame, Tracks
+from tracker.types import Frame, MaskedTracks, Tracks
 
 Colour = tuple[int, int, int]
 Image = NDArray[np.uint8]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN_ANGLE = 0.6180339887  # of a full turn: successive ids land far apart on the hue circle
+_MASK_SHARE = 0.4  # of the colour in a mask's pixels
 _TRAIL_POINTS = 256  # bound of one trail's length, however long it may last
 
 
@@ -31,9 +33,9 @@ def colour_of(track_id: int) -> Colour:
 class Annotator:
     """Draws the tracks of successive frames of one video.
 
-    Line widths and text grow with the picture. An observed box is drawn solid, a predicted one dashed. The trail
-    joins the bottom centres of a track's boxes over the last seconds; it is forgotten when its track has been
-    gone for longer than that.
+    Line widths and text grow with the picture. An observed box is drawn solid, a predicted one dashed; a mask, where
+    there is one, is a translucent stain with an outline. The trail joins the bottom centres of a track's boxes over the
+    last seconds; it is forgotten when its track has been gone for longer than that.
     """
 
     def __init__(self, categories: Sequence[str], width: int, height: int, trail_seconds: float) -> None:
@@ -70,6 +72,9 @@ class Annotator:
         tracks, _ = visible(tracks, image.shape[1], image.shape[0])
         corners = self._corners(tracks, image)
         colours = [colour_of(int(i)) for i in tracks.ids]
+        if isinstance(tracks, MaskedTracks):
+            for row, colour in enumerate(colours):
+                self._draw_mask(image, tracks.masks[row], tracks.mask_boxes[row], colour)
         if self._trail_seconds > 0:
             self._extend_trails(frame.time, tracks)
             for row, colour in enumerate(colours):
@@ -112,6 +117,16 @@ class Annotator:
             # Sixteenths of a pixel: a slow trail stays smooth.
             line = np.rint(np.array(points) * 16).astype(np.int32)
             cv2.polylines(image, [line], False, colour, self._trail_line, cv2.LINE_AA, shift=4)
+
+    def _draw_mask(self, image: Image, mask: NDArray[np.uint8], box: NDArray[np.float32], colour: Colour) -> None:
+        part = patch(mask, box, image.shape[1], image.shape[0])
+        height, width = part.pixels.shape
+        under = image[part.top : part.top + height, part.left : part.left + width]
+        mixed = under[part.pixels] * (1 - _MASK_SHARE) + np.array(colour) * _MASK_SHARE
+        under[part.pixels] = np.rint(mixed).astype(np.uint8)
+        outlines, _ = cv2.findContours(part.pixels.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        offset = part.left, part.top
+        cv2.drawContours(image, outlines, -1, colour, self._trail_line, cv2.LINE_AA, offset=offset)
 
     def _draw_box(self, image: Image, box: NDArray[np.int64], colour: Colour, dashed: bool) -> None:
         x1, y1, x2, y2 = box.tolist()

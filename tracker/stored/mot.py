@@ -10,27 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
+from tracker.motchallenge import CLASSES
 from tracker.stored.rows import About, RowReader, Rows, stored_from
 from tracker.stored.sequence import sequence_of
 from tracker.stored.stored import Stored
-
-CLASSES = (
-    "person",
-    "person on vehicle",
-    "car",
-    "bicycle",
-    "motorcycle",
-    "non motorized vehicle",
-    "static person",
-    "distractor",
-    "occluder",
-    "occluder on the ground",
-    "occluder full",
-    "reflection",
-    "crowd",
-)
-"""Of ground truth, by its class id - 1. Source: Milan et al. 2016, MOT16, arXiv 1603.00831, where the first is called
-pedestrian and the fifth motorbike; the last is of Dendorfer et al. 2020, MOT20, arXiv 2003.09003."""
 
 
 def read_mot(file: TextIO, path: Path, fps: float) -> Stored:

@@ -280,6 +280,7 @@ class DeepSort:
             velocities=mean[:, 4:6].astype(np.float32),
             ages=(time - table.first_time[rows]).astype(np.float32),
             observed=observed,
+            found=table.found[rows],
         )
 
 

@@ -27,7 +27,7 @@ class SecondLook:
     dropped, the trajectories are smoothed (see `smooth`), gaps of up to `max_gap` seconds are filled, and each gets the
     class that most of its detections have. Ids count from 1 in the order of appearance.
 
-    What it keeps is 75 bytes for each detection of a track, 40 for each frame, or 250 where the camera moves, and an
+    What it keeps is 83 bytes for each detection of a track, 40 for each frame, or 250 where the camera moves, and an
     embedding for each tracklet; from the last frame on, up to 1100 bytes for each row in all. The result depends on the
     frames alone.
     """
@@ -92,6 +92,7 @@ class SecondLook:
             velocities=velocities.astype(np.float32),
             ages=(times[frames] - times[frames[0]]).astype(np.float32),
             observed=observed,
+            found=np.where(observed, trajectory.found[latest], -1),
         )
 
 
@@ -105,6 +106,7 @@ def _together(parts: list[Tracks]) -> Tracks:
         velocities=np.zeros((0, 2), np.float32),
         ages=np.zeros(0, np.float32),
         observed=np.zeros(0, np.bool_),
+        found=np.zeros(0, np.int64),
     )
     columns = (np.concatenate([getattr(part, field.name) for part in (none, *parts)]) for field in fields(Tracks))
     return Tracks(*columns)

@@ -29,6 +29,7 @@ class Tracklets:
         boxes: float64 (R, 4) xyxy, pixels of the first frame: the camera's own motion is taken out.
         scores: float64 (R,).
         labels: int64 (R,).
+        found: int64 (R,), the row of its frame's detections, -1 where it was seen only when looked for again.
         embeddings: float64 (K, D), sum of the unit vectors of each tracklet's detections; zero where there are none.
     """
 
@@ -38,6 +39,7 @@ class Tracklets:
     boxes: Floats
     scores: Floats
     labels: Indices
+    found: Indices
     embeddings: Floats
 
     def __len__(self) -> int:
@@ -101,6 +103,7 @@ class Tracklets:
             self.boxes[rows],
             self.scores[rows],
             self.labels[rows],
+            self.found[rows],
             embeddings,
         )
 
@@ -152,7 +155,7 @@ class TrackletRecorder:
         labels = table.labels[tracks]
         labels[detected] = detections.labels[found[detected]]
         scores = table.scores[tracks].astype(np.float64)
-        self._rows.append((frame, np.stack([serials, tracklets], axis=1), boxes, scores, labels))
+        self._rows.append((frame, np.stack([serials, tracklets], axis=1), boxes, scores, labels, found))
         self._times.append(time)
         if len(self._times) % _BLOCK == 0:
             self._rows[-_BLOCK:] = [_stacked(self._rows[-_BLOCK:])]
@@ -167,7 +170,7 @@ class TrackletRecorder:
             Seconds of each frame, float64 (F,); the maps from the first frame's pixels to those of each, float64
             (F, 2, 3); and the tracklets.
         """
-        frames, names, boxes, scores, labels = _stacked(self._rows)
+        frames, names, boxes, scores, labels, taken = _stacked(self._rows)
         serials, tracklets = names.T
         kept = self._of_serial[serials, 1] > 0
         rows = np.lexsort((frames, tracklets))
@@ -186,6 +189,7 @@ class TrackletRecorder:
                 boxes[rows],
                 scores[rows],
                 labels[rows],
+                taken[rows],
                 sums[names],
             ),
         )
@@ -218,17 +222,19 @@ class TrackletRecorder:
         self._sums[tracklets] += embeddings
 
 
-_Rows = tuple[Indices, Indices, Floats, Floats, Indices]
-"""Of R detections: frames; serial of the track and number of the tracklet, int64 (R, 2); boxes, scores, labels."""
+_Rows = tuple[Indices, Indices, Floats, Floats, Indices, Indices]
+"""Of R detections: frames; serial of the track and number of the tracklet, int64 (R, 2); boxes, scores, labels; row
+among the detections of the frame."""
 _NOTHING: _Rows = (
     np.zeros(0, np.int64),
     np.zeros((0, 2), np.int64),
     np.zeros((0, 4)),
     np.zeros(0),
     np.zeros(0, np.int64),
+    np.zeros(0, np.int64),
 )
 
 
 def _stacked(parts: list[_Rows]) -> _Rows:
-    frames, names, boxes, scores, labels = (np.concatenate(column) for column in zip(_NOTHING, *parts, strict=True))
-    return frames, names, boxes, scores, labels
+    frames, names, boxes, scores, labels, found = map(np.concatenate, zip(_NOTHING, *parts, strict=True))
+    return frames, names, boxes, scores, labels, found

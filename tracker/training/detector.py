@@ -1,185 +1,229 @@
-"""Trains a detector: a LightningModule, and `train_detector`, which reads the pictures and runs it."""
+"""Trains a detector: `train_detector` reads the pictures and goes through the recipe's phases."""
 
 import logging
-import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import nn
 
 from tracker.config import DetectorTraining
-from tracker.detection.builtin import build_builtin
-from tracker.detection.detector import Detector
+from tracker.data import PictureSet, read_pictures, same_classes
+from tracker.detection import build_detector, honours_partial_labels, read_weights, start_weights, use_checkpointing
+from tracker.detection.files import load_pickled
 from tracker.errors import InputError
-from tracker.evaluation.detection import Truth, average_precision
-from tracker.networks import load_imagenet_trunk
-from tracker.training.pictures import Picture, ScoredPictures, TrainingPictures, read_coco
-from tracker.types import Detections
-from tracker.weights import ModelInfo, load_model, save_model
+from tracker.training.finishing import finish
+from tracker.training.fitting import (
+    LAST,
+    checkpoint_and_watch,
+    checkpoint_to_resume,
+    fit,
+    loggers,
+    moving_average,
+    new_folder,
+)
+from tracker.training.loading import DetectorData
+from tracker.training.module import DetectorModule
+from tracker.training.pictures import TrainingPictures
+from tracker.training.recipes import Phase, check_recipe, phases_of
+from tracker.weights import ModelInfo
 
 log = logging.getLogger(__name__)
-CHECKPOINT_EVERY = 500  # steps
-Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
-
-
-class DetectorModule(L.LightningModule):
-    """Approximate joint training of RPN and RoI heads. Source: Ren et al. 2015, arXiv 1506.01497, section 3.2."""
-
-    def __init__(
-        self, config: DetectorTraining, info: ModelInfo, pictures: list[Picture], scored: list[Picture]
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.info = info
-        self.pictures = TrainingPictures(pictures, list(info.categories), config)
-        self.scored = ScoredPictures(scored)
-        self.truths = [truth_of(picture) for picture in scored]
-        self.model = build_builtin(len(info.categories) + 1).to(memory_format=torch.channels_last)
-        # The first convolution keeps its ImageNet weights: a third of a step's time for filters that hardly change.
-        self._stem().requires_grad_(False)
-        self.pairs: list[tuple[Detections, Truth]] = []
-
-    def _stem(self) -> nn.Module:
-        return self.model.backbone.body.first_conv  # type: ignore[no-any-return]
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """The pictures that are still to come: after a resume, those from the checkpoint's step on."""
-        size, workers = self.config.batch_size, self.config.workers
-        rest = range(self.global_step * size, self.config.steps * size)
-        return DataLoader(self.pictures, size, sampler=rest, collate_fn=_collate, num_workers=workers)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.scored, self.config.batch_size, collate_fn=list, num_workers=self.config.workers)
-
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        images, targets = batch
-        self._stem().eval()
-        losses = self.model([image.float() for image in images], list(targets))
-        total: Tensor = sum(losses.values())
-        if not torch.isfinite(total):
-            parts = ", ".join(f"{name} {float(value):g}" for name, value in losses.items())
-            raise FloatingPointError(f"the loss of step {self.global_step} is not finite: {parts}")
-        self.log_dict({**losses, "loss": total}, prog_bar=True, batch_size=len(images))
-        return total
-
-    def validation_step(self, batch: list[tuple[int, NDArray[np.uint8]]], index: int) -> None:
-        with Detector(self.model, self.info, self.device) as detector:
-            found = detector.detect([image for _, image in batch])
-        self.pairs += [(f, self.truths[number]) for f, (number, _) in zip(found, batch, strict=True)]
-
-    def on_validation_epoch_end(self) -> None:
-        figures = average_precision(self.pairs, list(self.info.categories))
-        self.pairs = []
-        self.log_dict(figures)
-
-    def configure_optimizers(self) -> Any:
-        config = self.config
-        trunk = list(self.model.backbone.body.parameters())
-        inside = {id(p) for p in trunk}
-        rest = [p for p in self.parameters() if id(p) not in inside]
-        optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in trunk if p.requires_grad],
-                    "lr": config.learning_rate * config.trunk_learning_rate,
-                },
-                {"params": rest, "lr": config.learning_rate},
-            ],
-            weight_decay=config.weight_decay,
-        )
-        warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, 1.0, config.warmup_steps)
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.steps - config.warmup_steps))
-        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], [config.warmup_steps])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def truth_of(picture: Picture) -> Truth:
-    """A picture's annotation with labels counted from 0, as detections have them."""
-    return Truth(picture.boxes, picture.labels - 1, picture.ignore, tuple(n - 1 for n in picture.unlabelled))
+BEST = "best.ckpt"
 
 
 def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
-    """Trains a detector of the built-in architecture.
+    """Trains a detector.
+
+    In `config.folder` are left: best.ckpt and last.ckpt; model.safetensors, the best model; card.md, which describes
+    it; config.yaml; curves.png; all figures of the training in log/ and, for TensorBoard, tensorboard/; and in report/
+    how good the model is on `config.val`.
 
     Args:
         config: What to train on, how, and where to put it.
         resume: Go on from the last checkpoint in `config.folder`, to the same result.
 
     Returns:
-        The finished model: a .safetensors file that `Detector` loads; beside it are the checkpoints and logs.
+        The finished model: a .safetensors file that `Detector` loads.
 
     Raises:
-        InputError: The pictures, the starting weights or the checkpoint cannot be used.
+        InputError: The pictures, the network, the starting weights, the checkpoint or Lightning's settings cannot be
+            used; memory does not suffice; a loss is not finite.
     """
-    pictures, categories = read_coco(Path(config.train))
-    scored, scored_categories = read_coco(Path(config.val))
-    if categories != scored_categories:
-        raise InputError(f"{config.train} and {config.val} do not have the same categories")
-    L.seed_everything(config.seed, workers=True)
-    info = ModelInfo(
-        task="detection",
-        architecture="builtin",
-        categories=tuple(categories),
-        size=config.size,
-        license=config.license,
-        provenance=config.provenance,
-    )
-    module = DetectorModule(config, info, pictures, scored)
-    if config.start_from:
-        _start(module, Path(config.start_from))
     folder = Path(config.folder)
-    last = folder / "last.ckpt"
-    if resume and not last.is_file():
-        raise InputError(f"there is nothing to resume: no checkpoint {last}")
-    trainer = _trainer(config, folder)
-    trainer.fit(module, ckpt_path=str(last) if resume else None)
+    phases = phases_of(config)
+    pictures, scored = _read(config)
+    training = _Training(config, folder, _info(config, pictures), pictures, scored)
+    model = training.start()
+    at = _resumed(training.info, folder, [phase.name for phase in phases]) if resume else Beginning()
+    if not resume:
+        new_folder(folder)
+    for number, phase in enumerate(phases[at.phase :], at.phase):
+        with _enough_memory(config):
+            last = number == len(phases) - 1
+            model, first_process = training.run(phase, last, model, at if number == at.phase else Beginning())
     finished = folder / "model.safetensors"
-    save_model(finished, {key: value.cpu().numpy() for key, value in module.model.state_dict().items()}, info)
-    log.info("the finished model is %s", finished)
+    if first_process:
+        if (folder / BEST).is_file():
+            model.load_state_dict(read_weights(folder / BEST)[0])
+        finish(folder, config, training.info, phases, pictures, scored, model)
+        log.info("the finished model, for track --weights, is %s", finished)
     return finished
 
 
-def _start(module: DetectorModule, path: Path) -> None:
-    if path.suffix == ".safetensors":
-        state, info = load_model(path)
-        if info.categories != module.info.categories:
-            raise InputError(f"{path} knows other categories than the training pictures have")
-        module.model.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-        return
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        load_imagenet_trunk(module.model.backbone.body, state)
-    except OSError as error:
-        raise InputError(f"cannot read the starting weights {path}: {error.strerror}") from None
-    except (RuntimeError, KeyError, pickle.UnpicklingError):
-        raise InputError(f"{path} does not hold ImageNet weights of the trunk") from None
+@dataclass(frozen=True)
+class Beginning:
+    """Where a training begins: in which phase, after how many of its steps, and, if any, from which checkpoint."""
+
+    phase: int = 0
+    step: int = 0
+    checkpoint: tuple[Path, ...] = ()
 
 
-def _trainer(config: DetectorTraining, folder: Path) -> L.Trainer:
-    return L.Trainer(
-        max_steps=config.steps,
-        precision=config.precision,
-        gradient_clip_val=config.clip,
-        val_check_interval=min(config.validate_every, config.steps),
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        logger=[CSVLogger(folder, "log", ""), TensorBoardLogger(folder, "tensorboard", "")],
-        log_every_n_steps=20,
-        callbacks=[
-            EMAWeightAveraging(decay=config.ema, use_buffers=True),
-            ModelCheckpoint(folder, "last", every_n_train_steps=CHECKPOINT_EVERY, enable_version_counter=False),
-            LearningRateMonitor("step"),
-        ],
+def _resumed(info: ModelInfo, folder: Path, phases: list[str]) -> Beginning:
+    """The last checkpoint of a training.
+
+    Raises:
+        InputError: There is none, or it is of another training.
+    """
+    path = checkpoint_to_resume(folder)
+    _, written = read_weights(path)
+    if written.categories != info.categories:
+        lists = f"{', '.join(written.categories)} against {', '.join(info.categories)}"
+        raise InputError(f"{path} knows other categories than the training pictures have: {lists}")
+    content = load_pickled(path)
+    phase = str(content.get("phase", ""))
+    if written.network != info.network or phase not in phases:
+        raise InputError(f"{path} is of a training with another network or recipe: go on with the settings it had")
+    return Beginning(phases.index(phase), int(content["global_step"]), (path,))
+
+
+def _read(config: DetectorTraining) -> tuple[PictureSet, PictureSet]:
+    """The pictures that are learned from and those that are scored, with the same categories."""
+    for name, value in (("train", config.train), ("val", config.val)):
+        if not value:
+            raise InputError(f"training needs pictures to {'learn from' if name == 'train' else 'score'}: give {name}")
+    pictures = read_pictures(Path(config.train), config.classes)
+    scored = same_classes(read_pictures(Path(config.val), config.classes), pictures.categories, config.val)
+    if not any(len(picture.boxes) for picture in scored.pictures):
+        raise InputError(f"there is no object on any of the pictures of {config.val}: there is nothing to score")
+    return pictures, scored
+
+
+def _info(config: DetectorTraining, pictures: PictureSet) -> ModelInfo:
+    return ModelInfo(
+        task="detection",
+        architecture=config.network.architecture,
+        categories=pictures.categories,
+        size=config.size if config.network.architecture == "builtin" else (0, 0),
+        license=config.license,
+        provenance=config.provenance,
+        network=config.network.model_dump(mode="json"),
     )
 
 
-def _collate(items: list[tuple[Tensor, dict[str, Tensor]]]) -> Batch:
-    return [image for image, _ in items], [target for _, target in items]
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What all phases of a training have in common."""
+
+    config: DetectorTraining
+    folder: Path
+    info: ModelInfo
+    pictures: PictureSet
+    scored: PictureSet
+
+    def start(self) -> nn.Module:
+        """The network before its first step, the same each time."""
+        config = self.config
+        L.seed_everything(config.seed, workers=True)
+        model = build_detector(config.network, len(self.info.categories))
+        check_recipe(model, config)
+        partial = [p.name for p in self.pictures.pictures if len(p.ignore) or p.unlabelled]
+        if partial and not honours_partial_labels(model):
+            log.warning(
+                "%s takes for background what is not annotated on %d pictures, such as %s: an R-CNN would not",
+                *(config.network.architecture, len(partial), partial[0]),
+            )
+        if config.start_from:
+            start_weights(model, self.info, config.start_from)
+        elif config.freeze:
+            log.warning("%d stages are frozen as noise: give start_from, or no freeze", config.freeze)
+        return model.to(memory_format=torch.channels_last)
+
+    def run(self, phase: Phase, last: bool, model: nn.Module, at: Beginning) -> tuple[nn.Module, bool]:
+        """Goes through a phase.
+
+        Returns:
+            The network, and whether this is the first of all processes.
+        """
+        earlier = []
+        if phase.afresh:
+            earlier, model = [model], self.start()
+            model.rpn.load_state_dict(earlier[0].rpn.state_dict())  # type: ignore[union-attr]
+        if self.config.activation_checkpointing:
+            use_checkpointing(model)
+        masks = self.config.network.architecture.startswith("maskrcnn")
+        pictures = TrainingPictures(self.pictures, self.config, masks)
+        names = [picture.name for picture in self.pictures.pictures]
+        module = DetectorModule(model, earlier, phase, self.config, self.info, names, self.scored)
+        data = DetectorData(self.config, phase.steps, pictures, self.scored)
+        trainer = self._trainer(phase, last, at.step)
+        fit(trainer, module, data, *at.checkpoint)
+        trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+        return module.model, trainer.is_global_zero
+
+    def _trainer(self, phase: Phase, last: bool, step: int) -> L.Trainer:
+        config = self.config
+        scorings = -(-phase.steps // config.validate_every)
+        try:
+            return L.Trainer(
+                max_steps=phase.steps,
+                precision=config.precision,
+                gradient_clip_val=config.clip,
+                accumulate_grad_batches=config.accumulate,
+                accelerator=config.accelerator,
+                devices=config.devices,
+                num_nodes=config.num_nodes,
+                strategy=config.strategy,
+                sync_batchnorm=config.sync_batchnorm,
+                use_distributed_sampler=False,
+                val_check_interval=phase.steps // scorings * config.accumulate,
+                check_val_every_n_epoch=None,
+                limit_val_batches=1.0 if last else 0,  # before, the parts do not fit together yet
+                num_sanity_val_steps=0,
+                default_root_dir=self.folder,
+                logger=loggers(self.folder, f"{phase.name}/{step:08}"),  # no log is written over
+                log_every_n_steps=max(1, min(20, phase.steps // 50)),
+                callbacks=self._callbacks(last),
+            )
+        except (MisconfigurationException, ValueError) as error:
+            raise InputError(f"these settings of the devices cannot be used: {error}") from None
+
+    def _callbacks(self, last: bool) -> list[Callback]:
+        callbacks = [*moving_average(self.config.ema), *checkpoint_and_watch(self.folder, self.config.checkpoint_every)]
+        if last:
+            best = Path(BEST).stem
+            callbacks.append(ModelCheckpoint(self.folder, best, "AP", mode="max", enable_version_counter=False))
+        if last and self.config.patience:
+            callbacks.append(EarlyStopping("AP", mode="max", patience=self.config.patience))
+        return callbacks
+
+
+@contextmanager
+def _enough_memory(config: DetectorTraining) -> Iterator[None]:
+    """Says in one sentence what to lower where memory does not suffice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        known = ("can't allocate memory", "DefaultCPUAllocator", "out of memory")
+        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in known)):
+            raise
+        raise InputError(
+            f"out of memory with batches of {config.batch_size} pictures: lower batch_size (and raise accumulate by "
+            "the same factor), canvas or network.max_size, or try activation_checkpointing or bf16-mixed precision"
+        ) from None

@@ -9,8 +9,6 @@ import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -22,6 +20,15 @@ from tracker.errors import InputError
 from tracker.evaluation.reid import Retrieval, ranks
 from tracker.networks import load_imagenet_trunk
 from tracker.training.crops import Crops, IndividualBatches, read_crops
+from tracker.training.fitting import (
+    StepsToCome,
+    checkpoint_and_watch,
+    checkpoint_to_resume,
+    fit,
+    loggers,
+    moving_average,
+    warmed_up,
+)
 from tracker.weights import ModelInfo, load_model, save_model
 
 log = logging.getLogger(__name__)
@@ -48,7 +55,7 @@ class EmbedderModule(L.LightningModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches that are still to come: after a resume, those from the checkpoint's step on."""
         batches = IndividualBatches(self.crops, self.config)
-        rest = range(self.global_step, self.config.steps)
+        rest = StepsToCome(self.trainer, self.config.steps)
         return DataLoader(batches, batch_size=None, sampler=rest, num_workers=self.config.workers)
 
     def val_dataloader(self) -> list[DataLoader[Tensor]]:
@@ -92,10 +99,8 @@ class EmbedderModule(L.LightningModule):
             {"params": rest, "lr": config.learning_rate},
         ]
         optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, 1.0, config.warmup_steps)
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.steps - config.warmup_steps))
-        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], [config.warmup_steps])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmed_up(optimizer, config.warmup_steps, cosine)
 
 
 def batch_hard_triplet(embeddings: Tensor, ids: Tensor, margin: float) -> Tensor:
@@ -143,10 +148,8 @@ def train_embedder(config: EmbedderTraining, resume: bool = False) -> Path:
     if config.start_from:
         _start(module.model, Path(config.start_from))
     folder = Path(config.folder)
-    last = folder / "last.ckpt"
-    if resume and not last.is_file():
-        raise InputError(f"there is nothing to resume: no checkpoint {last}")
-    _trainer(config, folder).fit(module, ckpt_path=str(last) if resume else None)
+    checkpoint = [checkpoint_to_resume(folder)] if resume else []
+    fit(_trainer(config, folder), module, None, *checkpoint)
     return _save(module, config, folder / "model.safetensors")
 
 
@@ -183,11 +186,7 @@ def _trainer(config: EmbedderTraining, folder: Path) -> L.Trainer:
         val_check_interval=min(config.validate_every, config.steps),
         num_sanity_val_steps=0,
         default_root_dir=folder,
-        logger=[CSVLogger(folder, "log", ""), TensorBoardLogger(folder, "tensorboard", "")],
+        logger=loggers(folder),
         log_every_n_steps=20,
-        callbacks=[
-            EMAWeightAveraging(decay=config.ema, use_buffers=True),
-            ModelCheckpoint(folder, "last", every_n_train_steps=CHECKPOINT_EVERY, enable_version_counter=False),
-            LearningRateMonitor("step"),
-        ],
+        callbacks=[*moving_average(config.ema), *checkpoint_and_watch(folder, CHECKPOINT_EVERY)],
     )

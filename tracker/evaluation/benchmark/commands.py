@@ -4,8 +4,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from statistics import median
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -109,4 +111,50 @@ def switches(
         yield as_text(row, figures)
     if json is not None:
         write_record(json, {"versions": versions(), "rows": as_json(done)})
+        yield f"\nwrote {json}"
+
+
+def detectors(
+    *,
+    model: str = "fasterrcnn_resnet50_fpn_v2",
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "half"] = "auto",
+    size: tuple[int, int] = (1333, 800),
+    batch: int = 4,
+    batches: int = 4,
+    repetitions: int = 5,
+    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+) -> Iterator[str]:
+    """Pictures a second of a detector of torchvision's, detecting and learning: here and in torchvision's own loops.
+
+    Args:
+        model: One of torchvision's detectors.
+        device: auto, cpu, cuda or cuda:N.
+        precision: Of ours; auto is half on CUDA devices (bfloat16 in training). Torchvision's loops are in float32.
+        size: Width and height of the pictures, pixels; the networks leave them so.
+        batch: Pictures in a batch; in inference torchvision's loop takes them one by one.
+        batches: How many each repetition takes.
+        repetitions: How often each side runs, in turn.
+        json: File for all figures.
+
+    Raises:
+        InputError: There is nothing to measure, or no place for the results.
+    """
+    from tracker.evaluation.benchmark.detectors import compare_inference, compare_training, make_setting
+
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
+    setting = make_setting(model, device, precision, size, batch, batches)
+    yield ", ".join(f"{name} {version}" for name, version in versions().items())
+    yield f"{model} on {setting.device}, {size[0]}x{size[1]} pixels, batches of {batch}, {repetitions} repetitions"
+    yield f"{'pictures/s, median':20s}{'ours':>9s}{'torchvision':>13s}{'ratio':>8s}{'MiB':>9s}{'MiB':>9s}"
+    speeds = []
+    for compare in (compare_inference, compare_training):
+        speed = compare(setting, repetitions)
+        memory = "".join(f"{value:9.0f}" if value else f"{'-':>9s}" for value in speed.memory)
+        yield f"{speed.name:20s}{median(speed.ours):9.2f}{median(speed.theirs):13.2f}{speed.ratio:7.2f}x{memory}"
+        speeds.append(asdict(speed))
+    if json is not None:
+        facts = {"model": model, "device": str(setting.device), "size": size, "batch": batch, "precision": precision}
+        write_record(json, {"versions": versions(), **facts, "speeds": speeds})
         yield f"\nwrote {json}"

@@ -8,25 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.boxes import iou
+from tracker.evaluation.painting import GROUND, INK, PLATE, Image, dashed, label, write
 from tracker.types import Frame
 
-Image = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
-Colour = tuple[int, int, int]
 
 WIDTH, HEIGHT = 240, 300  # of a cut-out, pixels
 CAPTION = 44  # height of the text below it
 HEADER = 34
-PLATE = 15  # height of a label
 GAP = 6
 CONTEXT = 2.4  # height of a cut-out, in heights of the object
 LEAST = 48.0  # pixels of the frame that a cut-out shows at least, from top to bottom
 
 TRUTH, OLD, NEW, OTHER = (255, 255, 255), (255, 150, 30), (70, 170, 255), (150, 150, 150)
-GROUND = (24, 24, 24)
-INK = (225, 225, 225)
-
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +67,14 @@ def draw_view(frame: Frame, view: View, height: float) -> Image:
     for track in view.ids[(view.ids != view.old) & (view.ids != view.new)].tolist():
         for x1, y1, x2, y2 in moved(view.boxes[view.ids == track]):
             cv2.rectangle(picture, (x1, y1), (x2, y2), OTHER, 1)
-            _label(picture, (x1, y1), str(track), OTHER)
+            label(picture, (x1, y1), str(track), OTHER)
     for track, colour, below in ((view.old, OLD, False), (view.new, NEW, True)):
         for x1, y1, x2, y2 in moved(view.boxes[view.ids == track]):
             cv2.rectangle(picture, (x1, y1), (x2, y2), colour, 2)
-            _label(picture, (x1, y2 + PLATE if below else y1), str(track), colour)
+            label(picture, (x1, y2 + PLATE if below else y1), str(track), colour)
     for box in moved(view.truth):
-        _dashed(picture, box, TRUTH)
-    _label(picture, (0, PLATE), view.title, GROUND, INK)
+        dashed(picture, box, TRUTH)
+    label(picture, (0, PLATE), view.title, GROUND, INK)
     return np.concatenate([picture, _caption(frame, view)])
 
 
@@ -95,7 +89,7 @@ def join(views: Sequence[Image], count: int, header: str) -> Image:
     for number, view in enumerate(views):
         left = GAP + number * (WIDTH + GAP)
         strip[HEADER : HEADER + len(view), left : left + WIDTH] = view
-    _write(strip, (GAP + 2, 22), header, INK, 0.55)
+    write(strip, (GAP + 2, 22), header, INK, 0.55)
     return strip
 
 
@@ -119,7 +113,7 @@ def _cut(image: Image, centre: Boxes, height: float) -> tuple[Image, NDArray[np.
 
 def _caption(frame: Frame, view: View) -> Image:
     caption = np.full((CAPTION, WIDTH, 3), GROUND, np.uint8)
-    _write(caption, (4, 17), f"frame {frame.index + 1}   {frame.time:.2f} s", INK)
+    write(caption, (4, 17), f"frame {frame.index + 1}   {frame.time:.2f} s", INK)
     for left, track, colour in ((4, view.old, OLD), (WIDTH // 2, view.new, NEW)):
         box = view.boxes[view.ids == track]
         if not len(box):
@@ -129,30 +123,5 @@ def _caption(frame: Frame, view: View) -> Image:
         else:
             overlap = float(iou(view.truth, box)[0, 0])
             state = f"IoU {overlap:.2f}" if overlap else "elsewhere"
-        _write(caption, (left, 36), f"{track}: {state}", colour)
+        write(caption, (left, 36), f"{track}: {state}", colour)
     return caption
-
-
-def _dashed(image: Image, box: list[int], colour: Colour, dash: int = 5) -> None:
-    x1, y1, x2, y2 = box
-    for x in range(x1, x2, 2 * dash):
-        for y in (y1, y2):
-            cv2.line(image, (x, y), (min(x + dash, x2), y), colour, 1)
-    for y in range(y1, y2, 2 * dash):
-        for x in (x1, x2):
-            cv2.line(image, (x, y), (x, min(y + dash, y2)), colour, 1)
-
-
-def _label(image: Image, corner: tuple[int, int], text: str, colour: Colour, ink: Colour = (0, 0, 0)) -> None:
-    """A text on a plate whose lower left corner is given, moved into the image."""
-    width = cv2.getTextSize(text, _FONT, 0.42, 1)[0][0] + 6
-    left = int(np.clip(corner[0], 0, image.shape[1] - width))
-    bottom = int(np.clip(corner[1], PLATE, image.shape[0]))
-    cv2.rectangle(image, (left, bottom - PLATE), (left + width, bottom), colour, cv2.FILLED)
-    _write(image, (left + 3, bottom - 4), text, ink)
-
-
-def _write(image: Image, origin: tuple[int, int], text: str, colour: Colour, scale: float = 0.42) -> None:
-    # The font knows ASCII only.
-    plain = text.encode("ascii", "replace").decode()
-    cv2.putText(image, plain, origin, _FONT, scale, colour, 1, cv2.LINE_AA)

@@ -11,8 +11,9 @@ import numpy as np
 from tracker.boxes import xywh_to_xyxy
 from tracker.config import SourceConfig
 from tracker.errors import InputError
+from tracker.evaluation.painting import Image
 from tracker.evaluation.switches.events import id_switches
-from tracker.evaluation.switches.panels import HEIGHT, WIDTH, Boxes, Image, View, draw_view, join
+from tracker.evaluation.switches.panels import HEIGHT, WIDTH, Boxes, View, draw_view, join
 from tracker.evaluation.tracks.alignment import Numbers, align
 from tracker.evaluation.tracks.files import Rows
 from tracker.types import Frame
