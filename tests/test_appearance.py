@@ -8,11 +8,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tracker.appearance import Embedder, load_embedder
-from tracker.appearance.embedder import BUILTIN, fused, network_from
-from tracker.appearance.network import EmbedderNetwork
+from tracker.appearance import BUILTIN, Embedder, build_embedder, load_embedder, read_network
+from tracker.config import EmbedderNetwork
+from tracker.data import read_crops
 from tracker.errors import InputError
 from tracker.evaluation.reid import ranks
+from tracker.networks import fold_batch_norm
 from tracker.weights import load_model, save_model
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -85,8 +86,8 @@ def test_an_uploaded_frame_need_not_be_contiguous(embedder: Embedder) -> None:
 
 
 def test_folding_batch_normalisation_changes_nothing() -> None:
-    plain = network_from(*load_model(BUILTIN), "builtin").eval()
-    folded = fused(network_from(*load_model(BUILTIN), "builtin"))
+    plain = read_network(BUILTIN, "embedding")[0].eval()
+    folded = fold_batch_norm(read_network(BUILTIN, "embedding")[0])
     assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
     crops = torch.stack([picture(n, 128, 64) for n in range(3)]).float()
     with torch.inference_mode():
@@ -116,14 +117,14 @@ def test_an_individual_is_nearer_to_itself_than_to_others() -> None:
     folder = SHARED / "data" / "reid"
     if not folder.is_dir():
         pytest.skip("the Re-ID pictures of ../shared are not here")
-    from tracker.training.crops import read_crops
+    from tracker.training.crops import load_images
     from tracker.training.embedder import score
 
     with load_embedder("builtin", CPU) as loaded:
-        crops = read_crops([folder / "query", folder / "bounding_box_test"], loaded.info.size)
+        crops = read_crops([folder / "query", folder / "bounding_box_test"])
         height, width = loaded.info.size
         whole = np.array([[0, 0, width, height]], np.float32)
-        rows = np.concatenate(loaded.embed(list(crops.images), [whole] * len(crops.images)))
+        rows = np.concatenate(loaded.embed(list(load_images(crops, loaded.info.size)), [whole] * len(crops)))
     figures = score(rows, crops)
     assert figures.queries == 192
     assert figures.cmc[0] >= 0.85
@@ -174,7 +175,7 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
 
 
 def test_the_crop_size_is_the_model_files(tmp_path: Path) -> None:
-    network = EmbedderNetwork()
+    network = build_embedder(EmbedderNetwork(), (64, 96))
     state = {key: value.numpy() for key, value in network.state_dict().items()}
     info = load_model(BUILTIN)[1].model_copy(update={"categories": ("dog",), "size": (64, 96)})
     save_model(tmp_path / "dogs.safetensors", state, info)

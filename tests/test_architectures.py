@@ -23,10 +23,10 @@ from tracker.detection import (
     trunk_stages,
     use_checkpointing,
 )
-from tracker.detection.models import fold_batch_norm
 from tracker.detection.preparing import Preparation
 from tracker.detection.trunks import Trunk, classifier
 from tracker.errors import InputError
+from tracker.networks import fold_batch_norm
 from tracker.weights import ModelInfo, save_model
 
 NAMES = ("ball", "box", "cone")
@@ -159,7 +159,7 @@ def test_saved_and_loaded_it_finds_the_same(name, tmp_path):
     fresh.load_state_dict(state)
     judge = getattr(fresh, "roi_heads", fresh)
     judge.score_thresh, judge.nms_thresh, judge.detections_per_img = 0.01, 0.4, 100
-    with Detector(fold_batch_norm(fresh.eval()), info, torch.device("cpu")) as detector:
+    with Detector(fold_batch_norm(fresh), info, torch.device("cpu")) as detector:
         answers += detector.detect([image])
     for other in answers[1:]:
         np.testing.assert_array_equal(other.boxes, answers[0].boxes)

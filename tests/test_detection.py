@@ -15,9 +15,9 @@ from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.detection import BUILTIN, build_detector, categories_of, load_detector, torchvision_names
 from tracker.detection.detector import resized
 from tracker.detection.losses import region_box_loss
-from tracker.detection.models import fold_batch_norm
 from tracker.detection.partial import share_inside, unlabelled_at
 from tracker.errors import InputError
+from tracker.networks import fold_batch_norm
 from tracker.weights import load_model, save_model
 
 MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"

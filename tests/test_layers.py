@@ -28,7 +28,7 @@ ONLY = {
     "output": {"types", "boxes", "masks", "config", "errors"},
     **{room: {"types", "boxes", "config", "errors", "motchallenge"} for room in ("stored", "data")},
     **{room: {"types", "boxes", "config", "errors", "weights", "networks"} for room in ("detection", "appearance")},
-    "networks": {"errors"},
+    "networks": {"errors", "weights"},
     "summary": {"types"},
     "record": {"config", "errors"},
     "training": {"types", "boxes", "config", "errors", "weights", "networks", *STAGES, "evaluation"},

@@ -53,6 +53,8 @@ def test_from_labelled_pictures_to_tracks(tmp_path: Path) -> None:
     assert (tmp_path / "pets.png").stat().st_size > 10_000
     figures = json.loads((tmp_path / "runs/pets/scores/report.json").read_text())
     assert figures["figures"]["AP50"] > 0.8
+    after_training = json.loads((tmp_path / "runs/pets/report/report.json").read_text())
+    assert figures["figures"]["AP50"] == pytest.approx(after_training["figures"]["AP50"], abs=0.01)
     with (tmp_path / "tracked/video/tracks.csv").open() as file:
         rows = list(csv.DictReader(file))
     picture = draw_pictures(1, seed=77)[0]

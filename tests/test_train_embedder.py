@@ -10,8 +10,9 @@ from PIL import Image
 
 from tracker.appearance import load_embedder
 from tracker.config import EmbedderTraining
+from tracker.data import read_crops
 from tracker.errors import InputError
-from tracker.training.crops import IndividualBatches, augment, read_crops
+from tracker.training.crops import IndividualBatches, augment, load_images
 from tracker.training.embedder import batch_hard_triplet, train_embedder
 from tracker.weights import load_model
 
@@ -66,9 +67,9 @@ def test_training_gives_a_model_that_loads_and_repeats_itself(people: Path, tmp_
     with load_embedder(str(first), torch.device("cpu"), threads=1) as embedder:
         assert embedder.info.size == SIZE
         assert embedder.info.provenance == "made up"
-        crops = read_crops([people], SIZE)
+        images = load_images(read_crops([people]), SIZE)
         box = np.array([[0, 0, SIZE[1], SIZE[0]]], np.float32)
-        assert embedder.embed([crops.images[0]], [box])[0].shape == (1, embedder.dimension)
+        assert embedder.embed([images[0]], [box])[0].shape == (1, embedder.dimension)
     log = (tmp_path / "a" / "log").rglob("metrics.csv")
     assert "rank-1" in next(log).read_text()
 
@@ -104,13 +105,14 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(
 def test_it_learns_to_tell_individuals_apart(people: Path, tmp_path: Path) -> None:
     untrained = train_embedder(config_for(people, tmp_path / "untrained", steps=1))
     trained = train_embedder(config_for(people, tmp_path / "trained", steps=40, warmup_steps=5, validate_every=40))
-    crops = read_crops([people], SIZE)
-    box = [np.array([[0, 0, SIZE[1], SIZE[0]]], np.float32)] * len(crops.images)
+    crops = read_crops([people])
+    images = list(load_images(crops, SIZE))
+    box = [np.array([[0, 0, SIZE[1], SIZE[0]]], np.float32)] * len(images)
     same = crops.ids[:, None] == crops.ids[None]
     gaps = []
     for path in (untrained, trained):
         with load_embedder(str(path), torch.device("cpu"), threads=1) as embedder:
-            rows = np.concatenate(embedder.embed(list(crops.images), box))
+            rows = np.concatenate(embedder.embed(images, box))
         likeness = rows @ rows.T
         gaps.append(likeness[same].mean() - likeness[~same].mean())
     assert gaps[1] > 4 * gaps[0]
@@ -118,8 +120,8 @@ def test_it_learns_to_tell_individuals_apart(people: Path, tmp_path: Path) -> No
 
 def test_batches_hold_the_same_crops_whoever_makes_them(people: Path, tmp_path: Path) -> None:
     config = config_for(people, tmp_path)
-    crops = read_crops([people], SIZE)
-    one, other = IndividualBatches(crops, config), IndividualBatches(crops, config)
+    crops = read_crops([people])
+    one, other = (IndividualBatches(crops, load_images(crops, SIZE), config) for _ in range(2))
     other[3]
     images, ids = one[2]
     again, same_ids = other[2]
@@ -156,14 +158,15 @@ def test_crops_are_read_once_and_junk_is_left_out(people: Path, tmp_path: Path) 
     (more / "-1_c3s1_000000_00.png").write_bytes(known.read_bytes())
     (more / "0009_c3s1_000000_00.png").write_bytes(known.read_bytes())
     (more / "Thumbs.db").write_bytes(b"")
-    crops = read_crops([people, more], SIZE)
-    assert len(crops.ids) == 25
-    assert sorted(set(crops.ids.tolist())) == [0, 1, 2, 3, 9]
+    crops = read_crops([people, more])
+    assert len(crops) == 25
+    assert sorted(set(crops.ids.tolist())) == [0, 1, 2, 3, 4]
+    assert crops.individuals[4] == "000009"
     assert set(crops.cameras.tolist()) == {1, 2, 3}
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the folder"):
+    with pytest.raises(InputError, match="cannot read the crops"):
         train_embedder(config_for(tmp_path / "none", tmp_path / "run"))
 
 

@@ -2,18 +2,16 @@
 
 import json as json_format
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import RenderableType
 from rich.table import Table
 
 from tracker.data.checking import Check, Checked, Copies, check_pictures, class_counts, totals
 from tracker.errors import InputError
-from tracker.reports import check_output, page, print_parts
+from tracker.reports import check_output, page, print_parts, progress
 
 MOST_LINES = 20  # of one kind that are printed; the JSON holds all
 
@@ -35,9 +33,8 @@ def check_and_show(paths: Sequence[Path], sheet: Path | None, json: Path | None,
     """
     check_output(json, (".json",), overwrite)
     check_output(sheet, (".png", ".jpg"), overwrite)
-    with _progress() as bar:
-        task = bar.add_task("looking at pictures", total=None)
-        check = check_pictures(paths, lambda done, total: bar.update(task, completed=done, total=total))
+    with progress("looking at pictures") as show:
+        check = check_pictures(paths, lambda done, total: show(done, total, f"{done}/{total} pictures"))
     names = _names(check.sets)
     if json:
         _write(check, json)
@@ -50,14 +47,6 @@ def check_and_show(paths: Sequence[Path], sheet: Path | None, json: Path | None,
         draw_sheet([checked.pictures for checked in check.sets], sheet)
         print(f"drew a contact sheet: {sheet}")
     return 0 if check.clean else 1
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        yield bar
 
 
 def _names(sets: Sequence[Checked]) -> dict[str, str]:

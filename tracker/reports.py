@@ -1,12 +1,17 @@
-"""What reports to a person share: their page, and the files that they may write."""
+"""What reports to a person share: their page, the progress before it, and the files that they may write."""
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracker.errors import InputError
 
+PLAIN_INTERVAL = 10.0  # seconds between two lines of progress where there is no terminal
 _UNLIMITED = 10_000  # characters of a line that goes into a pipe or a file
 
 
@@ -23,6 +28,28 @@ def print_parts(console: Console, parts: Sequence[RenderableType]) -> None:
         for number, part in enumerate(parts):
             console.print(*([""] if number else []), part, sep="\n", soft_wrap=isinstance(part, str))
     print(captured.get(), end="", flush=True)
+
+
+Show = Callable[[int, int, str], None]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Show]:
+    """A bar on a terminal, elsewhere a line now and then; gives what is told how much is done, of what, in words."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn()
+    last_line = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None, text="")
+
+        def show(done: int, total: int, text: str) -> None:
+            nonlocal last_line
+            bar.update(task, completed=done, total=total, text=text)
+            if not console.is_terminal and time.monotonic() - last_line >= PLAIN_INTERVAL:
+                last_line = time.monotonic()
+                print(f"{what}: {text}", file=sys.stderr)
+
+        yield show
 
 
 def check_output(file: Path | None, suffixes: tuple[str, ...], overwrite: bool) -> None:

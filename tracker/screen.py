@@ -15,12 +15,12 @@ from rich.table import Table
 from tracker.config import Config
 from tracker.errors import InputError
 from tracker.output import Annotator
+from tracker.reports import PLAIN_INTERVAL
 from tracker.results import Looker, Outcome, Watcher
 from tracker.summary import Seen
 from tracker.types import Frame, Tracks
 from tracker.video import Source
 
-PLAIN_INTERVAL = 10.0  # seconds between two lines of progress where there is no terminal
 SHOW_INTERVAL = 0.05  # seconds between two updates of the bar, which cost more than tracking a frame
 NAME_WIDTH = 24  # characters of the source's name beside the bar, so that the rest fits into 80 columns
 RATE_MEMORY = 0.05  # weight of the newest frame in the shown frame rate

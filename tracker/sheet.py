@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from tracker.data import Picture, PictureSet, read_image
 from tracker.errors import InputError
+from tracker.evaluation.painting import GROUND, INK, Image, fitted, label, write
 from tracker.output.drawing import Colour, colour_of
 
 TILES = 6  # pictures in a row
 WIDTH, HEIGHT, GAP, MARGIN = 256, 192, 4, 22  # pixels: of a tile, between tiles, and above a row for its title
 FEW, WIDE = 3, 30  # so few boxes, or boxes so wide in pixels, have their names; other names would hide what they name
-BACKGROUND, IGNORED, INK = (24, 24, 24), (150, 150, 150), (235, 235, 235)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-Image = NDArray[np.uint8]
+IGNORED = (150, 150, 150)
 
 
 def draw_sheet(sets: Sequence[PictureSet], file: Path) -> None:
@@ -40,7 +38,7 @@ def draw_sheet(sets: Sequence[PictureSet], file: Path) -> None:
     empty = [s for s in shown if not len(s[0].labels)]
     if empty:
         rows.append(_row("no object", empty, names))
-    sheet = np.concatenate(rows) if rows else np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
+    sheet = np.concatenate(rows) if rows else np.full((HEIGHT, WIDTH, 3), GROUND, np.uint8)
     if not cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
         raise InputError(f"cannot write {file}")
 
@@ -50,9 +48,8 @@ def _shows(picture: Picture, categories: Sequence[str], name: str) -> bool:
 
 
 def _row(title: str, shown: list[tuple[Picture, tuple[str, ...]]], names: Sequence[str]) -> Image:
-    row = np.full((MARGIN + HEIGHT + GAP, TILES * (WIDTH + GAP) + GAP, 3), BACKGROUND, np.uint8)
-    text = f"{title}: {len(shown)} pictures"
-    cv2.putText(row, _plain(text), (GAP, MARGIN - 7), _FONT, 0.5, INK, 1, cv2.LINE_AA)
+    row = np.full((MARGIN + HEIGHT + GAP, TILES * (WIDTH + GAP) + GAP, 3), GROUND, np.uint8)
+    write(row, (GAP, MARGIN - 7), f"{title}: {len(shown)} pictures", INK)
     left = GAP
     for picture, categories in random.Random(0).sample(shown, len(shown)):
         if left + WIDTH > row.shape[1]:
@@ -68,16 +65,11 @@ def _row(title: str, shown: list[tuple[Picture, tuple[str, ...]]], names: Sequen
 
 def _tile(pixels: Image, picture: Picture, categories: Sequence[str], names: Sequence[str]) -> Image:
     """The picture in the middle of a tile, with what is annotated on it."""
-    height, width = pixels.shape[:2]
-    scale = min(WIDTH / width, HEIGHT / height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    left, top = (WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2
-    tile = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
-    tile[top : top + size[1], left : left + size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    start = np.array((left, top))
+    tile, scale, corner = fitted(pixels, WIDTH, HEIGHT)
+    start = np.array(corner)
     for box in picture.ignore:
         _rectangle(tile, box * scale + np.tile(start, 2), IGNORED)
-    named = [categories[label] for label in picture.labels]
+    named = [categories[number] for number in picture.labels]
     for name, box, outline in zip(named, picture.boxes, picture.outlines, strict=True):
         colour = colour_of(names.index(name))
         polygons = [np.rint(polygon * scale + start).astype(np.int32) for polygon in outline]
@@ -85,23 +77,11 @@ def _tile(pixels: Image, picture: Picture, categories: Sequence[str], names: Seq
         _rectangle(tile, box * scale + np.tile(start, 2), colour)
     for name, box in zip(named, picture.boxes * scale, strict=True):
         if len(named) <= FEW or box[2] - box[0] >= WIDE:
-            _label(tile, box[:2] + start, name, colour_of(names.index(name)))
+            left, top = np.rint(box[:2] + start).astype(int).tolist()
+            label(tile, (left, top), name, colour_of(names.index(name)))
     return tile
 
 
 def _rectangle(tile: Image, box: NDArray[np.floating], colour: Colour) -> None:
     x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
     cv2.rectangle(tile, (x1, y1), (x2 - 1, y2 - 1), colour, 1)
-
-
-def _label(tile: Image, corner: NDArray[np.floating], name: str, colour: Colour) -> None:
-    (width, height), _ = cv2.getTextSize(_plain(name), _FONT, 0.32, 1)
-    x = int(np.clip(corner[0], 0, max(0, WIDTH - width - 2)))
-    y = int(np.clip(corner[1], height + 3, HEIGHT))
-    cv2.rectangle(tile, (x, y - height - 3), (x + width + 1, y), colour, cv2.FILLED)
-    cv2.putText(tile, _plain(name), (x + 1, y - 2), _FONT, 0.32, (0, 0, 0), 1, cv2.LINE_AA)
-
-
-def _plain(text: str) -> str:
-    """The font knows ASCII only."""
-    return text.encode("ascii", "replace").decode()

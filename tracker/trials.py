@@ -2,14 +2,12 @@
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import RenderableType
 
 from tracker.config import Config, merged
 from tracker.errors import InputError
@@ -26,8 +24,8 @@ from tracker.evaluation.tuning.report import (
 )
 from tracker.evaluation.tuning.search import with_settings
 from tracker.evaluation.tuning.space import chosen_space
-from tracker.reports import check_output, page, print_parts
-from tracker.screen import PLAIN_INTERVAL, stop_signals
+from tracker.reports import check_output, page, print_parts, progress
+from tracker.screen import stop_signals
 
 log = logging.getLogger(__name__)
 
@@ -109,22 +107,13 @@ def _warn(config: Config) -> None:
 
 @contextmanager
 def _shown(metric: str) -> Iterator[Callable[[Searched], None]]:
-    """A bar on a terminal; elsewhere a line now and then."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn()
-    last_line = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("searching", text="")
-
-        def show(so_far: Searched) -> None:
-            nonlocal last_line
-            text = f"{so_far.done}/{so_far.total} trials, {metric} {so_far.before:.2f} -> {so_far.best:.2f}"
-            bar.update(task, completed=so_far.done, total=so_far.total, text=text)
-            if not console.is_terminal and time.monotonic() - last_line >= PLAIN_INTERVAL:
-                last_line = time.monotonic()
-                print(f"searching: {text}", file=sys.stderr)
-
-        yield show
+    """The progress of a search."""
+    with progress("searching") as show:
+        yield lambda so_far: show(
+            so_far.done,
+            so_far.total,
+            f"{so_far.done}/{so_far.total} trials, {metric} {so_far.before:.2f} -> {so_far.best:.2f}",
+        )
 
 
 def _print(how: str, tuning: Tuning, config: Config, seconds: float) -> None:

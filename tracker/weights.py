@@ -19,16 +19,18 @@ class ModelInfo(BaseModel):
     """What a model file says of itself.
 
     Attributes:
-        task: "detection" or "embedding".
+        task: "detection", "embedding" or "classification".
         architecture: Name of the network.
-        categories: Class names; for a detector in the order of its labels, the background left out; for an
-            embedder the classes whose individuals it tells apart.
+        categories: Class names; for a detector or classifier in the order of its labels, the background left out; for
+            an embedder the classes whose individuals it tells apart.
         size: Detector: (longest, shortest) side in pixels that a picture is shrunk or grown to fit, (0, 0) where
-            the network does that itself. Embedder: (height, width) of a crop.
+            the network does that itself. Embedder, classifier: (height, width) of a crop.
         license: Terms of the weights.
         provenance: Training data, their terms, and the recipe.
-        network: Detector: what it is made of, a `DetectorNetwork` in plain values; nothing for an embedder, and for
-            the first built-in detectors.
+        network: What it is made of, a `DetectorNetwork` or `EmbedderNetwork` in plain values; nothing for the first
+            built-in detectors.
+        max_distance: Embedder: cosine distance at which two crops show one individual as likely as two; 0 where that
+            was not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +42,7 @@ class ModelInfo(BaseModel):
     license: str
     provenance: str
     network: dict[str, Any] = {}
+    max_distance: float = 0.0
 
 
 def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:

@@ -1,5 +1,6 @@
 """Every tunable value: its default, unit, range and source. The command line, YAML files and Python share it."""
 
+from tracker.config.embedding import EmbedderNetwork
 from tracker.config.network import DetectorNetwork, detector_network
 from tracker.config.run import (
     AppearanceConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "DetectorNetwork",
     "DetectorScoring",
     "DetectorTraining",
+    "EmbedderNetwork",
     "EmbedderTraining",
     "FoundConfig",
     "OutputConfig",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tracker.config.embedding import EmbedderNetwork
 from tracker.config.network import DetectorNetwork
 from tracker.config.section import Count, Fraction01, NonNegative, Positive, Section
 
@@ -131,6 +132,8 @@ class EmbedderTraining(Section):
     """Folders of crops of other individuals, scored together: each crop looks for its like in the other cameras."""
     folder: str = "runs/embedder"
     """Where checkpoints, logs and the finished model go."""
+    network: EmbedderNetwork = EmbedderNetwork()
+    """The network that is trained."""
     start_from: str = ""
     """ImageNet weights of the trunk (.pth), or a model of ours (.safetensors); empty starts from noise."""
     categories: tuple[str, ...] = ("person",)

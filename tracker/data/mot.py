@@ -2,9 +2,10 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 from tracker.data.annotations import Annotated, Annotations, Box, Object, Problem, number, xyxy
 from tracker.data.images import image_size, pictures_in
@@ -38,24 +39,77 @@ def read_mot(sequences: list[Path]) -> Annotations:
     return Annotations(tuple(name for name in CLASSES if name in seen), read, problems)
 
 
+def sequences_in(path: Path) -> list[Path]:
+    """The sequences that a folder is, or holds: those with gt/gt.txt."""
+    return [place for place in (path, *sorted(path.iterdir())) if (place / "gt" / "gt.txt").is_file()]
+
+
+class Followed(NamedTuple):
+    """An object of one frame, with its identity.
+
+    Attributes:
+        id: Of whom it is, in its sequence.
+        file: The picture.
+        box: xyxy, pixels of the picture, inside it.
+    """
+
+    id: int
+    file: Path
+    box: Box
+
+
+def followed(folder: Path) -> list[Followed]:
+    """The objects of a sequence that count and are visible, frame by frame.
+
+    Raises:
+        InputError: There are no pictures, or a row of gt/gt.txt is wrong (the first such).
+    """
+    problems: list[Problem] = []
+    frames = _frames(folder)
+    found = [
+        Followed(int(number(row[1])), frames[int(row[0])], thing.box)
+        for row, thing in _rows(folder, frames, problems)
+        if not thing.ignored and thing.box[2] > thing.box[0] and thing.box[3] > thing.box[1]
+    ]
+    if problems:
+        raise InputError(str(problems[0]))
+    return found
+
+
 def _sequence(folder: Path, problems: list[Problem]) -> list[Annotated]:
+    frames = _frames(folder)
+    size = image_size(next(iter(frames.values())))
+    objects: dict[int, list[Object]] = defaultdict(list)
+    for row, thing in _rows(folder, frames, problems):
+        objects[int(row[0])].append(thing)
+    file = _truth(folder)
+    return [Annotated(f"{folder.name}/{path.name}", path, file, size, objects[n]) for n, path in frames.items()]
+
+
+def _truth(folder: Path) -> Path:
+    return folder / "gt" / "gt.txt"
+
+
+def _frames(folder: Path) -> dict[int, Path]:
+    """The pictures by their frame's number."""
     pictures = pictures_in(folder / "img1")
     if not pictures:
         raise InputError(f"there are no pictures in {folder / 'img1'}: take the video apart into 000001.jpg and so on")
-    size = image_size(pictures[0])
-    frames = {int(path.stem) if path.stem.isdecimal() else 0: path for path in pictures}
-    file = folder / "gt" / "gt.txt"
-    objects: dict[int, list[Object]] = defaultdict(list)
-    with file.open(encoding="utf-8-sig", newline="") as opened:
+    return {int(path.stem) if path.stem.isdecimal() else 0: path for path in pictures}
+
+
+def _rows(folder: Path, frames: Mapping[int, Path], problems: list[Problem]) -> Iterator[tuple[list[str], Object]]:
+    """The rows of the truth that are an object, perhaps one to be ignored; what is wrong is added to `problems`."""
+    size = image_size(next(iter(frames.values())))
+    with _truth(folder).open(encoding="utf-8-sig", newline="") as opened:
         table = csv.reader(opened)
         for row in filter(None, table):
             place = f"line {table.line_num}"
             wrong = _fault(row, frames)
             if wrong:
-                problems.append(Problem(f"{file}, {place}", wrong))
+                problems.append(Problem(f"{_truth(folder)}, {place}", wrong))
             else:
-                objects[int(row[0])] += _object(row, place, size)
-    return [Annotated(f"{folder.name}/{path.name}", path, file, size, objects[n]) for n, path in frames.items()]
+                yield from ((row, thing) for thing in _object(row, place, size))
 
 
 def _fault(row: list[str], frames: Mapping[int, Path]) -> str:

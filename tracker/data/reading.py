@@ -7,7 +7,7 @@ from pathlib import Path
 from tracker.data.annotations import Annotations, Problem
 from tracker.data.coco import read_coco
 from tracker.data.judging import judged
-from tracker.data.mot import read_mot
+from tracker.data.mot import read_mot, sequences_in
 from tracker.data.pictures import PictureSet
 from tracker.data.voc import read_voc
 from tracker.data.yolo import SPLITS, read_yaml_split, read_yolo, yaml_splits
@@ -137,8 +137,7 @@ def _read_folder(folder: Path) -> Annotations:
         return read_voc(sorted((folder / "Annotations").glob("*.xml")), folder / "JPEGImages")
     if (folder / "labels").is_dir():
         return _read_yolo_folder(folder)
-    sequences = [place for place in (folder, *sorted(folder.iterdir())) if (place / "gt" / "gt.txt").is_file()]
-    if sequences:
+    if sequences := sequences_in(folder):
         return read_mot(sequences)
     files = sorted(folder.glob("*.xml"))
     if files:

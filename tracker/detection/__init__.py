@@ -3,7 +3,7 @@
 from tracker.detection.architectures import build_detector, detector_names, torchvision_names
 from tracker.detection.detector import Detector
 from tracker.detection.files import BUILTIN, read_weights
-from tracker.detection.models import categories_of, load_detector, weights_path
+from tracker.detection.models import categories_of, load_detector, set_thresholds, weights_path
 from tracker.detection.partial import honours_partial_labels
 from tracker.detection.starting import start_weights
 from tracker.detection.trunks import backbone_names, trunk_stages, use_checkpointing
@@ -18,6 +18,7 @@ __all__ = [
     "honours_partial_labels",
     "load_detector",
     "read_weights",
+    "set_thresholds",
     "start_weights",
     "torchvision_names",
     "trunk_stages",

@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.detection.architectures import OURS, build_detector, detector_names, torchvision_names
 from tracker.detection.detector import Detector
 from tracker.detection.files import (
     BUILTIN,
-    State,
     default_weights,
     network_of,
     read_weights,
@@ -19,7 +17,7 @@ from tracker.detection.files import (
     torchvisions_state,
 )
 from tracker.errors import InputError, did_you_mean
-from tracker.networks import choose_device, in_half
+from tracker.networks import State, choose_device, fold_batch_norm, in_half
 from tracker.weights import ModelInfo
 
 DEFAULT_MODEL = DetectorConfig().model
@@ -39,8 +37,8 @@ def load_detector(config: DetectorConfig) -> Detector:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"{weights_path(config)} does not fit its architecture: {reason}") from None
-    fold_batch_norm(model.eval())
-    _set_thresholds(model, config)
+    fold_batch_norm(model)
+    set_thresholds(model, config)
     half = in_half(config.precision, device)
     keep = labels_of(config.classes, info)
     return Detector(model, info, device, half=half, threads=config.threads, keep=keep, masks=config.masks)
@@ -107,20 +105,9 @@ def _coco_info(name: str) -> ModelInfo:
     )
 
 
-def _set_thresholds(model: nn.Module, config: DetectorConfig) -> None:
+def set_thresholds(model: nn.Module, config: DetectorConfig) -> None:
+    """Makes a network drop what a config does not want: low scores, overlapping boxes of a class, too many."""
     judge: Any = getattr(model, "roi_heads", model)
     judge.score_thresh = config.score
     judge.nms_thresh = config.nms_iou
     judge.detections_per_img = config.max_detections
-
-
-def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """Puts each batch norm that follows a convolution into that convolution; the function stays the same."""
-    for module in list(model.modules()):
-        if isinstance(module, nn.Sequential):
-            for n in range(len(module) - 1):
-                convolution, norm = module[n], module[n + 1]
-                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    module[n] = fuse_conv_bn_eval(convolution, norm)
-                    module[n + 1] = nn.Identity()
-    return model

@@ -11,17 +11,15 @@ from torch import Tensor, nn
 from tracker.detection.architectures import OURS, torchvision_names
 from tracker.detection.files import (
     BUILTIN,
-    State,
     default_weights,
     downloading,
-    load_pickled,
     network_of,
     read_weights,
     torchvisions_state,
 )
 from tracker.detection.trunks import classifier, stages_of
 from tracker.errors import InputError
-from tracker.networks import ShuffleTrunk, load_imagenet_trunk
+from tracker.networks import ShuffleTrunk, State, load_imagenet_trunk, load_pickled
 from tracker.weights import ModelInfo
 
 log = logging.getLogger(__name__)

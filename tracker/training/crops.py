@@ -1,93 +1,43 @@
-"""Crops of known individuals: read from files named as in Market-1501, drawn in batches, and changed at random."""
+"""Crops of known individuals: drawn in batches, and changed at random."""
 
 import random
-import re
 from collections import defaultdict
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as T
 
 from tracker.config import EmbedderTraining
-from tracker.errors import InputError
-
-NAME = re.compile(r"(-?\d+)_c(\d+)")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+from tracker.data import Crops, read_crop
 
 
-@dataclass(frozen=True, eq=False)
-class Crops:
-    """Crops with the individual and the camera of each.
-
-    Attributes:
-        images: uint8 (N, 3, H, W) RGB, of the embedder's size.
-        ids: int64 (N,), as the files are named.
-        cameras: int64 (N,).
-    """
-
-    images: Tensor
-    ids: NDArray[np.int64]
-    cameras: NDArray[np.int64]
-
-
-def read_crops(folders: list[Path], size: tuple[int, int]) -> Crops:
-    """Reads folders of crops named ID_cCAMERA..., such as 0004_c1s1_000002_00.jpg, in order of their names.
-
-    Files of one name in several folders are taken to be one picture. Ids of -1 (Market-1501's junk) are left out.
-
-    Args:
-        folders: Where the pictures lie, not in folders below.
-        size: (height, width) to which they are resized.
+def load_images(crops: Crops, size: tuple[int, int]) -> Tensor:
+    """uint8 (N, 3, H, W) RGB: all crops, brought to (height, width).
 
     Raises:
-        InputError: A folder or picture cannot be read, a name says no individual and camera, or there is none.
+        InputError: A picture cannot be read.
     """
-    files: dict[str, Path] = {}
-    for folder in folders:
-        try:
-            files.update({f.name: f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES})
-        except OSError as error:
-            raise InputError(f"cannot read the folder of crops {folder}: {error.strerror}") from None
-    images, ids, cameras = [], [], []
-    for name, file in sorted(files.items()):
-        match = NAME.match(name)
-        if match is None:
-            raise InputError(f"the name of {file} does not start with individual and camera, as 0004_c1_02.jpg does")
-        if int(match[1]) >= 0:
-            images.append(_read(file, size))
-            ids.append(int(match[1]))
-            cameras.append(int(match[2]))
-    if not images:
-        raise InputError(f"there are no crops (.jpg or .png) in {', '.join(map(str, folders))}")
-    return Crops(torch.stack(images), np.array(ids, np.int64), np.array(cameras, np.int64))
+    return torch.stack([_resized(read_crop(crops, row), size) for row in range(len(crops))])
 
 
-def _read(file: Path, size: tuple[int, int]) -> Tensor:
-    try:
-        with Image.open(file) as image:
-            pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-    except OSError as error:
-        raise InputError(f"cannot read the picture {file}: {error}") from None
-    resized: Tensor = T.resize(pixels, list(size), antialias=True)
+def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+    resized: Tensor = T.resize(torch.from_numpy(np.array(pixels)).permute(2, 0, 1), list(size), antialias=True)
     return resized
 
 
 class IndividualBatches(Dataset[tuple[Tensor, Tensor]]):
     """Batches of several individuals with several crops each. Source: Hermans et al. 2017, arXiv 1703.07737."""
 
-    def __init__(self, crops: Crops, config: EmbedderTraining) -> None:
-        self.images = crops.images
+    def __init__(self, crops: Crops, images: Tensor, config: EmbedderTraining) -> None:
+        """Takes crops, their pixels as `load_images` gives them, and how many are drawn."""
+        self.images = images
         self.config = config
         self.rows: dict[int, list[int]] = defaultdict(list)
-        numbers = np.unique(crops.ids, return_inverse=True)[1]
-        for row, number in enumerate(numbers.tolist()):
+        for row, number in enumerate(crops.ids.tolist()):
             self.rows[number].append(row)
 
     def __len__(self) -> int:

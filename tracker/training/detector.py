@@ -12,11 +12,18 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 
-from tracker.config import DetectorTraining
+from tracker.config import DetectorScoring, DetectorTraining
 from tracker.data import PictureSet, read_pictures, same_classes
-from tracker.detection import build_detector, honours_partial_labels, read_weights, start_weights, use_checkpointing
-from tracker.detection.files import load_pickled
+from tracker.detection import (
+    build_detector,
+    honours_partial_labels,
+    read_weights,
+    set_thresholds,
+    start_weights,
+    use_checkpointing,
+)
 from tracker.errors import InputError
+from tracker.networks import load_pickled
 from tracker.training.finishing import finish
 from tracker.training.fitting import (
     LAST,
@@ -143,6 +150,7 @@ class _Training:
         L.seed_everything(config.seed, workers=True)
         model = build_detector(config.network, len(self.info.categories))
         check_recipe(model, config)
+        set_thresholds(model, DetectorScoring())  # so that scorings say what `track eval detector` says
         partial = [p.name for p in self.pictures.pictures if len(p.ignore) or p.unlabelled]
         if partial and not honours_partial_labels(model):
             log.warning(

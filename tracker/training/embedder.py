@@ -1,7 +1,6 @@
 """Trains an embedder: a LightningModule, and `train_embedder`, which reads the crops and runs it."""
 
 import logging
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from tracker.appearance.embedder import network_from
-from tracker.appearance.network import DIMENSION, EmbedderNetwork
+from tracker.appearance import build_embedder, read_network
+from tracker.appearance.network import AppearanceNetwork
 from tracker.config import EmbedderTraining
+from tracker.data import Crops, read_crops
 from tracker.errors import InputError
 from tracker.evaluation.reid import Retrieval, ranks
-from tracker.networks import load_imagenet_trunk
-from tracker.training.crops import Crops, IndividualBatches, read_crops
+from tracker.networks import load_imagenet_trunk, load_pickled
+from tracker.training.crops import IndividualBatches, load_images
 from tracker.training.fitting import (
     StepsToCome,
     checkpoint_and_watch,
@@ -29,7 +29,7 @@ from tracker.training.fitting import (
     moving_average,
     warmed_up,
 )
-from tracker.weights import ModelInfo, load_model, save_model
+from tracker.weights import ModelInfo, save_model
 
 log = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]
@@ -45,21 +45,24 @@ class EmbedderModule(L.LightningModule):
         self.config = config
         self.crops = crops
         self.scored = scored
-        self.model = EmbedderNetwork()
-        self.stem = self.model.trunk.first_conv
+        self.model = build_embedder(config.network, config.size)
+        self.trunk: Any = self.model.get_submodule("body.trunk")
+        self.stem: Any = self.trunk.first_conv
         if config.start_from:  # The first convolution is costly to train, and its ImageNet weights hardly change.
             self.stem.requires_grad_(False)
-        self.classes = nn.Parameter(torch.randn(len(np.unique(crops.ids)), DIMENSION))
+        self.classes = nn.Parameter(torch.randn(len(crops.individuals), self.model.dimension))
         self.embeddings: list[Tensor] = []
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches that are still to come: after a resume, those from the checkpoint's step on."""
-        batches = IndividualBatches(self.crops, self.config)
+        batches = IndividualBatches(self.crops, load_images(self.crops, self.config.size), self.config)
         rest = StepsToCome(self.trainer, self.config.steps)
         return DataLoader(batches, batch_size=None, sampler=rest, num_workers=self.config.workers)
 
     def val_dataloader(self) -> list[DataLoader[Tensor]]:
-        return [] if self.scored is None else [DataLoader(self.scored.images, batch_size=64)]  # type: ignore[arg-type]
+        if self.scored is None:
+            return []
+        return [DataLoader(load_images(self.scored, self.config.size), batch_size=64)]  # type: ignore[arg-type]
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         images, ids = batch
@@ -91,7 +94,7 @@ class EmbedderModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         config = self.config
-        trunk = list(self.model.trunk.parameters())
+        trunk = list(self.trunk.parameters())
         inside = {id(p) for p in trunk}
         rest = [p for p in self.parameters() if id(p) not in inside]
         groups = [
@@ -139,10 +142,10 @@ def train_embedder(config: EmbedderTraining, resume: bool = False) -> Path:
     Raises:
         InputError: The crops, the starting weights or the checkpoint cannot be used.
     """
-    crops = read_crops([Path(config.train)], config.size)
-    if len(np.unique(crops.ids)) < 2:
+    crops = read_crops([Path(config.train)])
+    if len(crops.individuals) < 2:
         raise InputError(f"{config.train} shows one individual only: there is nothing to tell apart, give at least two")
-    scored = read_crops([Path(f) for f in config.val], config.size) if config.val else None
+    scored = read_crops([Path(f) for f in config.val]) if config.val else None
     L.seed_everything(config.seed, workers=True)
     module = EmbedderModule(config, crops, scored)
     if config.start_from:
@@ -161,21 +164,20 @@ def _save(module: EmbedderModule, config: EmbedderTraining, path: Path) -> Path:
         size=config.size,
         license=config.license,
         provenance=config.provenance,
+        network=config.network.model_dump(mode="json"),
     )
     save_model(path, {key: value.cpu().numpy() for key, value in module.model.state_dict().items()}, info)
     log.info("the finished model is %s", path)
     return path
 
 
-def _start(network: EmbedderNetwork, path: Path) -> None:
+def _start(network: AppearanceNetwork, path: Path) -> None:
     if path.suffix == ".safetensors":
-        network.load_state_dict(network_from(*load_model(path), str(path)).state_dict())
+        network.load_state_dict(read_network(path, "embedding")[0].state_dict())
         return
     try:
-        load_imagenet_trunk(network.trunk, torch.load(path, map_location="cpu", weights_only=True))
-    except OSError as error:
-        raise InputError(f"cannot read the starting weights {path}: {error.strerror}") from None
-    except (RuntimeError, KeyError, pickle.UnpicklingError):
+        load_imagenet_trunk(network.get_submodule("body.trunk"), dict(load_pickled(path)))  # type: ignore[arg-type]
+    except (RuntimeError, KeyError):
         raise InputError(f"{path} does not hold trunk weights: give its .pth or a .safetensors of ours") from None
 
 

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from tracker.config import detector_network
 from tracker.detection import Detector, build_detector, torchvision_names
-from tracker.detection.models import fold_batch_norm
 from tracker.errors import InputError, did_you_mean
-from tracker.networks import choose_device, in_half
+from tracker.networks import choose_device, fold_batch_norm, in_half
 from tracker.weights import ModelInfo
 
 CLASSES = 90
@@ -120,7 +119,7 @@ def compare_inference(setting: Setting, repetitions: int) -> Speed:
         license="",
         provenance="",
     )
-    with Detector(fold_batch_norm(model.eval()), info, setting.device, half) as detector:
+    with Detector(fold_batch_norm(model), info, setting.device, half) as detector:
 
         def ours(start: int) -> None:
             detector.detect(setting.pictures[start : start + setting.batch])
