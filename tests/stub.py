@@ -57,7 +57,7 @@ class StubEmbedder:
     """What `load_embedder` gives: the mean colour of a box as its embedding."""
 
     def __init__(self) -> None:
-        self.info = SimpleNamespace(categories=("person",))
+        self.info = SimpleNamespace(categories=("person",), max_distance=0.0)
 
     def __enter__(self) -> "StubEmbedder":
         return self

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 
 from tracker.appearance import BUILTIN, Embedder, build_embedder, load_embedder, read_network
 from tracker.config import EmbedderNetwork
-from tracker.data import read_crops
 from tracker.errors import InputError
-from tracker.evaluation.reid import ranks
 from tracker.networks import fold_batch_norm
 from tracker.weights import load_model, save_model
 
 pytestmark = pytest.mark.filterwarnings("error")
 CPU = torch.device("cpu")
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="module")
@@ -113,24 +110,6 @@ def test_a_failure_crosses_the_threads(embedder: Embedder) -> None:
     assert len(embedder.embed([picture(0)], [some_boxes(0, 2)])[0]) == 2
 
 
-def test_an_individual_is_nearer_to_itself_than_to_others() -> None:
-    folder = SHARED / "data" / "reid"
-    if not folder.is_dir():
-        pytest.skip("the Re-ID pictures of ../shared are not here")
-    from tracker.training.crops import load_images
-    from tracker.training.embedder import score
-
-    with load_embedder("builtin", CPU) as loaded:
-        crops = read_crops([folder / "query", folder / "bounding_box_test"])
-        height, width = loaded.info.size
-        whole = np.array([[0, 0, width, height]], np.float32)
-        rows = np.concatenate(loaded.embed(list(load_images(crops, loaded.info.size)), [whole] * len(crops)))
-    figures = score(rows, crops)
-    assert figures.queries == 192
-    assert figures.cmc[0] >= 0.85
-    assert figures.mean_ap >= 0.75
-
-
 def test_the_builtin_model_says_what_it_is(embedder: Embedder) -> None:
     assert embedder.info.task == "embedding"
     assert embedder.info.categories == ("person",)
@@ -185,40 +164,3 @@ def test_the_crop_size_is_the_model_files(tmp_path: Path) -> None:
         loaded.embed([picture(0)], [some_boxes(0, 2)])
     assert seen == [torch.Size((2, 3, 64, 96))]
     assert loaded.info.categories == ("dog",)
-
-
-def test_ranks_worked_by_hand() -> None:
-    """Query a (camera 1): the gallery in order of likeness is b*, a, b, a, a-of-camera-1, the same file.
-
-    * is of camera 1 and so does not count, like the last two. Left are a, b, a: precisions 1/1 and 2/3.
-    Query b (camera 1): its camera 2 gallery is a, b, a in order of likeness: first match second, precision 1/2.
-    """
-    gallery = np.array([[0.95, 0], [0.9, 0.1], [0.8, 0.2], [0.7, 0.05], [0.6, 0], [1, 0]], np.float32)
-    ids = np.array([2, 1, 2, 1, 1, 1])
-    cameras = np.array([1, 2, 2, 2, 1, 2])
-    queries = np.array([[1, 0], [0.9, 0.5]], np.float32)
-    same_file = np.zeros((2, 6), bool)
-    same_file[0, 5] = same_file[1, 5] = True
-    found = ranks(queries, np.array([1, 2]), np.array([1, 1]), gallery, ids, cameras, same_file, depth=3)
-    assert found.queries == 2
-    np.testing.assert_allclose(found.cmc, [0.5, 1, 1])
-    assert found.mean_ap == pytest.approx(((1 + 2 / 3) / 2 + 1 / 2) / 2)
-
-
-def test_ranks_leave_out_queries_without_a_match() -> None:
-    eye = np.eye(2, dtype=np.float32)
-    ids, cameras, different = np.array([1, 2]), np.array([1, 2]), np.zeros((2, 2), bool)
-    with pytest.raises(InputError, match="nothing can be scored"):
-        ranks(eye, ids, cameras, eye, ids, cameras, different)
-    found = ranks(eye, ids, cameras, eye, np.array([2, 1]), np.array([2, 2]), different)
-    assert found.queries == 1
-
-
-def test_a_perfect_embedding_scores_one() -> None:
-    ids = np.repeat(np.arange(5), 4)
-    cameras = np.tile([1, 2], 10)
-    rows = np.eye(5, dtype=np.float32)[ids]
-    found = ranks(rows, ids, cameras, rows, ids, cameras, np.eye(20, dtype=bool))
-    assert found.queries == 20
-    assert found.mean_ap == 1
-    assert (found.cmc == 1).all()

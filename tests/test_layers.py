@@ -13,13 +13,14 @@ LEVEL = {
     **dict.fromkeys(("types", "boxes", "masks", "config", "errors", "motchallenge", "weights"), 0),
     "networks": 1,
     **dict.fromkeys(STAGES, 2),
-    **dict.fromkeys(("summary", "record"), 3),
+    **dict.fromkeys(("summary", "record", "voting"), 3),
     "stages": 4,
     "results": 5,
     **dict.fromkeys(("pipeline", "retracking"), 6),
-    "evaluation": 7,
+    **dict.fromkeys(("evaluation", "collecting"), 7),
     "training": 8,
-    **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "demo", "cli"), 9),
+    **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "demo", "harvest"), 9),
+    **dict.fromkeys(("resemblance", "cli"), 9),
 }
 
 # What a room sees of tracker besides itself, where its level alone would allow more.
@@ -29,7 +30,7 @@ ONLY = {
     **{room: {"types", "boxes", "config", "errors", "motchallenge"} for room in ("stored", "data")},
     **{room: {"types", "boxes", "config", "errors", "weights", "networks"} for room in ("detection", "appearance")},
     "networks": {"errors", "weights"},
-    "summary": {"types"},
+    **{room: {"types"} for room in ("summary", "voting")},
     "record": {"config", "errors"},
     "training": {"types", "boxes", "config", "errors", "weights", "networks", *STAGES, "evaluation"},
 }

@@ -117,7 +117,7 @@ def dense_cost(before, after, config):
     a, b = before[4], after[4]
     if a.any() and b.any():
         cosine = 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-        nats += config.appearance_evidence * (cosine - config.neutral_cosine_distance)
+        nats += config.appearance_evidence * (cosine - config.neutral_distance)
     return nats + config.absence * gap
 
 
@@ -136,7 +136,7 @@ def test_a_link_costs_what_a_dense_filter_says_from_both_sides(seed):
     one = wandering(draw, 0, rows[0])
     two = wandering(draw, one[0][-1] + draw.uniform(0.1, 2), rows[1])
     settings = {"confidence_noise": 0.45, "absence": 0.8, "height_weight": 0.3, "appearance_evidence": 40.0}
-    settings["neutral_cosine_distance"] = 0.0  # costs are then above 0, as the limit must be
+    settings["neutral_cosine_distance"] = 1e-9  # costs are then above 0, as the limit must be
     nats = dense_cost(one, two, TrackerConfig(**PLAIN | settings))
     assert costs_just(runs(one, two, width=8), nats, **settings)
 

@@ -30,6 +30,8 @@ def test_the_names_of_the_package() -> None:
         "Detections",
         "Detector",
         "Embedder",
+        "FineMaskedTracks",
+        "FineTracks",
         "Frame",
         "InputError",
         "MaskedDetections",
@@ -46,6 +48,7 @@ def test_the_names_of_the_package() -> None:
         "retrack_to_files",
         "track",
         "track_to_files",
+        "train_classifier",
         "train_detector",
         "train_embedder",
     ]

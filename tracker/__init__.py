@@ -19,6 +19,8 @@ _HOMES = {
     "Detector": "tracker.detection",
     "DeepSort": "tracker.tracking",
     "Embedder": "tracker.appearance",
+    "FineMaskedTracks": "tracker.types",
+    "FineTracks": "tracker.types",
     "Frame": "tracker.types",
     "InputError": "tracker.errors",
     "MaskedDetections": "tracker.types",
@@ -35,6 +37,7 @@ _HOMES = {
     "retrack_to_files": "tracker.retracking",
     "track": "tracker.pipeline",
     "track_to_files": "tracker.pipeline",
+    "train_classifier": "tracker.training.classifier",
     "train_detector": "tracker.training.detector",
     "train_embedder": "tracker.training.embedder",
 }

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from tracker.config import DetectorScoring
 from tracker.detection import load_detector
-from tracker.errors import InputError
 from tracker.evaluation.detection import measured, write_report
 from tracker.evaluation.detection.report import as_tables, write_json
 from tracker.evaluation.detection.running import detect_pictures, pictures_for
-from tracker.reports import check_output, page, print_parts, progress
+from tracker.reports import check_folder, check_output, page, print_parts, progress
 
 
 def detect_and_show(
@@ -31,7 +30,7 @@ def detect_and_show(
         ModuleNotFoundError: A package of the extra [eval] is missing.
     """
     check_output(json, (".json",), overwrite)
-    _check_folder(report, overwrite)
+    check_folder(report, overwrite)
     with load_detector(config) as detector:
         pictures = pictures_for(detector, path, config.rename)
         with progress("detecting") as show:
@@ -48,12 +47,3 @@ def detect_and_show(
     if report:
         print(f"wrote {report}")
     return 0
-
-
-def _check_folder(folder: Path | None, overwrite: bool) -> None:
-    if folder is None:
-        return
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--report takes a folder, and {folder} is a file: give another name")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise InputError(f"the folder {folder} of the report is not empty: give --overwrite or another name")

@@ -14,24 +14,29 @@ from pydantic import ValidationError
 from tracker import __version__
 from tracker.config import (
     AppearanceConfig,
+    ClassifierTraining,
     Config,
+    CropsConfig,
     DetectorConfig,
     DetectorScoring,
     DetectorTraining,
+    EmbedderScoring,
     EmbedderTraining,
     FoundConfig,
     OutputConfig,
     Section,
     SourceConfig,
     TrackerConfig,
+    Training,
     load_config,
     merged,
     read_yaml,
     validated,
 )
+from tracker.config.collecting import PURE
 from tracker.errors import InputError
 
-T = TypeVar("T", DetectorTraining, EmbedderTraining)
+T = TypeVar("T", DetectorTraining, EmbedderTraining, ClassifierTraining)
 
 
 class _App(App):
@@ -77,7 +82,9 @@ Appearance_ = Annotated[AppearanceConfig, _flat("Appearance")]
 Tracker_ = Annotated[TrackerConfig, _flat("Tracker")]
 Output_ = Annotated[OutputConfig, _flat("Output")]
 ConfigFile = Annotated[Path | None, _help("YAML file of settings; flags given here go before it.")]
-TrainingFile = Annotated[Path | None, _help("YAML file of settings, such as one of configs/; flags go before it.")]
+TrainingFile = Annotated[
+    Path | None, _help("YAML file of settings, such as one of configs/, or a folder to learn from; flags go before it.")
+]
 Quiet = Annotated[bool, _help("Print errors alone.")]
 Resume = Annotated[bool, _help("Go on from the last checkpoint.")]
 
@@ -104,7 +111,7 @@ def _settings(file: Path | None, *sections: Section) -> Config:
     named = zip(Config.model_fields, sections, strict=True)
     given = {name: section.model_dump(exclude_unset=True) for name, section in named}
     for values in given.values():
-        for key in values.keys() & {"classes", "output"}:
+        for key in values.keys() & {"classes", "classify_of", "output"}:
             values[key] = _parts(values[key])
     return merged(read_yaml(file) if file else {}, given, where=str(file) if file else "the command line")
 
@@ -147,6 +154,40 @@ def retrack(
     from tracker.screen import retrack_and_show
 
     return retrack_and_show(detections, video, settings, quiet)
+
+
+@app.command
+def crops(
+    sources: Annotated[
+        tuple[str, ...],
+        _help("Video files, folders or globs of images, URLs, cameras' numbers; with --video, files of detections."),
+    ],
+    /,
+    *,
+    folder: Annotated[Path, Parameter(alias="-o", help="Each video gets a folder of its name in this one.")] = Path(
+        "crops"
+    ),
+    video: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, help="The videos of the detections, one for each file.")
+    ] = (),
+    overwrite: Annotated[bool, _help("Replace the folders that an earlier run wrote for these videos.")] = False,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+    source_settings: Source_ = SourceConfig(),
+    detector: Detector_ = DetectorConfig(),
+    appearance: Appearance_ = AppearanceConfig(),
+    tracker: Tracker_ = TrackerConfig(),
+    crops: Annotated[CropsConfig, _flat("Crops")] = CropsConfig(),
+) -> int:
+    """Cut the tracks of videos out, a folder for each, the best and most different views first, to learn from."""
+    sections = source_settings, detector, appearance, tracker, OutputConfig(overwrite=overwrite)
+    settings = _settings(config, *sections)
+    if quiet:
+        logging.getLogger().setLevel(logging.ERROR)
+    from tracker.harvest import collect_and_show
+
+    videos, detections = (video, sources) if video else (sources, ())
+    return collect_and_show(videos, detections, folder, settings, crops, quiet)
 
 
 @app.command
@@ -200,21 +241,53 @@ def embedder(
     /,
     *,
     resume: Resume = False,
+    from_video: Annotated[
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=True,
+            help="Videos to learn from without labels: their tracks are cut out first, as by `track crops`.",
+        ),
+    ] = (),
+    detections: Annotated[
+        tuple[str, ...],
+        Parameter(consume_multiple=True, help="Files of detections, one for each of these videos."),
+    ] = (),
+    tracking: Annotated[Path | None, _help("YAML file of settings with which they are tracked.")] = None,
     settings: Annotated[EmbedderTraining, Parameter(name="*")] = EmbedderTraining(),
 ) -> int:
     """Train an embedder."""
-    return _train("embedder", _training_settings(config, settings), resume)
+    values = _training_settings(config, settings)
+    if from_video:
+        from tracker.harvest import training_on_videos
+
+        how = load_config(tracking) if tracking else PURE
+        values = training_on_videos(values, from_video, detections, how, resume)
+    return _train("embedder", values, resume)
+
+
+@train.command
+def classifier(
+    config: TrainingFile = None,
+    /,
+    *,
+    resume: Resume = False,
+    settings: Annotated[ClassifierTraining, Parameter(name="*")] = ClassifierTraining(),
+) -> int:
+    """Train a classifier of crops, which tells fine classes."""
+    return _train("classifier", _training_settings(config, settings), resume)
 
 
 def _training_settings(file: Path | None, given: T) -> T:
-    values = read_yaml(file) if file else {}
+    values: dict[str, Any] = {}
+    if file:
+        values = {"train": str(file)} if file.is_dir() else read_yaml(file)
     for name, value in given.model_dump(exclude_unset=True).items():
         section = isinstance(getattr(given, name), Section) and isinstance(values.get(name), dict)
         values[name] = {**values[name], **value} if section else value
     return validated(type(given), values, str(file) if file else "the command line")
 
 
-def _train(kind: Literal["detector", "embedder"], settings: DetectorTraining | EmbedderTraining, resume: bool) -> int:
+def _train(kind: Literal["detector", "embedder", "classifier"], settings: Training, resume: bool) -> int:
     import tracker
 
     if not settings.train:
@@ -288,6 +361,41 @@ def _scoring(given: DetectorScoring) -> DetectorScoring:
     return validated(DetectorScoring, {**values, "classes": _parts(given.classes)}, "the command line")
 
 
+@evaluate.command(name="embedder")
+def eval_embedder(
+    crops: Annotated[
+        tuple[Path, ...],
+        _help(
+            "Crops of known individuals: files named ID_cCAMERA... as in Market-1501, a folder for each individual, or "
+            "MOTChallenge sequences with img1/."
+        ),
+    ],
+    /,
+    *,
+    query: Annotated[Path | None, _help("A folder of queries; without it each crop looks for all others.")] = None,
+    gap: Annotated[
+        tuple[str, ...],
+        _help("Compare what sequences show with what they show so many frames later: 1,7,30. Takes a video too."),
+    ] = (),
+    det: Annotated[str, _help("With --gap, a file in the folders det whose boxes are taken, not the truth's.")] = "",
+    json: Annotated[Path | None, _help("Write all figures to this file.")] = None,
+    report: Annotated[Path | None, _help("Fill this folder: curves, distances, best and worst queries, a map.")] = None,
+    overwrite: Annotated[bool, _help("Replace the file of --json, and what is in the folder of --report.")] = False,
+    settings: Annotated[EmbedderScoring, _flat("Embedder")] = EmbedderScoring(),
+) -> int:
+    """Score an embedder on crops of known individuals: CMC, mAP and mINP, how far same and different ones lie apart."""
+    if gap and (query or report):
+        raise InputError("--gap compares frames of a sequence, and has no queries and no report: leave these out")
+    if det and not gap:
+        raise InputError("--det is for --gap alone: give both, or none")
+    with _extra("eval", "evaluation"):
+        from tracker.resemblance import embed_and_show, follow_and_show
+
+        if gap:
+            return follow_and_show(crops, _numbers(gap, "--gap"), det, settings, json, overwrite)
+        return embed_and_show(crops, query, settings, json, report, overwrite)
+
+
 @evaluate.command(name="tracker")
 def eval_tracker(
     results: Annotated[Path, _help("Tracks: .txt (MOTChallenge) or .csv of ours, or a folder of NAME.txt, NAME.csv.")],
@@ -326,11 +434,12 @@ def tune_tracker(
 ) -> int:
     """Search settings of the tracker on sequences with truth, and tell by how much they help on others held out."""
     start = load_config(config) if config else Config()
+    steps = _numbers(every, "--every")
     with _extra("tune", "tuning"):
         from tracker.trials import tune_and_show
 
         return tune_and_show(
-            folder, det, start, _parts(settings), metric, trials, folds, _numbers(every), seed, output, overwrite
+            folder, det, start, _parts(settings), metric, trials, folds, steps, seed, output, overwrite
         )
 
 
@@ -339,10 +448,10 @@ def _parts(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 
-def _numbers(texts: tuple[str, ...]) -> tuple[int, ...]:
+def _numbers(texts: tuple[str, ...], flag: str) -> tuple[int, ...]:
     numbers = tuple(dict.fromkeys(int(part) if part.isdecimal() else 0 for part in _parts(texts)))
     if 0 in numbers:
-        raise InputError(f"--every {','.join(texts)}: give whole numbers from 1, such as 1,2,3")
+        raise InputError(f"{flag} {','.join(texts)}: give whole numbers from 1, such as 1,2,3")
     return numbers or (1,)
 
 

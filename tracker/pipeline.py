@@ -6,11 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tracker.appearance import embedder_path, load_embedder
+from tracker.appearance import embedder_path, load_classifier, load_embedder
 from tracker.config import Config
 from tracker.detection import Detector, load_detector, weights_path
+from tracker.detection.regions import NEUTRAL_DISTANCE
 from tracker.record import file_hash
 from tracker.results import Looker, Outcome, Watcher, run_to_files
 from tracker.stages import Perceived, Stages, check_source
@@ -35,12 +34,18 @@ class Pipeline(Stages):
         super().__init__(config)
         with ExitStack() as stack:
             self.detector: Detector = stack.enter_context(load_detector(config.detector))
-            if config.tracker.rescore:
-                self.detector.enable_rescoring()
-            name, threads = config.appearance.embedder, config.detector.threads
-            if name != "none":
-                embedder = load_embedder(name, self.detector.device, self.detector.half, threads)
-                self.embedders.append(stack.enter_context(embedder))
+            self._of_regions = config.appearance.source == "roi"
+            self._keeps_maps = self._of_regions or config.tracker.rescore > 0
+            if self._keeps_maps:
+                self.detector.keep_maps()
+            if self._of_regions:
+                self.measured_for(NEUTRAL_DISTANCE)
+            where = self.detector.device, self.detector.half, config.detector.threads
+            if not self._of_regions and config.appearance.embedder != "none":
+                self.embed_with(stack.enter_context(load_embedder(config.appearance.embedder, *where)))
+            if config.appearance.classify:
+                classifier = load_classifier(Path(config.appearance.classify), *where)
+                self.classify_with(stack.enter_context(classifier))
             self._resources = stack.pop_all()
 
     def close(self) -> None:
@@ -56,22 +61,33 @@ class Pipeline(Stages):
         """What the networks see in some frames."""
         with self.timed("detect"):
             images = self.detector.upload([frame.image for frame in frames])
-            rescorers: list[Rescorer] = [nothing_there] * len(frames)
-            if self.config.tracker.rescore:
+            if self._keeps_maps:
                 found, again = self.detector.detect_and_keep(images)
-                rescorers = list(again)
             else:
-                found = self.detector.detect_tensors(images)
+                found, again = self.detector.detect_tensors(images), []
+        boxes = [detections.boxes for detections in found]
         with self.timed("embed"):
-            for embedder in self.embedders:
-                return found, embedder.embed(images, [detections.boxes for detections in found]), rescorers
-        return found, [np.zeros((len(detections), 0), np.float32) for detections in found], rescorers
+            if self._of_regions:
+                embeddings = [looker.embed(rows) for looker, rows in zip(again, boxes, strict=True)]
+            else:
+                embeddings = self.embedded(images, boxes)
+        opinions = self.judged(images, boxes, found)
+        rescorers: list[Rescorer] = [nothing_there] * len(frames)
+        return found, embeddings, list(again) if self.config.tracker.rescore else rescorers, opinions
+
+    @property
+    def embedded_labels(self) -> list[int]:
+        """Labels of the classes whose individuals embeddings can tell apart: the detector's features know no others."""
+        return list(range(len(self.categories))) if self._of_regions else super().embedded_labels
 
     def describe(self) -> dict[str, Any]:
         """The device, and the files of the weights with their hashes."""
         weights = {"detector": weights_path(self.config.detector)}
-        if self.config.appearance.embedder != "none":
-            weights["embedder"] = embedder_path(self.config.appearance.embedder)
+        appearance = self.config.appearance
+        if self.embedders:
+            weights["embedder"] = embedder_path(appearance.embedder)
+        if self.classifiers:
+            weights["classifier"] = Path(appearance.classify)
         return {
             "device": str(self.detector.device),
             "weights": {kind: {"file": path.name, "sha256": file_hash(path)} for kind, path in weights.items()},

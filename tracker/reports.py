@@ -66,3 +66,17 @@ def check_output(file: Path | None, suffixes: tuple[str, ...], overwrite: bool) 
         raise InputError(f"there is no folder {file.parent} for the output {file.name}: make it first")
     if file.exists() and not overwrite:
         raise InputError(f"the output {file} exists: give --overwrite or another name")
+
+
+def check_folder(folder: Path | None, overwrite: bool) -> None:
+    """The same of the folder of a report.
+
+    Raises:
+        InputError: It is a file, or holds something and may not.
+    """
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--report takes a folder, and {folder} is a file: give another name")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise InputError(f"the folder {folder} of the report is not empty: give --overwrite or another name")

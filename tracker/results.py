@@ -205,6 +205,7 @@ def _video_info(source: Source, config: Config) -> VideoInfo:
         audio_from=str(source.media_path or ""),
         start=config.source.start,
         end=config.source.end,
+        fine=bool(config.appearance.classify),
     )
 
 

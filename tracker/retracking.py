@@ -3,9 +3,10 @@
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.boxes import clip
 from tracker.config import Config
@@ -17,9 +18,6 @@ from tracker.stored import Stored, read_detections
 from tracker.tracking import nothing_there
 from tracker.types import Frame, Tracks
 from tracker.video import BlankSource, Source, open_source
-
-if TYPE_CHECKING:
-    from tracker.appearance import Embedder
 
 
 class StoredPipeline(Stages):
@@ -38,15 +36,33 @@ class StoredPipeline(Stages):
         super().__init__(config)
         if config.tracker.rescore:
             raise InputError("--rescore looks at boxes with the detector, which stored detections lack: leave it out")
+        if config.appearance.source == "roi":
+            raise InputError("--source roi takes what the detector saw, which stored detections lack: leave it out")
         found = config.detector
         self.stored = stored.chosen(found.score, found.classes, source.width, source.height)
         self.left_out = self.stored.left_out
-        self._resources = ExitStack()
-        if source.has_pictures and config.appearance.embedder != "none":
-            self.embedders.append(self._resources.enter_context(_load_embedder(config)))
+        with ExitStack() as stack:
+            if source.has_pictures:
+                self._load_networks(stack)
+            self._resources = stack.pop_all()
+
+    def _load_networks(self, stack: ExitStack) -> None:
+        name, found = self.config.appearance.embedder, self.config.detector
+        if name == "none" and not self.config.appearance.classify:
+            return
+        # Torch takes seconds to load, which without networks would be in vain.
+        from tracker.appearance import load_classifier, load_embedder
+        from tracker.networks import choose_device, in_half
+
+        device = choose_device(found.device)
+        where = device, in_half(found.precision, device), found.threads
+        if name != "none":
+            self.embed_with(stack.enter_context(load_embedder(name, *where)))
+        if path := self.config.appearance.classify:
+            self.classify_with(stack.enter_context(load_classifier(Path(path), *where)))
 
     def close(self) -> None:
-        """Ends the embedder's threads."""
+        """Ends the networks' threads."""
         self._resources.close()
 
     @property
@@ -55,17 +71,22 @@ class StoredPipeline(Stages):
         return self.stored.categories
 
     def perceive(self, frames: list[Frame]) -> Perceived:
-        """The stored detections of some frames, and embeddings of their parts inside the picture."""
+        """The stored detections of some frames, and what networks say of their parts inside the picture."""
         with self.timed("detect"):
             found = [self.stored.at(frame.index) for frame in frames]
+        height, width, _ = frames[0].image.shape
+        boxes = [clip(detections.boxes, width, height) for detections in found]
         with self.timed("embed"):
-            for embedder in self.embedders:
-                height, width, _ = frames[0].image.shape
-                boxes = [clip(detections.boxes, width, height) for detections in found]
-                images = embedder.upload([frame.image for frame in frames])
-                return found, embedder.embed(images, boxes), [nothing_there] * len(frames)
-        embeddings = [np.zeros((len(detections), 0), np.float32) for detections in found]
-        return found, embeddings, [nothing_there] * len(frames)
+            images = self._upload([frame.image for frame in frames])
+            embeddings = self.embedded(images, boxes)
+        opinions = self.judged(images, boxes, found)
+        return found, embeddings, [nothing_there] * len(frames), opinions
+
+    def _upload(self, pictures: list[NDArray[np.uint8]]) -> list[Any]:
+        """Pictures on the networks' device; nothing where there are no networks."""
+        for network in (*self.embedders, *self.classifiers):
+            return network.upload(pictures)
+        return []
 
     def describe(self) -> dict[str, Any]:
         """The files of the detections and of the weights with their hashes, and the device, cpu without a network."""
@@ -74,24 +95,16 @@ class StoredPipeline(Stages):
             from tracker.appearance import embedder_path
 
             paths["embedder"] = embedder_path(self.config.appearance.embedder)
+        for _ in self.classifiers:
+            paths["classifier"] = Path(self.config.appearance.classify)
         files = {kind: {"file": path.name, "sha256": file_hash(path)} for kind, path in paths.items()}
-        devices = [str(embedder.device) for embedder in self.embedders]
+        devices = [str(network.device) for network in (*self.embedders, *self.classifiers)]
         return {
             "detections": files.pop("detections"),
             "left_out": self.left_out,
             "device": (devices or ["cpu"])[0],
             "weights": files,
         }
-
-
-def _load_embedder(config: Config) -> "Embedder":
-    # Torch takes seconds to load, which without pictures would be in vain.
-    from tracker.appearance import load_embedder
-    from tracker.networks import choose_device, in_half
-
-    device = choose_device(config.detector.device)
-    half = in_half(config.detector.precision, device)
-    return load_embedder(config.appearance.embedder, device, half, config.detector.threads)
 
 
 def retrack(
@@ -114,7 +127,7 @@ def retrack(
     """
     config = config or Config()
     stored = _read(detections, config)
-    with _open(stored, config, str(video)) as source:
+    with open_stored(stored, config, str(video)) as source:
         check_source(config, source)
         with StoredPipeline(config, stored, source) as stages:
             yield from stages.run(source)
@@ -140,7 +153,7 @@ def retrack_to_files(
         InputError: As `track_to_files`.
     """
     stored = _read(detections, config)
-    with _open(stored, config, str(video)) as source:
+    with open_stored(stored, config, str(video)) as source:
         files = [stored.path, *([source.media_path] if source.media_path else [])]
         load: Callable[[], Stages] = lambda: StoredPipeline(config, stored, source)  # noqa: E731
         return run_to_files(source, files, config, load, watch, look)
@@ -150,7 +163,7 @@ def _read(detections: str | Path | Stored, config: Config) -> Stored:
     return detections if isinstance(detections, Stored) else read_detections(detections, config.source.fps)
 
 
-def _open(stored: Stored, config: Config, video: str) -> Source:
+def open_stored(stored: Stored, config: Config, video: str) -> Source:
     """The frames of the sequence: those of the video, or blank ones."""
     if not video:
         return BlankSource(

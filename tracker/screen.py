@@ -75,32 +75,41 @@ def retrack_and_show(detections: str, video: str, config: Config, quiet: bool) -
 def _show(
     run: Callable[[Watcher, Looker], Outcome], categories: Callable[[], Sequence[str]], config: Config, quiet: bool
 ) -> int:
-    offline = config.tracker.offline
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         window = stack.enter_context(_window(categories, config)) if config.output.show else None
-        progress = stack.enter_context(_Progress(quiet))
-        watched: list[bool] = []
-
-        def look(source: Source, frame: Frame) -> bool:
-            stop.gently = True
-            progress.show(source, " look 1 of 2", "")
-            stop.heed()
-            return stop.heeded == 0
+        progress = stack.enter_context(RunProgress(quiet))
+        go_on, look = watchers(stop, progress, config.tracker.offline)
 
         def watch(source: Source, frame: Frame, tracks: Tracks) -> bool:
-            stop.gently = True
-            if offline and not watched:
-                # What came since the first look ended was meant for that; its fruit is not to be lost.
-                stop.heed()
-                watched.append(True)
-            progress.show(source, " look 2 of 2" if offline else "", f", {len(tracks)} live")
-            return (window is None or window.show(source, frame, tracks)) and stop.signal == stop.heeded
+            return go_on(source, frame, tracks) and (window is None or window.show(source, frame, tracks))
 
         outcome = run(watch, look)
     if not quiet:
         _print_summary(outcome)
     return 128 + stop.signal if stop.signal else 0
+
+
+def watchers(stop: "Stop", progress: "RunProgress", offline: bool) -> tuple[Watcher, Looker]:
+    """What shows how a run over one source goes, and ends it when a signal asks for that."""
+    watched: list[bool] = []
+
+    def look(source: Source, frame: Frame) -> bool:
+        stop.gently = True
+        progress.show(source, " look 1 of 2", "")
+        stop.heed()
+        return stop.heeded == 0
+
+    def watch(source: Source, frame: Frame, tracks: Tracks) -> bool:
+        stop.gently = True
+        if offline and not watched:
+            # What came since the first look ended was meant for that; its fruit is not to be lost.
+            stop.heed()
+            watched.append(True)
+        progress.show(source, " look 2 of 2" if offline else "", f", {len(tracks)} live")
+        return stop.signal == stop.heeded
+
+    return watch, look
 
 
 class Stop:
@@ -138,7 +147,7 @@ def stop_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-class _Progress:
+class RunProgress:
     """A bar on a terminal; elsewhere a line now and then."""
 
     def __init__(self, quiet: bool) -> None:
@@ -159,7 +168,7 @@ class _Progress:
         self._interval = 0.0  # seconds for a frame, averaged over the latest ones
         self._last_frame = self._last_shown = self._last_line = 0.0
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> "RunProgress":
         self._bar.start()
         return self
 

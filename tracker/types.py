@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 
 def _check(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype != np.dtype(dtype):
+    # Texts of any length are of one type, but of as many dtypes.
+    if not isinstance(array, np.ndarray) or (np.dtype(dtype) != array.dtype and dtype is not array.dtype.type):
         got = getattr(array, "dtype", type(array).__name__)
         raise TypeError(f"{name} must be an array of {np.dtype(dtype).name}, got {got}")
     if array.ndim != len(shape) or any(w not in (None, g) for w, g in zip(shape, array.shape, strict=True)):
@@ -128,6 +129,31 @@ class Tracks(_Rows):
         _check("found", self.found, np.int64, (m,))
 
 
+@dataclass(frozen=True, eq=False)
+class FineTracks(Tracks):
+    """Tracks whose crops a classifier has judged.
+
+    Attributes:
+        fine_classes: str (M,), the name of the finer class; empty where nothing is known of it.
+        fine_scores: float32 (M,), how probable it is, from 0 to 1.
+    """
+
+    fine_classes: NDArray[np.str_]
+    fine_scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        Tracks.__post_init__(self)
+        _check("fine_classes", self.fine_classes, np.str_, (len(self),))
+        _check("fine_scores", self.fine_scores, np.float32, (len(self),))
+
+    @staticmethod
+    def judged(tracks: Tracks, classes: NDArray[np.str_], scores: NDArray[np.float32]) -> "FineTracks":
+        """Tracks of a frame, with masks or without, with the fine classes (M,) and scores (M,) given."""
+        columns: dict[str, Any] = {field.name: getattr(tracks, field.name) for field in fields(tracks)}
+        kind = FineMaskedTracks if isinstance(tracks, MaskedTracks) else FineTracks
+        return kind(**columns, fine_classes=classes, fine_scores=scores)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class MaskedTracks(Tracks):
     """Tracks of a frame in which a network with masks looked.
@@ -162,3 +188,12 @@ class MaskedTracks(Tracks):
         own_boxes[taken], own_masks[taken] = boxes[rows], masks[rows]
         columns: dict[str, Any] = {field.name: getattr(tracks, field.name) for field in fields(Tracks)}
         return cls(**columns, mask_boxes=own_boxes, masks=own_masks)
+
+
+@dataclass(frozen=True, eq=False)
+class FineMaskedTracks(MaskedTracks, FineTracks):
+    """Tracks with masks whose crops a classifier has judged."""
+
+    def __post_init__(self) -> None:
+        MaskedTracks.__post_init__(self)
+        FineTracks.__post_init__(self)

@@ -55,7 +55,8 @@ class AppearanceNetwork(nn.Module):
 def embedder_names() -> list[str]:
     """All architectures, ours first."""
     others = torchvision.models.list_models(module=torchvision.models)
-    return [*OURS, *(name for name in others if not name.startswith("squeezenet"))]  # which ends in a convolution
+    # SqueezeNet ends in a convolution, and MNASNet takes no arrays that come without the version of its code.
+    return [*OURS, *(name for name in others if not name.startswith(("squeezenet", "mnasnet")))]
 
 
 def crop_size(architecture: str) -> tuple[int, int]:
@@ -109,7 +110,7 @@ def _body(network: EmbedderNetwork) -> nn.Module:
     if network.architecture == "lenet":
         return LeNet(network.width)
     inception = network.architecture in ("googlenet", "inception_v3")
-    extra = {"aux_logits": False, "init_weights": True} if inception else {}
+    extra = {"aux_logits": False, "init_weights": True, "transform_input": True} if inception else {}
     whole: nn.Module = torchvision.models.get_model(network.architecture, weights=None, **extra)
     last = [name for name, module in whole.named_modules() if isinstance(module, nn.Linear)][-1]
     parent, _, child = last.rpartition(".")

@@ -1,5 +1,6 @@
 """Every tunable value: its default, unit, range and source. The command line, YAML files and Python share it."""
 
+from tracker.config.collecting import CropsConfig
 from tracker.config.embedding import EmbedderNetwork
 from tracker.config.network import DetectorNetwork, detector_network
 from tracker.config.run import (
@@ -13,24 +14,29 @@ from tracker.config.run import (
     load_config,
     merged,
 )
-from tracker.config.scoring import DetectorScoring
+from tracker.config.scoring import DetectorScoring, EmbedderScoring
 from tracker.config.section import Section, read_yaml, validated
-from tracker.config.training import DetectorTraining, EmbedderTraining
+from tracker.config.training import ClassifierTraining, CropTraining, DetectorTraining, EmbedderTraining, Training
 
 __all__ = [
     "AppearanceConfig",
+    "ClassifierTraining",
     "Config",
+    "CropTraining",
+    "CropsConfig",
     "DetectorConfig",
     "DetectorNetwork",
     "DetectorScoring",
     "DetectorTraining",
     "EmbedderNetwork",
+    "EmbedderScoring",
     "EmbedderTraining",
     "FoundConfig",
     "OutputConfig",
     "Section",
     "SourceConfig",
     "TrackerConfig",
+    "Training",
     "detector_network",
     "load_config",
     "merged",

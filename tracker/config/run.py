@@ -63,10 +63,17 @@ class DetectorConfig(FoundConfig):
 
 
 class AppearanceConfig(Section):
-    """The network that tells individuals apart."""
+    """What tells individuals apart, and what tells finer classes than the detector's."""
 
+    source: Literal["network", "roi"] = "network"
+    """network: an embedder looks at the crops. roi: the detector's own features of its boxes, of all its classes,
+    without a second network."""
     embedder: str = "builtin"
     """`builtin`, `none` (motion alone), or a .safetensors file of our trainer."""
+    classify: str = ""
+    """A classifier's file, of `track train classifier`: tracks get a fine class too, by vote over their crops."""
+    classify_of: tuple[str, ...] = ()
+    """Classes of the detector that get a fine class; all of them without."""
 
 
 class TrackerConfig(Section):
@@ -156,8 +163,9 @@ class TrackerConfig(Section):
 
     appearance_evidence: NonNegative = 20.0
     """Nats for a cosine distance of 1 between a track and a detection, where association = likelihood."""
-    neutral_cosine_distance: Annotated[float, Field(ge=0, le=2)] = 0.35
-    """Cosine distance that speaks neither for nor against the same individual; of the built-in embedder."""
+    neutral_cosine_distance: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Cosine distance that speaks neither for nor against the same individual; 0: as the embedder's file says, which
+    its training measured, or 0.35 where it does not say."""
     max_cosine_distance: Annotated[float, Field(gt=0, le=2)] = 2.0
     """Largest cosine distance for a match; 2 is no limit (DeepSORT: 0.2)."""
     appearance_weight: Fraction01 = 1.0
@@ -180,6 +188,17 @@ class TrackerConfig(Section):
     """Longest gap over which the second look links tracklets, seconds."""
     min_detections: Count = 5
     """Detections that a track needs to be kept by the second look."""
+
+    @property
+    def neutral_distance(self) -> float:
+        """`neutral_cosine_distance`, where that is 0 the one of the built-in embedder."""
+        return self.neutral_cosine_distance or 0.35
+
+    def measured_for(self, embedder_distance: float) -> "TrackerConfig":
+        """The same with an embedder's own neutral distance, unless one is set or the embedder's is 0, not measured."""
+        if self.neutral_cosine_distance or not embedder_distance:
+            return self
+        return self.model_copy(update={"neutral_cosine_distance": embedder_distance})
 
 
 class OutputConfig(Section):

@@ -1,9 +1,11 @@
-"""The settings of a detector's evaluation."""
+"""The settings of evaluations of networks."""
+
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tracker.config.run import DetectorConfig
-from tracker.config.section import Fraction01
+from tracker.config.run import DetectorConfig, FoundConfig
+from tracker.config.section import Fraction01, Section
 
 
 class DetectorScoring(DetectorConfig):
@@ -16,3 +18,17 @@ class DetectorScoring(DetectorConfig):
     track."""
     rename: dict[str, str] = Field(default={})
     """Classes of the pictures that the detector calls otherwise: {their name: the detector's}."""
+
+
+class EmbedderScoring(Section):
+    """How an embedder is measured: `track eval embedder DIR`."""
+
+    weights: str = "builtin"
+    """`builtin`, or a .safetensors or .ckpt file of our trainer; to compare with: `hsv`, a colour histogram, and
+    `untrained`, the built-in network with random weights."""
+    device: str = FoundConfig().device
+    """As that of track."""
+    precision: Literal["auto", "fp32", "half"] = FoundConfig().precision
+    """As that of track."""
+    threads: Annotated[int, Field(ge=0)] = FoundConfig().threads
+    """As those of track."""

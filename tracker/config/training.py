@@ -9,7 +9,65 @@ from tracker.config.network import DetectorNetwork
 from tracker.config.section import Count, Fraction01, NonNegative, Positive, Section
 
 
-class DetectorTraining(Section):
+class Training(Section):
+    """What the trainings of all networks have in common."""
+
+    train: str = ""
+    """What is learned from."""
+    val: str | tuple[str, ...] = ""
+    """What is scored."""
+    folder: str = "runs"
+    """Where checkpoints, logs and the finished model go."""
+    start_from: str = ""
+    """Trained weights to start from; empty starts from noise."""
+    accumulate: Count = 1
+    """Batches in an optimiser step."""
+    steps: Count = 2_000
+    """Optimiser steps in all."""
+    freeze: Annotated[int, Field(ge=0)] = 0
+    """Stages of the trunk, from the picture on, that keep their weights and batch-norm statistics."""
+    learning_rate: Positive = 2e-3
+    """The peak learning rate."""
+    trunk_learning_rate: Positive = 0.3
+    """Factor on the learning rate for the trunk."""
+    warmup_steps: Count = 300
+    """Steps over which the learning rate rises from 0; at most a quarter of all."""
+    weight_decay: NonNegative = 0.01
+    """AdamW's decoupled weight decay, or SGD's."""
+    clip: NonNegative = 5.0
+    """Largest norm of the gradient; 0 leaves it as it is."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the moving average of the weights, which is the model that is kept; it is smaller in the first steps.
+    0 keeps the weights themselves."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's precision."""
+    sync_batchnorm: bool = False
+    """Let batch norms see the pictures of all processes."""
+    accelerator: str = "auto"
+    """Lightning's accelerator: cpu, gpu, ..."""
+    devices: str = "1"
+    """Lightning's devices: how many, which (0,1), or auto for all. A step has devices x nodes x accumulate batches."""
+    num_nodes: Count = 1
+    """Machines that train together."""
+    strategy: str = "auto"
+    """Lightning's strategy: ddp, ..."""
+    validate_every: Count = 500
+    """Most steps between two scorings; the last one is at the end."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Scorings without a better score after which training stops; 0 goes through all steps."""
+    checkpoint_every: Count = 500
+    """Steps between two checkpoints to resume from."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    """Processes that prepare pictures; 0 prepares them in the training's own."""
+    seed: int = 0
+    """Seed of everything random."""
+    license: str = ""
+    """Licence of the trained weights, written into them."""
+    provenance: str = ""
+    """Where the pictures came from and on what terms, written into the weights."""
+
+
+class DetectorTraining(Training):
     """How a detector is trained: `track train detector CONFIG`."""
 
     train: str = ""
@@ -29,11 +87,12 @@ class DetectorTraining(Section):
     size: tuple[Count, Count] = (512, 320)
     """Longest and shortest side, pixels, to which a finished `builtin` fits the pictures it gets; other networks have
     `min_size` and `max_size`."""
-    canvas: tuple[Count, Count] = (448, 288)
-    """Width and height of a training picture, pixels."""
+    canvas: tuple[Count, Count] = (480, 320)
+    """Width and height of a training picture, pixels: no smaller than the pictures in use, or large objects are never
+    seen whole."""
     mosaic: Fraction01 = 0.5
     """Share of training pictures that are put together from two or four."""
-    scale: tuple[Positive, Positive] = (0.6, 1.65)
+    scale: tuple[Positive, Positive] = (0.5, 1.5)
     """Range of the random scale, relative to the size at which a picture has the area of its place."""
     flip: Fraction01 = 0.5
     """Share of pictures that are mirrored."""
@@ -60,12 +119,6 @@ class DetectorTraining(Section):
     """How the steps are shared out among the four steps: proposals, detector, and both again on a shared trunk."""
     batch_size: Count = 8
     """Pictures that are computed at once by each process."""
-    accumulate: Count = 1
-    """Batches in an optimiser step."""
-    steps: Count = 2_000
-    """Optimiser steps in all."""
-    freeze: Annotated[int, Field(ge=0)] = 0
-    """Stages of the trunk, from the picture on, that keep their weights and batch-norm statistics."""
     unfreeze_every: Annotated[int, Field(ge=0)] = 0
     """Steps after which one more of the frozen stages learns too, the last one first; 0 keeps them frozen."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -74,8 +127,6 @@ class DetectorTraining(Section):
     """SGD's momentum."""
     learning_rate: Positive = 2e-3
     """The peak learning rate (AdamW's; SGD wants some ten times as much)."""
-    trunk_learning_rate: Positive = 0.3
-    """Factor on the learning rate for the trunk."""
     head_learning_rate: Positive = 1.0
     """Factor on the learning rate for what judges regions, in a one-stage network places."""
     schedule: Literal["cosine", "multistep"] = "cosine"
@@ -84,91 +135,85 @@ class DetectorTraining(Section):
     """Shares of the steps after which the learning rate falls, rising."""
     gamma: Fraction01 = 0.1
     """Factor by which it falls there."""
-    warmup_steps: Count = 300
-    """Steps over which the learning rate rises from 0; at most a quarter of all."""
-    weight_decay: NonNegative = 0.01
-    """AdamW's decoupled weight decay, or SGD's."""
-    clip: Positive = 5.0
-    """Largest norm of the gradient."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the moving average of the weights, which is the model that is kept; it is smaller in the first steps.
-    0 keeps the weights themselves."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's precision."""
     activation_checkpointing: bool = False
     """Compute the trunk's inner maps again for the gradient instead of keeping them: less memory, a third more time."""
-    sync_batchnorm: bool = False
-    """Let batch norms see the pictures of all processes."""
-    accelerator: str = "auto"
-    """Lightning's accelerator: cpu, gpu, ..."""
-    devices: str = "1"
-    """Lightning's devices: how many, which (0,1), or auto for all. A step has devices x nodes x accumulate batches."""
-    num_nodes: Count = 1
-    """Machines that train together."""
-    strategy: str = "auto"
-    """Lightning's strategy: ddp, ..."""
-    validate_every: Count = 500
-    """Most steps between two scorings of the pictures in `val`; the last one is at the end."""
-    patience: Annotated[int, Field(ge=0)] = 0
-    """Scorings without a better AP after which training stops; 0 goes through all steps."""
-    checkpoint_every: Count = 500
-    """Steps between two checkpoints to resume from."""
-    workers: Annotated[int, Field(ge=0)] = 2
-    """Processes that prepare pictures."""
-    seed: int = 0
-    """Seed of everything random."""
-    license: str = ""
-    """Licence of the trained weights, written into them."""
-    provenance: str = ""
-    """Where the pictures came from and on what terms, written into the weights."""
 
 
-class EmbedderTraining(Section):
-    """How an embedder is trained: `track train embedder CONFIG`."""
+class CropTraining(Training):
+    """What the trainings of an embedder and of a classifier have in common."""
 
-    train: str = ""
-    """Folder of training crops, one individual each, named as in Market-1501: ID_cCAMERA..., 0004_c1s1_000002.jpg."""
-    val: tuple[str, ...] = ()
-    """Folders of crops of other individuals, scored together: each crop looks for its like in the other cameras."""
-    folder: str = "runs/embedder"
-    """Where checkpoints, logs and the finished model go."""
+    val_share: Fraction01 = 0.2
+    """Without `val`: the share that is not learned from but scored."""
     network: EmbedderNetwork = EmbedderNetwork()
     """The network that is trained."""
     start_from: str = ""
-    """ImageNet weights of the trunk (.pth), or a model of ours (.safetensors); empty starts from noise."""
-    categories: tuple[str, ...] = ("person",)
-    """Class names whose individuals the crops show."""
-    size: tuple[Annotated[int, Field(ge=32, multiple_of=16)], Annotated[int, Field(ge=32, multiple_of=16)]] = (128, 64)
-    """Height and width to which crops are resized, pixels."""
-    individuals: Annotated[int, Field(ge=2)] = 16
-    """Individuals in a step."""
-    crops: Annotated[int, Field(ge=2)] = 4
-    """Crops of each individual in a step."""
+    """`builtin`, the weights of this package; a model of ours (.safetensors, .ckpt); weights of the network as
+    torchvision has it, or of the built-in trunk (.pth); or, downloaded by torchvision, `imagenet`; empty starts from
+    noise."""
+    size: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = (0, 0)
+    """Height and width to which crops are resized, pixels; 0 0 is what the network was made for."""
+    flip: Fraction01 = 0.5
+    """Share of crops that are mirrored."""
+    box_jitter: NonNegative = 1.0
+    """How wrong boxes are: 1 shifts them by up to 7.5 % of their sides, stretches these by up to 22 %, and lets crops
+    lean by up to 5 degrees; 0 leaves them. What a box then sees comes out of the picture, where there is more of it."""
+    low_resolution: NonNegative = 2.2
+    """How often resolution is halved at most, as that of a distant object."""
+    colour_jitter: NonNegative = 1.0
+    """How much light, contrast, white balance and saturation change; 0 leaves them."""
+    erasing: Fraction01 = 0.5
+    """Share of crops of which a part is hidden behind another crop. Source: Zhong et al. 2017, arXiv 1708.04896."""
+    label_smoothing: Fraction01 = 0.1
+    """Share of the target that is spread over all classes. Source: Szegedy et al. 2015, arXiv 1512.00567, section 7."""
     steps: Count = 600
     """Optimiser steps in all."""
-    warmup_steps: Count = 50
-    """Steps over which the learning rate rises from 0."""
-    learning_rate: Positive = 2e-3
-    """AdamW's peak learning rate; it falls to 0 along a cosine."""
-    trunk_learning_rate: Positive = 0.3
-    """Factor on the learning rate for the pretrained trunk."""
-    weight_decay: NonNegative = 0.01
-    """AdamW's decoupled weight decay."""
-    label_smoothing: Fraction01 = 0.1
-    """Share of the target that is spread over all individuals. Source: Luo et al. 2019, arXiv 1903.07071."""
+
+
+class EmbedderTraining(CropTraining):
+    """How an embedder is trained: `track train embedder CONFIG`."""
+
+    train: str = ""
+    """Crops of individuals: files named as in Market-1501, ID_cCAMERA... (0004_c1s1_000002.jpg); a folder for each
+    individual; or MOTChallenge sequences, out of whose pictures they are cut."""
+    val: tuple[str, ...] = ()
+    """Crops of other individuals, scored together: each looks for its like. Empty: a share of those in `train`."""
+    folder: str = "runs/embedder"
+    """Where checkpoints, logs and the finished model go."""
+    categories: tuple[str, ...] = ("person",)
+    """Class names whose individuals the crops show."""
+    tracklets: bool = False
+    """Individuals are tracklets of videos: only those seen at one moment are known to differ."""
+    individuals: Annotated[int, Field(ge=2)] = 16
+    """Individuals in a batch."""
+    crops: Annotated[int, Field(ge=2)] = 4
+    """Crops of each individual in a batch."""
+    losses: dict[str, Positive] = Field(default={})
+    """What is summed up, and how it is weighted: softmax (cross-entropy), cosine_softmax (DeepSORT's, arXiv
+    1812.00442), arcface (arXiv 1801.07698), triplet (batch-hard, arXiv 1703.07737), supcon (arXiv 2004.11362). {} is
+    cosine_softmax and triplet or, as tracklets have no classes, triplet and supcon."""
+    sharpness: Positive = 16.0
+    """Factor on the cosines of cosine_softmax and arcface. Source: Wang et al. 2017, arXiv 1704.06369."""
+    learn_sharpness: bool = False
+    """Let cosine_softmax begin with that factor and learn it, as DeepSORT's did; else it is fixed."""
+    angle: Annotated[float, Field(ge=0, lt=90)] = 28.6
+    """Margin of arcface, degrees."""
     margin: NonNegative = 0.3
-    """Cosine distance by which another individual must be farther than the same one."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    """Decay of the moving average of the weights, which is the model that is kept."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's precision."""
-    validate_every: Count = 200
-    """Steps between two scorings of the crops in `val`."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that prepare crops; 0 prepares them in the training's own."""
-    seed: int = 0
-    """Seed of everything random."""
-    license: str = ""
-    """Licence of the trained weights, written into them."""
-    provenance: str = ""
-    """Where the crops came from and on what terms, written into the weights."""
+    """Distance by which triplet has another individual farther than the same one."""
+    before_neck: bool = False
+    """Let triplet see what comes before the network's neck, with Euclidean distance, as in Luo et al. 2019 (arXiv
+    1903.07071); else it sees the embedding, with cosine distance, as the tracker does."""
+    temperature: Positive = 0.1
+    """Of supcon: what cosines are divided by."""
+
+
+class ClassifierTraining(CropTraining):
+    """How a classifier of crops is trained: `track train classifier CONFIG`."""
+
+    train: str = ""
+    """A folder of pictures for each class."""
+    val: str = ""
+    """The pictures that are scored, likewise. Empty: a share of those in `train`."""
+    folder: str = "runs/classifier"
+    """Where checkpoints, logs and the finished model go."""
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    """Pictures that are computed at once by each process."""

@@ -69,18 +69,22 @@ class Crops:
             individuals,
         )
 
+    def seen_again(self) -> NDArray[np.bool_]:
+        """By individual, bool (I,): who is shown by two cameras, where these are known, or else in two pictures."""
+        sightings = np.unique(np.stack([self.ids, self.cameras]), axis=1)
+        return np.bincount(sightings[0], minlength=len(self.individuals)) > 1
+
     def of_individuals(self, ids: Sequence[int]) -> Self:
         """The crops of some individuals, who keep their names and get new numbers."""
         kept = sorted(ids)
-        rows = np.flatnonzero(np.isin(self.ids, kept))
-        return replace(
-            self,
-            files=tuple(self.files[row] for row in rows),
-            boxes=self.boxes[rows],
-            ids=np.searchsorted(kept, self.ids[rows]).astype(np.int64),
-            cameras=self.cameras[rows],
-            individuals=tuple(self.individuals[n] for n in kept),
-        )
+        part = self.of_rows(np.flatnonzero(np.isin(self.ids, kept)))
+        numbers = np.searchsorted(kept, part.ids).astype(np.int64)
+        return replace(part, ids=numbers, individuals=tuple(self.individuals[n] for n in kept))
+
+    def of_rows(self, rows: NDArray[np.int64]) -> Self:
+        """Some crops; all individuals keep their numbers."""
+        files = tuple(self.files[row] for row in rows)
+        return replace(self, files=files, boxes=self.boxes[rows], ids=self.ids[rows], cameras=self.cameras[rows])
 
 
 def read_crops(paths: Sequence[Path]) -> Crops:
@@ -105,29 +109,38 @@ def read_crops(paths: Sequence[Path]) -> Crops:
     return Crops.of([crops[key] for key in sorted(crops)])
 
 
-def read_crop(crops: Crops, row: int) -> NDArray[np.uint8]:
+def read_crop(crops: Crops, row: int, around: float = 0.0) -> NDArray[np.uint8]:
     """The pixels of a crop, uint8 (h, w, 3) RGB: those that its box touches, at least one.
+
+    Args:
+        crops: Of which one is read.
+        row: Its number.
+        around: How much more is read on each side, relative to the crop's sides: what the picture shows there, and
+            beyond the picture's edge what it shows before it, mirrored.
 
     Raises:
         InputError: The picture cannot be read, or does not reach to the box.
     """
     pixels = read_image(crops.files[row])
     height, width = pixels.shape[:2]
-    x1, y1, x2, y2 = crops.boxes[row].clip(0, (width, height, width, height)).tolist()
-    cut = pixels[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))]
-    if cut.size == 0:
+    box = crops.boxes[row].clip(0, (width, height, width, height))
+    (x1, y1), (x2, y2) = np.floor(box[:2]).astype(int).tolist(), np.ceil(box[2:]).astype(int).tolist()
+    if x1 >= x2 or y1 >= y2:
         raise InputError(f"{crops.files[row]} is {width} x {height}: it does not reach to the box {crops.boxes[row]}")
-    return cut
+    across, along = round(around * (x2 - x1)), round(around * (y2 - y1))
+    left, top, right, bottom = x1 - across, y1 - along, x2 + across, y2 + along
+    cut = pixels[max(top, 0) : bottom, max(left, 0) : right]
+    beyond = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)), (0, 0)
+    return np.pad(cut, beyond, mode="reflect") if np.any(beyond) else cut
 
 
 def split_by_individual(crops: Crops, share: float, seed: int) -> tuple[Crops, Crops]:
-    """Two sets without an individual in common; the second has about this share of those with several crops.
+    """Two sets without an individual in common; the second has about this share of those who are seen again.
 
-    Who is shown once only can be searched for by nobody, and stays in the first set.
+    Who is seen once only cannot be looked for, and stays in the first set.
     """
-    several = np.flatnonzero(np.bincount(crops.ids, minlength=len(crops.individuals)) > 1)
-    count = round(share * len(several))
-    held = set(np.random.default_rng(seed).permutation(several)[:count].tolist())
+    again = np.flatnonzero(crops.seen_again())
+    held = set(np.random.default_rng(seed).permutation(again)[: round(share * len(again))].tolist())
     return crops.of_individuals(sorted(set(range(len(crops.individuals))) - held)), crops.of_individuals(sorted(held))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from tracker.detection.rescoring import NOTHING, Kept, Rescorer, attach_kept, ro
 from tracker.networks import picture_workers, upload
 from tracker.types import Detections, MaskedDetections
 from tracker.weights import ModelInfo
+
+T = TypeVar("T")
 
 
 class Detector:
@@ -97,13 +99,13 @@ class Detector:
         return [found for found, _ in self._detect(images)]
 
     def detect_and_keep(self, images: Sequence[Tensor]) -> tuple[list[Detections], list[Rescorer]]:
-        """As `detect_tensors`; with each picture's detections comes what can judge further boxes of it.
+        """As `detect_tensors`; with each picture's detections comes what can judge and embed boxes of it.
 
         A Rescorer works as long as the detector is open. Let it go soon: it holds its picture's feature maps (0.9 MB
         with the built-in detector, some 90 MB with a ResNet-50), and on a GPU those of the whole batch.
 
         Raises:
-            InputError: As `enable_rescoring`.
+            InputError: As `keep_maps`.
         """
         heads = self._watched_heads
         pairs = self._detect(images)
@@ -113,7 +115,7 @@ class Detector:
         ]
         return [found for found, _ in pairs], rescorers
 
-    def enable_rescoring(self) -> None:
+    def keep_maps(self) -> None:
         """Makes ready for `detect_and_keep`, which does it too; call it after loading to hear of a problem early.
 
         Raises:
@@ -141,7 +143,7 @@ class Detector:
             return list(self._workers.map(lambda image: self._infer([image])[0], images))
         return self._infer(images)
 
-    def _on_one_core(self, function: Callable[[], Detections]) -> Detections:
+    def _on_one_core(self, function: Callable[[], T]) -> T:
         """Calls a function as pictures are computed: on the CPU in a thread that has one core to itself."""
         return self._workers.submit(function).result() if self.device.type == "cpu" else function()
 

@@ -1,14 +1,15 @@
 """A second look at given boxes: the detector's own RoI head, on feature maps that are there already.
 
 Where the detector found nothing, a tracker still has a box that it predicted. The head that judges the proposals can
-judge that box too: whether its class is there, and where the object's edges are.
+judge that box too: whether its class is there, and where the object's edges are. And of a box that was found, the maps
+also tell what the object in it looks like (see `regions`).
 
 Source: Bergmann et al. 2019, Tracking without bells and whistles, arXiv 1903.05625, section 2.2.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from tracker.boxes import area, clip
+from tracker.detection.regions import embed_regions
 from tracker.errors import InputError
 from tracker.types import Detections
 
@@ -51,7 +53,8 @@ def roi_heads_of(model: nn.Module, name: str) -> RoIHeads:
         if isinstance(part, RoIHeads):
             return part
     raise InputError(
-        f"{name} has no RoI head to rescore predicted boxes with: set rescore to 0, or choose builtin or a Faster R-CNN"
+        f"{name} has no RoI head to rescore predicted boxes or to take embeddings from: set rescore to 0 and "
+        "appearance.source to network, or choose builtin or a Faster R-CNN"
     )
 
 
@@ -62,8 +65,17 @@ def attach_kept(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         found["kept"] = Kept({name: tensor[n : n + 1] for name, tensor in maps.items()}, sizes[n])
 
 
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Calls a function where networks are to be computed."""
+
+    def __call__(self, function: Callable[[], T], /) -> T: ...
+
+
 class Rescorer:
-    """Judges boxes of one picture. It holds that picture's feature maps, and on a GPU those of its whole batch.
+    """Judges and embeds boxes of one picture, whose feature maps it holds; on a GPU those of the whole batch.
 
     The rows of one call are computed together; in another company a row comes out the same but for rounding.
     """
@@ -74,7 +86,7 @@ class Rescorer:
         kept: Kept,
         size: tuple[int, int],
         half: bool,
-        run: Callable[[Callable[[], Detections]], Detections],
+        run: Runner,
     ) -> None:
         """Takes what the detector kept of a picture.
 
@@ -114,16 +126,35 @@ class Rescorer:
         solid = area(inside) > 0
         return self._run(lambda: self._judge(given, inside, solid)) if solid.any() else given
 
+    def embed(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Says what boxes of the picture look like to the detector.
+
+        Args:
+            boxes: float32 (M, 4) xyxy, pixels of the picture, inside it.
+
+        Returns:
+            float32 (M, D), see `embed_regions`.
+
+        Raises:
+            RuntimeError: The detector was closed.
+        """
+        return self._run(lambda: self._embed(boxes))
+
+    @torch.inference_mode()
+    def _embed(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        regions = self._scaled(boxes)
+        with torch.autocast(regions.device.type, torch.float16, enabled=self.half):
+            found = embed_regions(self.heads.box_roi_pool, self.kept.maps, regions, self.kept.size)
+        return found.cpu().numpy()
+
     @torch.inference_mode()
     def _judge(self, given: Detections, inside: NDArray[np.float32], solid: NDArray[np.bool_]) -> Detections:
         """Replaces the `solid` rows of `given` that the network knows a class for."""
         rows = np.flatnonzero(solid)
-        factor = np.array([self.kept.size[1] / self.size[1], self.kept.size[0] / self.size[0]] * 2, np.float32)
-        proposals = torch.from_numpy(inside[rows] * factor)
-        probabilities, regressed = self._heads_on(proposals)
+        probabilities, regressed = self._heads_on(self._scaled(inside[rows]))
         known = (given.labels[rows] >= 0) & (given.labels[rows] < probabilities.shape[1] - 1)
         rows, columns = rows[known], given.labels[rows[known]] + 1  # the background is column 0
-        found = clip(regressed[known, columns] / factor, self.size[1], self.size[0])
+        found = clip(regressed[known, columns] / self._factor, self.size[1], self.size[0])
         seen = area(found) > 0
         boxes, scores = given.boxes.copy(), given.scores.copy()
         boxes[rows[seen]] = found[seen]
@@ -132,11 +163,18 @@ class Rescorer:
 
     def _heads_on(self, proposals: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(M, 4) xyxy in the network's pixels -> probabilities (M, C) and boxes (M, C, 4) of all its classes."""
-        maps = self.kept.maps
-        device = next(iter(maps.values())).device
-        proposals = proposals.to(device)
-        with torch.autocast(device.type, torch.float16, enabled=self.half):
-            pooled = self.heads.box_roi_pool(maps, [proposals], [self.kept.size])
+        with torch.autocast(proposals.device.type, torch.float16, enabled=self.half):
+            pooled = self.heads.box_roi_pool(self.kept.maps, [proposals], [self.kept.size])
             logits, offsets = self.heads.box_predictor(self.heads.box_head(pooled))
         boxes = self.heads.box_coder.decode(offsets.float(), [proposals])
         return logits.float().softmax(1).cpu().numpy(), boxes.cpu().numpy()
+
+    @property
+    def _factor(self) -> NDArray[np.float32]:
+        """(4,): the network's pixels in one of the picture's."""
+        return np.array([self.kept.size[1] / self.size[1], self.kept.size[0] / self.size[0]] * 2, np.float32)
+
+    def _scaled(self, boxes: NDArray[np.float32]) -> Tensor:
+        """(M, 4) xyxy in the picture's pixels -> in the network's, beside its maps."""
+        device = next(iter(self.kept.maps.values())).device
+        return torch.from_numpy(boxes * self._factor).to(device)

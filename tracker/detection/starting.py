@@ -1,7 +1,6 @@
 """Transfer learning: what a training starts from."""
 
 import inspect
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +18,8 @@ from tracker.detection.files import (
 )
 from tracker.detection.trunks import classifier, stages_of
 from tracker.errors import InputError
-from tracker.networks import ShuffleTrunk, State, load_imagenet_trunk, load_pickled
+from tracker.networks import State, load_fitting, load_pickled
 from tracker.weights import ModelInfo
-
-log = logging.getLogger(__name__)
 
 CLASS_ROWS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
 CLASS_CHANNELS = ("head.classification_head.cls_logits.", "head.classification_head.module_list.")  # of one stage
@@ -44,15 +41,7 @@ def start_weights(model: nn.Module, info: ModelInfo, source: str) -> None:
     Raises:
         InputError: The weights cannot be had, or nothing of them fits.
     """
-    own = model.state_dict()
-    found = _found(own, info, source)
-    fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise InputError(f"nothing of {source} fits {info.architecture}")
-    model.load_state_dict(fitting, strict=False)
-    noise = sorted({".".join(key.split(".")[:2]) for key in own.keys() - fitting.keys()})
-    count = f"{len(fitting)} of {len(own)} arrays"
-    log.info("%s start from %s; wholly or in part from noise start: %s", count, source, ", ".join(noise) or "none")
+    load_fitting(model, _found(model.state_dict(), info, source), info.architecture, source)
 
 
 def _found(own: State, info: ModelInfo, source: str) -> State:
@@ -93,8 +82,6 @@ def _rows(given: Tensor, old: Sequence[str], own: Tensor, new: Sequence[str]) ->
 
 
 def _downloaded_trunk(info: ModelInfo) -> State:
-    if info.architecture == "builtin":
-        raise InputError("there are no weights 'imagenet' for the built-in trunk: name a file, or a model of ours")
     if info.architecture in OURS:
         network = network_of(info, "the network")
         with downloading(default_weights(network.backbone)):
@@ -112,10 +99,6 @@ def _trunk_in_file(info: ModelInfo, path: Path) -> State:
     if info.architecture not in OURS:
         raise InputError(f"{info.architecture} starts from imagenet, coco or a model of ours, not from {path}")
     try:
-        if info.architecture == "builtin":
-            trunk = ShuffleTrunk()
-            load_imagenet_trunk(trunk, state)
-            return {f"backbone.body.{key}": value for key, value in trunk.state_dict().items()}
         whole = classifier(network_of(info, "the network").backbone)
         whole.load_state_dict(state)
     except (RuntimeError, KeyError, AttributeError):

@@ -17,7 +17,7 @@ from tracker.types import Frame, Tracks
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a writer has to know of the source.
+    """What a writer has to know of the source and of its tracks.
 
     Attributes:
         name: Name of the source; COCO file names begin with it.
@@ -28,6 +28,7 @@ class VideoInfo:
         audio_from: Media file whose audio streams are copied into a video; empty for none.
         start: First moment that is processed, seconds since the source's first frame.
         end: Moment that processing stops at, seconds since the source's first frame; inf for all.
+        fine: Whether the tracks are `FineTracks`, which tables have columns for.
     """
 
     name: str
@@ -38,6 +39,7 @@ class VideoInfo:
     audio_from: str = ""
     start: float = 0.0
     end: float = float("inf")
+    fine: bool = False
 
 
 class ResultWriter(ABC):

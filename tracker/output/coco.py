@@ -12,7 +12,7 @@ from tracker.boxes import Floats, area, xyxy_to_xywh
 from tracker.errors import InputError
 from tracker.masks import patch, run_lengths
 from tracker.output.base import ResultWriter, VideoInfo, cannot_open, cannot_write, visible
-from tracker.types import Frame, MaskedTracks, Tracks
+from tracker.types import FineTracks, Frame, MaskedTracks, Tracks
 
 
 class CocoWriter(ResultWriter):
@@ -22,7 +22,7 @@ class CocoWriter(ResultWriter):
     processed frame has an image, also one without tracks, named NAME/000000.jpg by its index. bbox is x, y, width,
     height in pixels, clipped to the picture. Where the network gives masks, each annotation has its `segmentation`, in
     compressed run lengths, which is empty where a box is predicted. The `area` is that of the mask; without one, that
-    of the bbox.
+    of the bbox. Where a classifier tells a finer class, the annotation has its `fine_class` and `fine_score`.
 
     Images and annotations grow in two hidden files beside `path`, so that memory is bounded; closing joins them
     to `path`, which therefore exists only when it is whole.
@@ -108,6 +108,9 @@ class CocoWriter(ResultWriter):
             part = patch(tracks.masks[row], tracks.mask_boxes[row], width, height)
             annotation["area"] = int(part.pixels.sum()) or annotation["area"]
             annotation["segmentation"] = {"size": [height, width], "counts": run_lengths(part, width, height)}
+        if isinstance(tracks, FineTracks) and tracks.fine_classes[row]:
+            annotation["fine_class"] = str(tracks.fine_classes[row])
+            annotation["fine_score"] = round(float(tracks.fine_scores[row]), 4)
         return annotation
 
     @staticmethod

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.masks import patch
 from tracker.output.base import visible
-from tracker.types import Frame, MaskedTracks, Tracks
+from tracker.types import FineTracks, Frame, MaskedTracks, Tracks
 
 Colour = tuple[int, int, int]
 Image = NDArray[np.uint8]
@@ -83,9 +83,14 @@ class Annotator:
             self._draw_box(image, corners[row], colour, dashed=not tracks.observed[row])
         # Labels last, so that no box crosses a text.
         for row, colour in enumerate(colours):
-            text = f"{self._categories[tracks.labels[row]]} {tracks.ids[row]} {tracks.scores[row]:.2f}"
-            self._draw_label(image, corners[row], text, colour)
+            self._draw_label(image, corners[row], self._text(tracks, row), colour)
         return image
+
+    def _text(self, tracks: Tracks, row: int) -> str:
+        name = self._categories[tracks.labels[row]]
+        if isinstance(tracks, FineTracks) and tracks.fine_classes[row]:
+            name += f" {tracks.fine_classes[row]}"
+        return f"{name} {tracks.ids[row]} {tracks.scores[row]:.2f}"
 
     def _corners(self, tracks: Tracks, image: Image) -> NDArray[np.int64]:
         """(M, 4) whole pixels; edges outside the picture stay just outside of it, however far they are."""

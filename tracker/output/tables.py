@@ -9,9 +9,10 @@ from pathlib import Path
 from tracker.boxes import xyxy_to_xywh
 from tracker.output.base import ResultWriter, VideoInfo, visible
 from tracker.output.growing import GrowingText
-from tracker.types import Frame, Tracks
+from tracker.types import FineTracks, Frame, Tracks
 
 CSV_COLUMNS = ("frame", "time_s", "track_id", "class", "score", "x1", "y1", "x2", "y2", "observed")
+FINE_COLUMNS = ("fine_class", "fine_score")
 
 
 class TableWriter(ResultWriter):
@@ -44,12 +45,14 @@ class CsvWriter(TableWriter):
     """`frame,time_s,track_id,class,score,x1,y1,x2,y2,observed`, one row for each track in each frame.
 
     frame counts from 0 over the source's frames; time_s is in seconds since its first frame; the box is in
-    pixels, clipped to the picture; observed is 1 where a detection was matched and 0 where the box is predicted.
+    pixels, clipped to the picture; observed is 1 where a detection was matched and 0 where the box is predicted. Where
+    a classifier tells finer classes, `fine_class,fine_score` follow, empty where nothing is known.
     """
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str]) -> None:
         """Creates the file and writes the header. Raises as `TableWriter`."""
-        super().__init__(path, info, ",".join(CSV_COLUMNS) + "\n")
+        columns = CSV_COLUMNS + FINE_COLUMNS * info.fine
+        super().__init__(path, info, ",".join(columns) + "\n")
         self._categories = tuple(categories)
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:
@@ -67,9 +70,16 @@ class CsvWriter(TableWriter):
                     f"{seen.scores[i]:.4f}",
                     *(f"{value:.2f}" for value in box),
                     int(seen.observed[i]),
+                    *(self._fine(seen, i) if self._info.fine else ()),
                 )
             )
         return text.getvalue()
+
+    @staticmethod
+    def _fine(tracks: Tracks, row: int) -> tuple[str, str]:
+        if not isinstance(tracks, FineTracks) or not tracks.fine_classes[row]:
+            return "", ""
+        return str(tracks.fine_classes[row]), f"{tracks.fine_scores[row]:.4f}"
 
 
 class MotWriter(TableWriter):

@@ -79,7 +79,7 @@ def _costs(
         length = np.linalg.norm(tracklets.embeddings, axis=1)
         known = (length[before] > 0) & (length[after] > 0)
         cosine = 1 - _paired_products(tracklets.embeddings, length, before[known], after[known])
-        nats[known] += config.appearance_evidence * (cosine - config.neutral_cosine_distance)
+        nats[known] += config.appearance_evidence * (cosine - config.neutral_distance)
         nats[known] = np.where(cosine <= config.max_cosine_distance, nats[known], np.inf)
     return nats
 

@@ -133,7 +133,7 @@ class Matching:
             reach = np.sqrt(self._gate * expected.spread[:, :2])
         elif config.association == "likelihood" and expected.missed.any():
             nats = config.max_unlikelihood - expected.absence
-            nats += config.appearance_evidence * config.neutral_cosine_distance * (table.slots >= 0)
+            nats += config.appearance_evidence * config.neutral_distance * (table.slots >= 0)
             nats[~expected.missed] = 0
             reach = np.sqrt(2 * np.maximum(nats, 0)[:, None] * expected.spread[:, :2])
         pairs = near(expected.grown, reach, grown)
@@ -195,7 +195,7 @@ class Matching:
         nats = unlikelihood(table.mean, expected.spread, expected.noise, seen.measured, t, d, config.height_weight)
         nats += expected.absence[t]
         if len(known):
-            nats[known] += config.appearance_evidence * (cosine - config.neutral_cosine_distance)
+            nats[known] += config.appearance_evidence * (cosine - config.neutral_distance)
         admissible = nats < config.max_unlikelihood
         admissible[known] &= cosine <= config.max_cosine_distance
         return cost + config.likelihood_weight * nats, admissible

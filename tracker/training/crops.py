@@ -1,27 +1,25 @@
-"""Crops of known individuals: drawn in batches, and changed at random."""
+"""Crops of known individuals or classes: drawn in batches for learning, and one by one for scoring."""
 
 import random
 from collections import defaultdict
+from functools import lru_cache
+from typing import Any
 
+import lightning as L
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as T
 
-from tracker.config import EmbedderTraining
+from tracker.config import ClassifierTraining, CropTraining, EmbedderTraining
 from tracker.data import Crops, read_crop
+from tracker.training.augmenting import CONTEXT, augment, canvas
+from tracker.training.fitting import BatchesToCome, scored_share
 
-
-def load_images(crops: Crops, size: tuple[int, int]) -> Tensor:
-    """uint8 (N, 3, H, W) RGB: all crops, brought to (height, width).
-
-    Raises:
-        InputError: A picture cannot be read.
-    """
-    return torch.stack([_resized(read_crop(crops, row), size) for row in range(len(crops))])
+SCORED_TOGETHER = 64  # crops
+KEPT = 256 * 2**20  # bytes of crops that each process keeps, so as not to read their pictures again
 
 
 def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
@@ -29,105 +27,134 @@ def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     return resized
 
 
-class IndividualBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Batches of several individuals with several crops each. Source: Hermans et al. 2017, arXiv 1703.07737."""
+class CropBatches(Dataset[tuple[Tensor, Tensor]]):
+    """Batches of crops, changed at random: the same ones whichever process makes them, and after a resume."""
 
-    def __init__(self, crops: Crops, images: Tensor, config: EmbedderTraining) -> None:
-        """Takes crops, their pixels as `load_images` gives them, and how many are drawn."""
-        self.images = images
-        self.config = config
-        self.rows: dict[int, list[int]] = defaultdict(list)
-        for row, number in enumerate(crops.ids.tolist()):
-            self.rows[number].append(row)
+    apart = 1  # distance in a batch to a crop of another individual
 
-    def __len__(self) -> int:
-        return self.config.steps
+    def __init__(self, crops: Crops, config: CropTraining) -> None:
+        """Takes the crops, and how they are drawn and changed; `config.size` says how large they are."""
+        self.crops = crops
+        self.settings = config
+        self._kept: dict[int, Tensor] = {}
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of one step: the same one whichever worker makes it, and after a resume.
+    def drawn(self, number: int) -> list[int]:
+        """The rows of the crops in a batch, by the batch's number."""
+        raise NotImplementedError
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """The batch of a number.
 
         Returns:
-            float32 (B, 3, H, W) from 0 to 255, and int64 (B,) individuals counted from 0.
+            float32 (B, 3, *config.size) RGB from 0 to 255, and int64 (B,) individuals or classes.
+
+        Raises:
+            InputError: A picture cannot be read.
         """
-        rng = random.Random(f"{self.config.seed}-{step}")
-        numbers = rng.sample(sorted(self.rows), min(self.config.individuals, len(self.rows)))
-        rows = [row for n in numbers for row in _draw(self.rows[n], self.config.crops, rng)]
-        generator = torch.Generator().manual_seed(rng.getrandbits(31))
-        images = augment(self.images[rows], generator, apart=self.config.crops)
-        return images, torch.tensor(numbers).repeat_interleave(self.config.crops)
+        rows = self.drawn(number)
+        images = torch.stack([self._with_surroundings(row) for row in rows])
+        generator = torch.Generator().manual_seed(random.Random(f"{self.settings.seed}-{number}+").getrandbits(31))
+        return augment(images, self.settings, generator, self.apart), torch.from_numpy(self.crops.ids[rows])
+
+    def _with_surroundings(self, row: int) -> Tensor:
+        """A crop with its surroundings, uint8 (3, *canvas(config.size)) RGB."""
+        if row in self._kept:
+            return self._kept[row]
+        image = _resized(read_crop(self.crops, row, CONTEXT), canvas(self.settings.size))
+        if len(self._kept) * image.numel() < KEPT:
+            self._kept[row] = image
+        return image
 
 
-def _draw(rows: list[int], count: int, rng: random.Random) -> list[int]:
-    return rng.sample(rows, count) if len(rows) >= count else rng.choices(rows, k=count)
+class IndividualBatches(CropBatches):
+    """Batches of several individuals with several crops each. Source: Hermans et al. 2017, arXiv 1703.07737.
 
-
-def augment(images: Tensor, generator: torch.Generator, apart: int = 1) -> Tensor:
-    """Changes crops as cameras, detectors and other people do.
-
-    Resolution falls to that of a distant person; the box shifts, grows and shrinks as a detector's does; it is
-    mirrored; light, contrast, white balance and saturation change; a part is hidden behind another crop.
-
-    Args:
-        images: uint8 (B, 3, H, W).
-        generator: Source of everything random.
-        apart: Distance in the batch to a crop of another individual.
-
-    Returns:
-        float32 (B, 3, H, W) from 0 to 255.
+    Attributes:
+        rows: Of each individual's crops.
     """
-    moved = _move(_lose_resolution(images.float(), generator), generator)
-    return _hide(_relight(moved, generator), generator, apart)
+
+    def __init__(self, crops: Crops, config: EmbedderTraining) -> None:
+        """Takes what `CropBatches` does."""
+        super().__init__(crops, config)
+        self.config = config
+        self.apart = config.crops
+        self.rows: dict[int, list[int]] = defaultdict(list)
+        for row, individual in enumerate(crops.ids.tolist()):
+            self.rows[individual].append(row)
+
+    def drawn(self, number: int) -> list[int]:
+        """`config.crops` rows each of up to `config.individuals` individuals."""
+        rng = random.Random(f"{self.config.seed}-{number}")
+        return [row for individual in self.individuals(rng) for row in self.draw(individual, rng)]
+
+    def individuals(self, rng: random.Random) -> list[int]:
+        """Those in a batch."""
+        return rng.sample(sorted(self.rows), min(self.config.individuals, len(self.rows)))
+
+    def draw(self, individual: int, rng: random.Random) -> list[int]:
+        """`config.crops` rows of an individual; one that has fewer comes with some of them several times."""
+        rows, count = self.rows[individual], self.config.crops
+        return rng.sample(rows, count) if len(rows) >= count else rng.choices(rows, k=count)
 
 
-def _uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.empty(shape).uniform_(low, high, generator=generator)
+class ShuffledBatches(CropBatches):
+    """Batches that go through all crops again and again, each time in another order."""
+
+    def __init__(self, crops: Crops, config: ClassifierTraining) -> None:
+        """Takes what `CropBatches` does."""
+        super().__init__(crops, config)
+        self.batch_size = config.batch_size
+
+    def drawn(self, number: int) -> list[int]:
+        """The next `config.batch_size` rows after those of the batch before."""
+        places = range(number * self.batch_size, (number + 1) * self.batch_size)
+        times = [divmod(place, len(self.crops)) for place in places]
+        return [int(_order(len(self.crops), self.settings.seed, time)[place]) for time, place in times]
 
 
-def _lose_resolution(images: Tensor, generator: torch.Generator) -> Tensor:
-    height, width = images.shape[2:]
-    changed = []
-    for image in images[:, None]:
-        factor = 2 ** float(_uniform(-2.2, 1.0, (1,), generator))  # a third stays as it is
-        if factor < 1:
-            small = [max(1, round(height * factor)), max(1, round(width * factor))]
-            image = F.interpolate(image, small, mode="bilinear", antialias=True)
-            image = F.interpolate(image, (height, width), mode="bilinear")
-        changed.append(image)
-    return torch.cat(changed)
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, time: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed % 2**32, time)).permutation(count)
 
 
-def _move(images: Tensor, generator: torch.Generator) -> Tensor:
-    count = len(images)
-    theta = torch.zeros(count, 2, 3)
-    mirror = torch.where(_uniform(0, 1, (count,), generator) < 0.5, -1.0, 1.0)
-    theta[:, 0, 0] = mirror * _uniform(-0.2, 0.2, (count,), generator).exp()
-    theta[:, 1, 1] = _uniform(-0.2, 0.2, (count,), generator).exp()
-    theta[:, 0, 1] = _uniform(-0.08, 0.08, (count,), generator)  # a slight lean
-    theta[:, :, 2] = _uniform(-0.15, 0.15, (count, 2), generator)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+class ScoredCrops(Dataset[tuple[int, Tensor]]):
+    """Crops that are scored, with their rows."""
+
+    def __init__(self, crops: Crops, size: tuple[int, int]) -> None:
+        """Takes the crops and their (height, width)."""
+        self.crops = crops
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, row: int) -> tuple[int, Tensor]:
+        """A row and its crop, uint8 (3, *size) RGB.
+
+        Raises:
+            InputError: The picture cannot be read.
+        """
+        return row, _resized(read_crop(self.crops, row), self.size)
 
 
-def _relight(images: Tensor, generator: torch.Generator) -> Tensor:
-    def factor(spread: float, channels: int = 1) -> Tensor:
-        return _uniform(-spread, spread, (len(images), channels, 1, 1), generator).exp()
+class CropData(L.LightningDataModule):
+    """Batches to learn from, and crops that are scored; each process has its share."""
 
-    images = 255 * (images / 255).clamp(0, 1) ** factor(0.4)
-    images = images * factor(0.3) * factor(0.12, channels=3)
-    mean = images.mean((1, 2, 3), keepdim=True)
-    images = (images - mean) * factor(0.35) + mean
-    grey = images.mean(1, keepdim=True)
-    return ((images - grey) * factor(0.4) + grey).clamp(0, 255)
+    def __init__(self, config: CropTraining, batches: CropBatches, scored: Crops) -> None:
+        """Takes the settings and all crops."""
+        super().__init__()
+        self.config = config
+        self.batches = batches
+        self.scored = ScoredCrops(scored, config.size)
 
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches as `CropBatches` makes them."""
+        assert self.trainer is not None
+        to_come = BatchesToCome(self.trainer, self.config.steps, self.config.accumulate)
+        return DataLoader(self.batches, batch_size=None, sampler=to_come, num_workers=self.config.workers)
 
-def _hide(images: Tensor, generator: torch.Generator, apart: int) -> Tensor:
-    """Lays a rectangle of another crop over half of the crops. Source: Zhong et al. 2017, arXiv 1708.04896."""
-    count, _, height, width = images.shape
-    extent = _uniform(0.2, 0.6, (2, count, 1), generator)
-    start = _uniform(-0.1, 1, (2, count, 1), generator) * (1.1 - extent)
-    rows, columns = (torch.arange(n)[None] / n for n in (height, width))
-    inside_rows = (rows >= start[0]) & (rows < start[0] + extent[0])
-    inside_columns = (columns >= start[1]) & (columns < start[1] + extent[1])
-    chosen = _uniform(0, 1, (count, 1, 1, 1), generator) < 0.5
-    hidden = (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None] & chosen
-    return torch.where(hidden, images.roll(apart, 0), images)
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Batches int64 (B,) rows, uint8 (B, 3, *size) crops."""
+        assert self.trainer is not None
+        share = scored_share(self.trainer, len(self.scored))
+        return DataLoader(self.scored, SCORED_TOGETHER, sampler=share, num_workers=self.config.workers)

@@ -10,51 +10,49 @@ from matplotlib.figure import Figure
 
 from tracker.errors import InputError
 from tracker.training.fitting import LOG, TABLE
-from tracker.training.recipes import Phase
 
 Course = dict[str, dict[int, float]]
 """Values of each logged figure by step."""
 
-SCORES = ("AP", "AP50", "AP75")
 RATE = "lr-"  # how Lightning's names of learning rates begin
 SMOOTH = 30  # points of a loss curve are averaged to about so many
 
 
-def read_course(folder: Path, phases: Sequence[Phase]) -> Course:
+def read_course(folder: Path, phases: Mapping[str, int]) -> Course:
     """Reads what was logged; the steps of all phases are counted on.
 
     Args:
         folder: Of the training. A phase that was resumed has a table for each time that it was run; what a later one
             says counts.
-        phases: In their order.
+        phases: The steps of each, by its name, in their order.
     """
     course: Course = {}
     before = 0
-    for phase in phases:
-        for table in sorted((folder / LOG / phase.name).glob(f"*/{TABLE}")):
+    for phase, steps in phases.items():
+        for table in sorted((folder / LOG / phase).glob(f"*/{TABLE}")):
             with table.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     step = before + int(row.pop("step")) + 1
                     for name, value in row.items():
                         if value:
                             course.setdefault(name, {})[step] = float(value)
-        before += phase.steps
+        before += steps
     return course
 
 
-def draw_course(course: Course, path: Path) -> None:
-    """Draws the losses, the scores and the learning rates over the steps.
+def draw_course(course: Course, path: Path, figures: Sequence[str]) -> None:
+    """Draws the losses, some figures of the scorings, from 0 to 1, and the learning rates over the steps.
 
     Raises:
         InputError: The file cannot be written.
     """
     losses = {name.removeprefix("loss_"): _smooth(course[name]) for name in course if name.startswith("loss")}
-    scores = {name: course[name] for name in SCORES if name in course}
+    scores = {name: course[name] for name in figures if name in course}
     rates = {name.removeprefix(RATE): course[name] for name in course if name.startswith(RATE)}
     figure = Figure(figsize=(16, 4.6), dpi=130, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     _draw(left, "Losses", losses)
-    _draw(middle, "Average precision on the scored pictures", scores, marker="o")
+    _draw(middle, "Scores", scores, marker="o")
     middle.set_ylim(0, 1)
     _draw(right, "Learning rates", rates)
     try:
@@ -81,4 +79,4 @@ def _draw(axes: Axes, title: str, curves: Mapping[str, Mapping[int, float]], mar
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if curves:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(loc="upper right", frameon=False, fontsize=8)

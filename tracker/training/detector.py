@@ -1,15 +1,11 @@
 """Trains a detector: `train_detector` reads the pictures and goes through the recipe's phases."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 
 from tracker.config import DetectorScoring, DetectorTraining
@@ -26,13 +22,13 @@ from tracker.errors import InputError
 from tracker.networks import load_pickled
 from tracker.training.finishing import finish
 from tracker.training.fitting import (
+    BEST,
     LAST,
-    checkpoint_and_watch,
     checkpoint_to_resume,
+    enough_memory,
     fit,
-    loggers,
-    moving_average,
     new_folder,
+    new_trainer,
 )
 from tracker.training.loading import DetectorData
 from tracker.training.module import DetectorModule
@@ -41,7 +37,6 @@ from tracker.training.recipes import Phase, check_recipe, phases_of
 from tracker.weights import ModelInfo
 
 log = logging.getLogger(__name__)
-BEST = "best.ckpt"
 
 
 def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
@@ -71,7 +66,10 @@ def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
     if not resume:
         new_folder(folder)
     for number, phase in enumerate(phases[at.phase :], at.phase):
-        with _enough_memory(config):
+        with enough_memory(
+            f"batches of {config.batch_size} pictures: lower batch_size (and raise accumulate by the same factor), "
+            "canvas or network.max_size, or try activation_checkpointing or bf16-mixed precision"
+        ):
             last = number == len(phases) - 1
             model, first_process = training.run(phase, last, model, at if number == at.phase else Beginning())
     finished = folder / "model.safetensors"
@@ -180,58 +178,8 @@ class _Training:
         names = [picture.name for picture in self.pictures.pictures]
         module = DetectorModule(model, earlier, phase, self.config, self.info, names, self.scored)
         data = DetectorData(self.config, phase.steps, pictures, self.scored)
-        trainer = self._trainer(phase, last, at.step)
+        part = f"{phase.name}/{at.step:08}"  # no log is written over
+        trainer = new_trainer(self.config, phase.steps, part, "AP" if last else "")  # before, the parts do not fit yet
         fit(trainer, module, data, *at.checkpoint)
         trainer.save_checkpoint(self.folder / LAST, weights_only=False)
         return module.model, trainer.is_global_zero
-
-    def _trainer(self, phase: Phase, last: bool, step: int) -> L.Trainer:
-        config = self.config
-        scorings = -(-phase.steps // config.validate_every)
-        try:
-            return L.Trainer(
-                max_steps=phase.steps,
-                precision=config.precision,
-                gradient_clip_val=config.clip,
-                accumulate_grad_batches=config.accumulate,
-                accelerator=config.accelerator,
-                devices=config.devices,
-                num_nodes=config.num_nodes,
-                strategy=config.strategy,
-                sync_batchnorm=config.sync_batchnorm,
-                use_distributed_sampler=False,
-                val_check_interval=phase.steps // scorings * config.accumulate,
-                check_val_every_n_epoch=None,
-                limit_val_batches=1.0 if last else 0,  # before, the parts do not fit together yet
-                num_sanity_val_steps=0,
-                default_root_dir=self.folder,
-                logger=loggers(self.folder, f"{phase.name}/{step:08}"),  # no log is written over
-                log_every_n_steps=max(1, min(20, phase.steps // 50)),
-                callbacks=self._callbacks(last),
-            )
-        except (MisconfigurationException, ValueError) as error:
-            raise InputError(f"these settings of the devices cannot be used: {error}") from None
-
-    def _callbacks(self, last: bool) -> list[Callback]:
-        callbacks = [*moving_average(self.config.ema), *checkpoint_and_watch(self.folder, self.config.checkpoint_every)]
-        if last:
-            best = Path(BEST).stem
-            callbacks.append(ModelCheckpoint(self.folder, best, "AP", mode="max", enable_version_counter=False))
-        if last and self.config.patience:
-            callbacks.append(EarlyStopping("AP", mode="max", patience=self.config.patience))
-        return callbacks
-
-
-@contextmanager
-def _enough_memory(config: DetectorTraining) -> Iterator[None]:
-    """Says in one sentence what to lower where memory does not suffice."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        known = ("can't allocate memory", "DefaultCPUAllocator", "out of memory")
-        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in known)):
-            raise
-        raise InputError(
-            f"out of memory with batches of {config.batch_size} pictures: lower batch_size (and raise accumulate by "
-            "the same factor), canvas or network.max_size, or try activation_checkpointing or bf16-mixed precision"
-        ) from None

@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 from torch import nn
 
-from tracker.config import DetectorTraining
+from tracker.config import DetectorTraining, Training
 from tracker.data import PictureSet
 from tracker.detection import Detector
 from tracker.errors import InputError
@@ -66,20 +66,35 @@ def finish(
         scored: What it is measured on.
         model: With its final weights.
     """
-    state = {key: value.cpu().numpy() for key, value in model.state_dict().items()}
-    try:
-        save_model(folder / "model.safetensors", state, info)
-        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        (folder / "config.yaml").write_text(settings, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {error.filename or folder}: {error.strerror}") from None
-    draw_course(read_course(folder, phases), folder / "curves.png")
+    write_model(folder / "model.safetensors", config, info, model)
+    course = read_course(folder, {phase.name: phase.steps for phase in phases})
+    draw_course(course, folder / "curves.png", ("AP", "AP50", "AP75"))
     device = choose_device("cpu" if config.accelerator == "cpu" else "auto")
     with Detector(model, info, device) as detector:
         found, seconds = detect_pictures(detector, scored, 1, lambda done: None)
     scores = write_report(folder / "report", found, scored, seconds)
-    card = _card(config, info, pictures, scored, sum(array.size for array in state.values()), scores.figures)
+    size = sum(array.numel() for array in model.state_dict().values())
+    card = _card(config, info, pictures, scored, size, scores.figures)
     (folder / "card.md").write_text(card, encoding="utf-8")
+
+
+def write_model(path: Path, config: Training, info: ModelInfo, model: nn.Module) -> None:
+    """Writes a model, and beside it the settings that lead to it.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
+    try:
+        save_model(path, {key: value.cpu().numpy() for key, value in model.state_dict().items()}, info)
+        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        path.with_name("config.yaml").write_text(settings, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {error.filename or path}: {error.strerror}") from None
+
+
+def figure_table(figures: Mapping[str, float]) -> str:
+    """Figures by name as a table of Markdown."""
+    return _table(("figure", "value"), [(name, f"{value:.3f}") for name, value in figures.items()])
 
 
 def _card(
@@ -106,7 +121,7 @@ def _card(
         license=info.license or "not stated",
         provenance=info.provenance or "not stated",
         objects=_table(("class", "training", "scored"), _objects(info.categories, pictures, scored)),
-        figures=_table(("figure", "value"), [(name, f"{value:.3f}") for name, value in figures.items()]),
+        figures=figure_table(figures),
     )
 
 

@@ -16,7 +16,7 @@ from tracker.data import PictureSet
 from tracker.detection import Detector, trunk_stages
 from tracker.errors import InputError
 from tracker.evaluation.detection import average_precision
-from tracker.training.fitting import warmed_up
+from tracker.training.fitting import of_all_processes, warmed_up
 from tracker.training.loading import Batch
 from tracker.training.recipes import PARTS, Phase, losses_of
 from tracker.types import Detections
@@ -114,7 +114,7 @@ class DetectorModule(L.LightningModule):
         self.found |= {number: detections for (number, _), detections in zip(batch, found, strict=True)}
 
     def on_validation_epoch_end(self) -> None:
-        found = _of_all_processes(self.found, self.trainer.world_size)
+        found = of_all_processes(self.trainer, self.found)
         self.found = {}
         pairs = [(found[number], self.scored.pictures[number]) for number in sorted(found)]
         figures = average_precision(pairs, self.info.categories)
@@ -148,12 +148,3 @@ class DetectorModule(L.LightningModule):
             if parameter.requires_grad:
                 groups.setdefault(rates.get(id(parameter), 1.0), []).append(parameter)
         return [{"params": members, "lr": self.config.learning_rate * rate} for rate, members in groups.items()]
-
-
-def _of_all_processes(found: dict[int, Detections], processes: int) -> dict[int, Detections]:
-    """What all processes found, in each of them."""
-    if processes == 1:
-        return found
-    shares: list[dict[int, Detections]] = [{}] * processes
-    torch.distributed.all_gather_object(shares, found)
-    return {number: detections for share in shares for number, detections in share.items()}

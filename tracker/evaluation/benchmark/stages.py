@@ -56,7 +56,7 @@ def _associate(pipeline: Pipeline, frames: list[Frame], perceived: list[Any], sp
     tracked: list[Tracks] = []
 
     def update() -> None:
-        for frame, (detections, embeddings, _) in zip(frames, rows, strict=True):
+        for frame, (detections, embeddings, *_) in zip(frames, rows, strict=True):
             tracked.append(tracker.update(detections, embeddings, frame.time))
 
     speeds["associate"] = len(frames) / _timed(update)

@@ -1,6 +1,6 @@
 """Diagrams of a detector's scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from tracker.evaluation.detection.scores import DetectorScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = (
     *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2"),
@@ -75,29 +76,43 @@ def draw_confusion(scores: DetectorScores, path: Path) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    from matplotlib.figure import Figure
-
     counts = scores.confusion
     shown = np.flatnonzero(counts.any(0) | counts.any(1))
     shown = np.unique(np.append(shown, len(counts) - 1))
     counts = counts[np.ix_(shown, shown)]
     names = [*scores.categories, ""]
-    side = max(5.0, min(0.62 * len(shown) + 2.4, 20.0))
+    true, found = ([names[number] or other for number in shown] for other in ("nothing there", "missed"))
+    figure = confusion_figure(counts, true, found, f"Score from {scores.score:.2f}, IoU from 0.5")
+    for edge in (figure.axes[0].axhline, figure.axes[0].axvline):
+        edge(len(shown) - 1.5, color="#999999", linewidth=1)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
+
+
+def confusion_figure(counts: NDArray[np.int64], true: Sequence[str], found: Sequence[str], title: str) -> "Figure":
+    """Draws a confusion matrix: counts, coloured by their share of the row.
+
+    Args:
+        counts: (R, C).
+        true: Names of the R rows.
+        found: Names of the C columns.
+        title: Of the diagram.
+    """
+    from matplotlib.figure import Figure
+
+    side = max(5.0, min(0.62 * len(true) + 2.4, 20.0))
     figure = Figure(figsize=(side + 0.6, side), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(shown)), [names[n] or "missed" for n in shown], rotation=45, ha="right")
-    axes.set_yticks(range(len(shown)), [names[n] or "nothing there" for n in shown])
+    axes.set_xticks(range(len(found)), found, rotation=45, ha="right")
+    axes.set_yticks(range(len(true)), true)
     axes.set(xlabel="found", ylabel="true")
-    axes.set_title(f"Score from {scores.score:.2f}, IoU from 0.5", loc="left", fontsize="medium")
+    axes.set_title(title, loc="left", fontsize="medium")
     axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
-    for edge in (axes.axhline, axes.axvline):
-        edge(len(shown) - 1.5, color="#999999", linewidth=1)
-    if len(shown) <= LARGEST_WITH_NUMBERS:
+    if len(true) <= LARGEST_WITH_NUMBERS:
         _write_counts(axes, counts, shares)
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
+    return figure
 
 
 def _write_counts(axes: "Axes", counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
