@@ -1,6 +1,10 @@
 """Crops of the tracks of videos: which are taken, where they go, and that what a person makes of them can be read."""
 
 import csv
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,6 +218,24 @@ def test_bad_input_gets_one_sentence(track: Callable[..., Result], arguments: st
     code, output, errors = track("crops", *arguments.split())
     assert (code, output) == (2, "") and errors.startswith("track: ") and errors.count("\n") == 1
     assert said in errors
+
+
+@pytest.mark.slow
+def test_a_signal_lets_the_tracks_be_written() -> None:
+    moving_clip(Path("clip.mp4"), 400)
+    stub = Path(__file__).parent / "stub.py"
+    command = [sys.executable, str(stub), "0", "0.02", "crops", "clip.mp4"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not Path("crops/clip/person-0001").exists():  # the first one has gone, others are still there
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "loading\n") and "frames, stopped; tracks: " in output
+    individuals = read_crops([Path("crops")]).individuals
+    assert len(individuals) > 2
+    with Path("crops/clip/tracks.csv").open() as file:
+        assert {f"clip/{row['folder']}" for row in csv.DictReader(file)} == set(individuals)
 
 
 # From crops to an embedder

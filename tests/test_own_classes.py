@@ -2,30 +2,20 @@
 
 import csv
 import json
-import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media import write_clip
 from miniatures import NAMES, draw_pictures, write_yolo
+from readme import readme_commands, run_track
 
 pytest.importorskip("lightning", reason="the extra [train] is not installed")
 pytest.importorskip("matplotlib", reason="the extra [eval] is not installed")
 
-README = Path(__file__).parents[1] / "README.md"
 # Small and short, so that a test can wait for it. The words of the README stay as they are.
 MINIATURE = "--steps 120 --warmup-steps 10 --size 160 128 --canvas 160 128 --validate-every 60 --workers 0 --ema 0.9"
-
-
-def readme_commands() -> list[list[str]]:
-    """The `track` commands of the README's block about own classes."""
-    block = re.search(r"<!-- own classes -->\n```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert block
-    return [shlex.split(line)[1:] for line in block[1].splitlines() if line.startswith("track ")]
 
 
 def write_moving(path: Path) -> Path:
@@ -42,14 +32,11 @@ def write_moving(path: Path) -> Path:
 def test_from_labelled_pictures_to_tracks(tmp_path: Path) -> None:
     write_yolo(tmp_path / "pets", train=48, val=12)
     write_moving(tmp_path / "video.mp4")
-    commands = readme_commands()
+    commands = readme_commands("own classes")
     assert [command[:2] for command in commands[:3]] == [["data", "check"], ["train", "detector"], ["eval", "detector"]]
     for command in commands:
         extra = shlex.split(MINIATURE) if command[0] == "train" else []
-        done = subprocess.run(
-            [sys.executable, "-m", "tracker.cli", *command, *extra], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        run_track([*command, *extra], tmp_path)
     assert (tmp_path / "pets.png").stat().st_size > 10_000
     figures = json.loads((tmp_path / "runs/pets/scores/report.json").read_text())
     assert figures["figures"]["AP50"] > 0.8

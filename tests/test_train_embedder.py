@@ -95,6 +95,30 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(
         train_embedder(config.model_copy(update={"losses": {"softmax": 1.0}}), resume=True)
 
 
+def test_a_resumed_training_knows_what_was_best(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint to resume from and a scoring fall on the third step of six; that scoring is the best."""
+    monkeypatch.setattr(EmbedderModule, "score", lambda self, _: dict.fromkeys(self.SCORES, 1 / self.global_step))
+    config = config_for(people, tmp_path / "run", val=(str(people),), checkpoint_every=3)
+
+    class Killed(Exception):
+        pass
+
+    step = EmbedderModule.training_step
+
+    def dies(self: EmbedderModule, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> torch.Tensor:
+        if self.global_step == 4:
+            raise Killed
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(EmbedderModule, "training_step", dies)
+        train_embedder(config)
+    best = (tmp_path / "run" / "best.ckpt").read_bytes()
+    train_embedder(config, resume=True)
+    assert (tmp_path / "run" / "best.ckpt").read_bytes() == best
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 6
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("losses", [{}, {"softmax": 1, "triplet": 1}], ids=str)
 def test_it_learns_to_tell_individuals_apart(losses: dict[str, float], people: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -122,10 +123,11 @@ def new_trainer(config: Training, steps: int, part: str, score: str) -> L.Traine
 
 def _callbacks(config: Training, folder: Path, score: str) -> list[Callback]:
     every = config.checkpoint_every
-    last = ModelCheckpoint(folder, Path(LAST).stem, every_n_train_steps=every, enable_version_counter=False)
-    callbacks = [*moving_average(config.ema), last, LearningRateMonitor("step")]
+    last = partial(ModelCheckpoint, folder, Path(LAST).stem, enable_version_counter=False)
+    callbacks = [*moving_average(config.ema), last(every_n_train_steps=every), LearningRateMonitor("step")]
     if score:
         callbacks.append(ModelCheckpoint(folder, Path(BEST).stem, score, mode="max", enable_version_counter=False))
+        callbacks.append(last(every_n_epochs=1, save_on_train_epoch_end=False))  # once more, knowing of the best
     if score and config.patience:
         callbacks.append(EarlyStopping(score, mode="max", patience=config.patience))
     return callbacks
