@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from streams import SIDE, VARIANTS, all_ids, bare, follow, same, seen, settings_of, tracker_of, world
 
 from tracker.tracking import DeepSort
+from tracker.tracking.borders import cut
 from tracker.types import Detections
 
 SEED = st.integers(0, 10**6)
@@ -117,8 +118,11 @@ def test_each_track_takes_one_detection_that_no_other_takes(name, seed):
         new = table.serials[table.first_time == i / 30]
         assert new.tolist() == list(range(started, started + len(new)))
         started += len(new)
-        if not settings_of(name).match_across_classes:
-            np.testing.assert_array_equal(table.labels[table.misses == 0], detections.labels[taken])
+        if not settings_of(name).match_across_classes:  # then only what the picture's edge cuts may be mistaken
+            mixed = (table.votes > 0).sum(1) > 1
+            assert not mixed.any() or cut(table.last, (SIDE, SIDE)).any()
+            known = (table.misses == 0) & ~mixed
+            np.testing.assert_array_equal(table.labels[known], detections.labels[table.found[known]])
 
 
 @variants

@@ -239,6 +239,48 @@ def test_a_track_that_is_seen_at_the_border_stays():
     assert all_ids(follow(tracker, frames)) == {1}
 
 
+# --- objects that are seen in part ---
+
+SIZE = (640, 480)
+COMES_IN = [(300, 480 - 8 * n, 60, 8 * n) for n in range(3, 26)]  # from below, 8 pixels more in each frame
+
+
+def partly(boxes, others):
+    """What is found of somebody; in the frames named by `others` it is taken for another class."""
+    return [seen(box, labels=[int(n in others)]) for n, box in enumerate(boxes)]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.7, 1), (0, 2)])
+def test_what_is_mistaken_as_it_comes_in_stays_one_track(share, count):
+    tracker = DeepSort(TrackerConfig(border_share=share), size=SIZE)
+    tracks = follow(tracker, partly(COMES_IN, range(4)))
+    assert all_ids(tracks) == set(range(1, count + 1))
+    assert tracks[-1].labels.tolist() == [0]
+
+
+def test_two_classes_away_from_the_edge_stay_two_tracks():
+    boxes = [(300, 380 - 8 * n, 60, 8 * n) for n in range(3, 26)]
+    assert all_ids(follow(DeepSort(TrackerConfig(), size=SIZE), partly(boxes, range(4)))) == {1, 2}
+
+
+def test_without_a_size_there_is_no_edge():
+    assert all_ids(follow(DeepSort(TrackerConfig()), partly(COMES_IN, range(4)))) == {1, 2}
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.7, 1), (0, 2)])
+def test_what_is_left_of_somebody_who_leaves_is_no_new_track(share, count):
+    boxes = [(500 + 6 * n, 100, min(120, 140 - 6 * n), 300) for n in range(16)]
+    boxes += [(596 + 4 * n, 250, 44 - 4 * n, 150) for n in range(4)]  # only the legs are found
+    tracker = DeepSort(TrackerConfig(border_share=share), size=SIZE)
+    assert all_ids(follow(tracker, [seen(box) for box in boxes])) == set(range(1, count + 1))
+
+
+def test_somebody_who_stands_before_another_one_at_the_edge_is_another_one():
+    """The tall one is hidden by a small one, and the tall one did not move out."""
+    frames = [seen((100, 180, 120, 300))] * 10 + [seen((130, 330, 60, 150))] * 10
+    assert all_ids(follow(DeepSort(TrackerConfig(), size=SIZE), frames)) == {1, 2}
+
+
 # --- duplicates ---
 
 

@@ -87,6 +87,13 @@ def moved(boxes: Floats, motion: Floats) -> Floats:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
+def paired_intersection(a: Floats, b: Floats) -> Floats:
+    """(N, 4) and (N, 4) xyxy -> (N,) shared area of row and row in square pixels."""
+    size = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
+    shared: Floats = size[:, 0] * size[:, 1]
+    return shared
+
+
 def paired_iou(a: Floats, b: Floats) -> Floats:
     """(N, 4) and (N, 4) xyxy -> (N,) intersection over union of row and row, 0 where both areas are 0."""
     shared, union = _shared_and_union(a, b)
@@ -105,6 +112,5 @@ def paired_giou(a: Floats, b: Floats) -> Floats:
 
 
 def _shared_and_union(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    size = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
-    shared = size[:, 0] * size[:, 1]
+    shared = paired_intersection(a, b)
     return shared, area(a) + area(b) - shared

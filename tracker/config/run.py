@@ -99,6 +99,10 @@ class TrackerConfig(Section):
     """Least IoU for a match in that second pass (ByteTrack: 0.5)."""
     min_visible: Fraction01 = 0.7
     """A missed track ends when less than this share of its predicted box lies inside the picture: it has left."""
+    border_share: Fraction01 = 0.7
+    """At the picture's edge, what would be a new track is the one that was just missed there if this share of the
+    smaller box lies in the larger, and the class is another one or the track is leaving: by a part of it an object is
+    easily taken for something else. Its class is what most detections say. 0 starts a new track."""
     duplicate_iou: Fraction01 = 0.0
     """A missed track ends when it overlaps more than this with one of its class that is seen; 0 keeps it (ByteTrack:
     0.85)."""

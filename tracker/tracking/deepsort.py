@@ -67,7 +67,7 @@ class DeepSort:
             config.confidence_noise,
             config.manoeuvre,
         )
-        self._matching = Matching(config, self._filter)
+        self._matching = Matching(config, self._filter, size)
         self._vote = LabelVote()
         self._galleries: list[Gallery] = []  # one, from the first embedding on
         self._time = -inf

@@ -8,6 +8,7 @@ import numpy as np
 from tracker.boxes import Floats, expand, paired_iou, xyah_to_xyxy, xyxy_to_xyah
 from tracker.config import TrackerConfig
 from tracker.tracking.assignment import assign, cascade
+from tracker.tracking.borders import one_at_the_edge
 from tracker.tracking.candidates import Candidates, Indices, near
 from tracker.tracking.costs import (
     Mask,
@@ -20,8 +21,11 @@ from tracker.tracking.costs import (
 )
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import KalmanFilter
-from tracker.tracking.table import TrackTable
+from tracker.tracking.table import TICK, TrackTable
 from tracker.types import Detections
+
+_JUST_MISSED = 0.5
+"""Seconds since its last detection in which a track at the edge of the picture can be what is found there now."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +62,7 @@ class Observed:
 
 
 class Matching:
-    """Pairs tracks with detections, in four rounds; who has found its like takes part in no later one.
+    """Pairs tracks with detections, in five rounds; who has found its like takes part in no later one.
 
     1. Confirmed tracks choose among the detections that are sure.
     2. Those seen in the frame before choose among the unsure ones, by overlap alone. Source: BYTE, arXiv 2110.06864.
@@ -66,6 +70,7 @@ class Matching:
        Source: observation-centric recovery, arXiv 2203.14360.
     4. Tentative tracks choose among the sure ones that are left. With "mahalanobis", they and those seen in the frame
        before choose by overlap alone. Source: arXiv 1703.07402, section 2.3.
+    5. Tracks that were just missed at an edge of the picture take what is found there: see `one_at_the_edge`.
 
     In rounds 1 and 4, what a pair costs is told by `association`. With "likelihood", no detection is admitted that is
     too unlikely, appearance included, and for tracks seen in the frame before also none that overlaps less than
@@ -74,9 +79,10 @@ class Matching:
     are embedded are matched by distance and appearance inside both gates, and the others as with "iou".
     """
 
-    def __init__(self, config: TrackerConfig, kalman: KalmanFilter) -> None:
-        """Takes the settings, and the filter that the tracks are kept with."""
+    def __init__(self, config: TrackerConfig, kalman: KalmanFilter, size: tuple[float, float]) -> None:
+        """Takes the settings, the filter that the tracks are kept with, and width and height of the picture."""
         self._config = config
+        self._size = size
         self._filter = kalman
         self._gate = gating_threshold(config.gating_probability)
         motion = config.direction_weight + 1
@@ -119,10 +125,12 @@ class Matching:
             recent = ~confirmed | (table.misses == 1)
             rest = near_by[sure[near_by.detections] & recent[near_by.tracks]]
             rounds.add_by_overlap(rest, expected.grown, grown, self._config.min_iou)
-            return rounds.result()
-        young = np.flatnonzero(~old & rounds.open(pairs))
-        last = pairs[young]
-        rounds.add(last, assign(last, cost[young], self._limit))
+        else:
+            young = np.flatnonzero(~old & rounds.open(pairs))
+            last = pairs[young]
+            rounds.add(last, assign(last, cost[young], self._limit))
+        if self._config.border_share and self._size[0] < np.inf:
+            self._at_borders(rounds, table, seen, time)
         return rounds.result()
 
     def _candidates(self, table: TrackTable, expected: "_Expected", seen: Observed, grown: Floats) -> Candidates:
@@ -227,6 +235,19 @@ class Matching:
         pairs = pairs[same & confirmed[pairs.tracks] & sure[pairs.detections]]
         rounds.add_by_overlap(pairs, last, grown, self._config.recover_iou)
 
+    def _at_borders(self, rounds: "_Rounds", table: TrackTable, seen: Observed, time: float) -> None:
+        """Pairs what is left, if an edge of the picture cuts both and it would otherwise start a track."""
+        new = rounds.unmatched & (seen.scores >= self._config.high_score)
+        if not new.any():
+            return
+        pairs = near(table.last, np.zeros((len(table), 2)), seen.boxes)
+        just_missed = time - table.last_time <= _JUST_MISSED + TICK
+        pairs = pairs[rounds.open(pairs) & just_missed[pairs.tracks] & new[pairs.detections]]
+        t, d, share = pairs.tracks, pairs.detections, self._config.border_share
+        same = table.labels[t] == seen.labels[d]
+        rows, held = one_at_the_edge(table.last[t], table.mean[t, 4:6], same, seen.boxes[d], share, self._size)
+        rounds.add(pairs[rows], assign(pairs[rows], 1 - held, 1.0))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Expected:
@@ -266,6 +287,11 @@ class _Rounds:
     def open(self, pairs: Candidates) -> Mask:
         """Which of the pairs could still be made, bool (P,)."""
         return self._tracks[pairs.tracks] & self._detections[pairs.detections]
+
+    @property
+    def unmatched(self) -> Mask:
+        """Which detections have not found their like, bool (N,)."""
+        return self._detections
 
     def add(self, pairs: Candidates, chosen: Indices) -> None:
         """Makes some of the pairs."""

@@ -45,6 +45,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "direction_weight 0.2": {"direction_weight": 0.2},
     "recover_iou 0.3": {"recover_iou": 0.3},
     "min_visible 0": {"min_visible": 0},
+    "border_share 0": {"border_share": 0},
     "duplicate_iou 0.85": {"duplicate_iou": 0.85},
     "max_age 1": {"max_age": 1},
     "n_init 3": {"n_init": 3},

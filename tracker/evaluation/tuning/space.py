@@ -43,6 +43,7 @@ SPACE: Space = {
     "high_score": Range(0, 0.8),
     "low_iou": Range(0.1, 0.7),
     "min_visible": Range(0, 0.95),
+    "border_share": Range(0, 1),
     "duplicate_iou": Range(0, 0.95),
     "detection_share": Range(0, 1),
     "position_noise": Range(0.002, 0.1, log=True),
