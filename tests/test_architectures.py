@@ -10,7 +10,6 @@ import torchvision
 from torch import nn
 
 from tracker.config import DetectorConfig, DetectorNetwork, detector_network
-from tracker.config.network import FIRST_BUILTIN, NETWORKS
 from tracker.detection import (
     Detector,
     backbone_names,
@@ -277,19 +276,6 @@ def test_only_what_was_given_counts_as_set():
     assert DetectorNetwork.model_validate_json(network.model_dump_json()) == network
 
 
-def test_deeper_blocks_start_as_the_identity():
-    torch.manual_seed(5)
-    plain = build_detector(DetectorNetwork(), 3).eval()
-    deeper = build_detector(DetectorNetwork(deeper_blocks=(1, 2)), 3).eval()
-    missing, unexpected = deeper.load_state_dict(plain.state_dict(), strict=False)
-    assert not unexpected
-    assert {key.split(".")[1] for key in missing} == {"deeper"}
-    image = torch.rand(1, 3, 64, 96)
-    with torch.no_grad():
-        for name, value in plain.backbone(image).items():
-            torch.testing.assert_close(deeper.backbone(image)[name], value)
-
-
 def test_dropout_of_the_wide_layers():
     model, _ = built("fasterrcnn_vgg16")
     head = model.roi_heads.box_head
@@ -364,7 +350,7 @@ def test_a_setting_without_meaning_is_refused(settings, said):
 # --- a trunk's stages ---
 
 
-@pytest.mark.parametrize(("name", "stages"), [("builtin", 4), ("fasterrcnn_vgg16", 5), ("fasterrcnn_fpn", 5)])
+@pytest.mark.parametrize(("name", "stages"), [("builtin", 5), ("fasterrcnn_vgg16", 5), ("fasterrcnn_fpn", 5)])
 def test_stages_are_the_trunk_in_order(name, stages):
     model, _ = built(name)
     parts = trunk_stages(model)
@@ -406,17 +392,6 @@ def written(tmp_path, name, categories=NAMES, seed=9):
     path = tmp_path / f"{name}.safetensors"
     save_model(path, {key: value.numpy() for key, value in state.items()}, info_of(network, categories))
     return path, state
-
-
-def test_files_that_do_not_say_their_network_are_of_the_first_builtin(tmp_path, monkeypatch):
-    first = detector_network(FIRST_BUILTIN, "a test")
-    info = info_of(first).model_copy(update={"network": {}})
-    state = build_detector(first, len(NAMES)).state_dict()
-    save_model(tmp_path / "old.safetensors", {key: value.numpy() for key, value in state.items()}, info)
-    later = {"fpn_channels": 96, "head_width": 512, "deeper_blocks": (3, 4), "anchor_sizes": ((9,),) * 4}
-    monkeypatch.setitem(NETWORKS, "builtin", later)
-    with load_detector(DetectorConfig(weights=str(tmp_path / "old.safetensors"), device="cpu")) as detector:
-        assert detector.info == info
 
 
 def test_a_file_says_what_network_it_is_for(tmp_path):
@@ -540,7 +515,6 @@ def test_weights_of_torchvision_by_name(monkeypatch):
     ("name", "source", "said"),
     [
         ("fasterrcnn_fpn", "coco", "no weights 'coco' for fasterrcnn_fpn"),
-        ("builtin", "imagenet", "no weights 'imagenet' for the built-in trunk"),
         ("fasterrcnn_fpn", "gone.pth", "there is no model file gone.pth"),
         ("fasterrcnn_fpn", "other.pth", "does not hold the classification network under fasterrcnn_fpn"),
         ("builtin", "other.pth", "does not hold the classification network under builtin"),

@@ -8,22 +8,6 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from tracker.config.section import Count, Fraction01, NonNegative, Positive, Section, validated
 
 Triple = tuple[float, float, float]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-
-FIRST_BUILTIN: Mapping[str, Any] = {
-    "fpn_channels": 64,
-    "deeper_blocks": (0, 0),
-    "image_mean": (0.0, 0.0, 0.0),
-    "image_std": (1.0, 1.0, 1.0),
-    "anchor_sizes": ((16, 24), (36, 56), (84, 124), (176, 250)),
-    "rpn_pre_nms_top_n_train": 400,
-    "rpn_pre_nms_top_n_test": 400,
-    "rpn_post_nms_top_n_train": 300,
-    "rpn_post_nms_top_n_test": 150,
-    "box_batch_size_per_image": 64,
-    "head_width": 256,
-}
-"""The first built-in network, whose files do not say what it is made of."""
 
 _OF_THE_PAPERS: Mapping[str, Any] = {
     "min_size": 600,
@@ -41,7 +25,17 @@ _OF_THE_PAPERS: Mapping[str, Any] = {
 }
 
 NETWORKS: Mapping[str, Mapping[str, Any]] = {
-    "builtin": FIRST_BUILTIN,
+    "builtin": {
+        "backbone": "mobilenet_v2",
+        "fpn_channels": 64,
+        "anchor_sizes": ((16, 24), (36, 56), (84, 124), (176, 250)),
+        "rpn_pre_nms_top_n_train": 400,
+        "rpn_pre_nms_top_n_test": 400,
+        "rpn_post_nms_top_n_train": 300,
+        "rpn_post_nms_top_n_test": 150,
+        "box_batch_size_per_image": 64,
+        "head_width": 256,
+    },
     "fasterrcnn_vgg16": {
         **_OF_THE_PAPERS,
         "backbone": "vgg16",
@@ -74,15 +68,13 @@ class DetectorNetwork(Section):
     """
 
     architecture: str = "builtin"
-    """`builtin`; `fasterrcnn_vgg16` or `fasterrcnn_resnet50_c4`, as in the papers; `fasterrcnn_fpn` or `maskrcnn_fpn`,
-    with a feature pyramid on any `backbone`; or one of torchvision's detection models."""
+    """`builtin`, with a small feature pyramid on any `backbone`; `fasterrcnn_vgg16` or `fasterrcnn_resnet50_c4`, as in
+    the papers; `fasterrcnn_fpn` or `maskrcnn_fpn`, with a whole pyramid; or one of torchvision's detection models."""
     backbone: str = "resnet50"
     """Torchvision's classification network that makes the feature maps: any convolutional one under a pyramid, a VGG
     for `fasterrcnn_vgg16`, a ResNet for `fasterrcnn_resnet50_c4`."""
     fpn_channels: Count = 256
     """Channels of a feature pyramid."""
-    deeper_blocks: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
-    """Residual blocks of `builtin` after the stages of its trunk at strides 16 and 32."""
     min_size: Count = 800
     """Shortest side to which pictures are brought, pixels, unless `max_size` is reached first."""
     max_size: Count = 1333

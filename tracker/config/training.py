@@ -87,11 +87,12 @@ class DetectorTraining(Training):
     size: tuple[Count, Count] = (512, 320)
     """Longest and shortest side, pixels, to which a finished `builtin` fits the pictures it gets; other networks have
     `min_size` and `max_size`."""
-    canvas: tuple[Count, Count] = (448, 288)
-    """Width and height of a training picture, pixels."""
+    canvas: tuple[Count, Count] = (480, 320)
+    """Width and height of a training picture, pixels: no smaller than the pictures in use, or large objects are never
+    seen whole."""
     mosaic: Fraction01 = 0.5
     """Share of training pictures that are put together from two or four."""
-    scale: tuple[Positive, Positive] = (0.6, 1.65)
+    scale: tuple[Positive, Positive] = (0.5, 1.5)
     """Range of the random scale, relative to the size at which a picture has the area of its place."""
     flip: Fraction01 = 0.5
     """Share of pictures that are mirrored."""

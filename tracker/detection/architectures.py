@@ -34,11 +34,11 @@ _FIXED_PARTS = {
     *("roi_pooling", "roi_size", "head_width", "head_dropout"),
 }
 _MEANINGLESS: Mapping[str, Set[str]] = {
-    "builtin": {"backbone", "min_size", "max_size", "roi_pooling", "mask_weight"},
-    "fasterrcnn_vgg16": {"deeper_blocks", "fpn_channels", "mask_weight"},
-    "fasterrcnn_resnet50_c4": {"deeper_blocks", "fpn_channels", "mask_weight", "head_width", "head_dropout"},
-    "fasterrcnn_fpn": {"deeper_blocks", "roi_pooling", "mask_weight"},
-    "maskrcnn_fpn": {"deeper_blocks", "roi_pooling"},
+    "builtin": {"min_size", "max_size", "roi_pooling", "mask_weight"},
+    "fasterrcnn_vgg16": {"fpn_channels", "mask_weight"},
+    "fasterrcnn_resnet50_c4": {"fpn_channels", "mask_weight", "head_width", "head_dropout"},
+    "fasterrcnn_fpn": {"roi_pooling", "mask_weight"},
+    "maskrcnn_fpn": {"roi_pooling"},
 }
 
 
@@ -82,7 +82,7 @@ def _meaningless(name: str) -> Set[str]:
     if name in OURS:
         return _MEANINGLESS[name]
     if "rcnn" in name:
-        return {*_FIXED_PARTS, "deeper_blocks"} | (set() if name.startswith("mask") else {"mask_weight"})
+        return _FIXED_PARTS | (set() if name.startswith("mask") else {"mask_weight"})
     settings = DetectorNetwork.model_fields.keys() - {"architecture"}
     return settings if name.startswith("ssd") else settings - _PREPARING
 

@@ -11,7 +11,6 @@ import torchvision
 
 from tracker import networks
 from tracker.config import DetectorNetwork, detector_network
-from tracker.config.network import FIRST_BUILTIN
 from tracker.errors import InputError
 from tracker.networks import State
 from tracker.weights import ModelInfo
@@ -34,7 +33,7 @@ def network_of(info: ModelInfo, where: str) -> DetectorNetwork:
     Raises:
         InputError: The description is not understood.
     """
-    return detector_network(info.network or FIRST_BUILTIN, where)
+    return detector_network(info.network or {"architecture": info.architecture}, where)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from tracker.config import DetectorNetwork
-from tracker.detection.builtin import STAGES, ShufflePyramid
 from tracker.detection.pooling import RegionPooling
 from tracker.detection.trunks import Trunk, classifier, stages_of
 from tracker.errors import InputError
@@ -45,20 +44,20 @@ class TwoLayers(TwoMLPHead):
 
 
 def builtin(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
-    """The built-in architecture: a pyramid on a ShuffleNetV2."""
-    backbone = ShufflePyramid(network.fpn_channels, network.deeper_blocks)
-    return FasterRCNN(backbone, **_pyramid_parts(network, list(STAGES), num_classes))
+    """The built-in architecture: a pyramid without the finest map, which takes most of the time."""
+    backbone, names = _pyramid(network, (8, 16, 32))
+    return FasterRCNN(backbone, **_pyramid_parts(network, names, num_classes))
 
 
 def fasterrcnn_fpn(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
     """A pyramid on any of torchvision's convolutional classification networks. Source: Lin et al. 2017, 1612.03144."""
-    backbone, names = _pyramid(network)
+    backbone, names = _pyramid(network, (4, 8, 16, 32))
     return FasterRCNN(backbone, **_pyramid_parts(network, names, num_classes))
 
 
 def maskrcnn_fpn(network: DetectorNetwork, num_classes: int) -> MaskRCNN:
     """The same with masks. Source: He et al. 2017, arXiv 1703.06870."""
-    backbone, names = _pyramid(network)
+    backbone, names = _pyramid(network, (4, 8, 16, 32))
     channels = network.fpn_channels
     return MaskRCNN(
         backbone,
@@ -103,9 +102,9 @@ def _of_family(network: DetectorNetwork, *families: str) -> None:
         raise InputError(f"{network.architecture} stands on a {families[0]}, not on {network.backbone!r}")
 
 
-def _pyramid(network: DetectorNetwork) -> tuple[nn.Sequential, list[str]]:
-    """Maps at strides 4, 8, 16 and 32 under a pyramid, and their names; there is one more, at stride 64."""
-    trunk = Trunk(classifier(network.backbone), (4, 8, 16, 32))
+def _pyramid(network: DetectorNetwork, strides: tuple[int, ...]) -> tuple[nn.Sequential, list[str]]:
+    """Maps at some strides under a pyramid, and their names; there is one more, pooled, of twice the last stride."""
+    trunk = Trunk(classifier(network.backbone), strides)
     fpn = FeaturePyramidNetwork(trunk.channels, network.fpn_channels, extra_blocks=LastLevelMaxPool())
     return _backbone(network.fpn_channels, body=trunk, fpn=fpn), trunk.names
 

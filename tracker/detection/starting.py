@@ -18,7 +18,7 @@ from tracker.detection.files import (
 )
 from tracker.detection.trunks import classifier, stages_of
 from tracker.errors import InputError
-from tracker.networks import ShuffleTrunk, State, load_fitting, load_imagenet_trunk, load_pickled
+from tracker.networks import State, load_fitting, load_pickled
 from tracker.weights import ModelInfo
 
 CLASS_ROWS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
@@ -82,8 +82,6 @@ def _rows(given: Tensor, old: Sequence[str], own: Tensor, new: Sequence[str]) ->
 
 
 def _downloaded_trunk(info: ModelInfo) -> State:
-    if info.architecture == "builtin":
-        raise InputError("there are no weights 'imagenet' for the built-in trunk: name a file, or a model of ours")
     if info.architecture in OURS:
         network = network_of(info, "the network")
         with downloading(default_weights(network.backbone)):
@@ -101,10 +99,6 @@ def _trunk_in_file(info: ModelInfo, path: Path) -> State:
     if info.architecture not in OURS:
         raise InputError(f"{info.architecture} starts from imagenet, coco or a model of ours, not from {path}")
     try:
-        if info.architecture == "builtin":
-            trunk = ShuffleTrunk()
-            load_imagenet_trunk(trunk, state)
-            return {f"backbone.body.{key}": value for key, value in trunk.state_dict().items()}
         whole = classifier(network_of(info, "the network").backbone)
         whole.load_state_dict(state)
     except (RuntimeError, KeyError, AttributeError):

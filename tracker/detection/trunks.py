@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tracker.errors import InputError, did_you_mean
-from tracker.networks import ShuffleTrunk
 
 FAMILIES = (
     "convnext",
@@ -108,14 +107,9 @@ class Trunk(nn.Module):
 
 
 def trunk_stages(model: nn.Module) -> list[nn.Module]:
-    """The stages of a detector's trunk, from the picture on: what is frozen, unfrozen, or learns more slowly.
-
-    Residual blocks of the built-in network that no ImageNet weights have are no part of them, nor is a pyramid.
-    """
+    """The stages of a detector's trunk, from the picture on: what is frozen, unfrozen, or learns more slowly."""
     backbone: nn.Module = model.get_submodule("backbone")
     body: nn.Module = getattr(backbone, "body", backbone)
-    if isinstance(body, ShuffleTrunk):
-        return [body.get_submodule(name) for name in ("first_conv", "stage2", "stage3", "stage4")]
     if isinstance(body, Trunk):
         return list(body.stages)
     return list(stages_of(getattr(body, "features", body)))
