@@ -36,7 +36,7 @@ def scene(width=640, height=360):
 
 @pytest.fixture(scope="module")
 def builtin():
-    with load_detector(DetectorConfig(device="cpu")) as detector:
+    with load_detector(DetectorConfig(device="cpu", score=0.8)) as detector:  # what would start a track
         yield detector
 
 

@@ -130,7 +130,7 @@ def scene(shift: int = 0) -> Image:
 
 
 def test_the_same_object_elsewhere_is_nearer_than_another_one() -> None:
-    with load_detector(DetectorConfig(device="cpu")) as detector:
+    with load_detector(DetectorConfig(device="cpu", score=0.8)) as detector:
         found, lookers = detector.detect_and_keep(detector.upload([scene(), scene(23)]))
         before, after = (looker.embed(seen.boxes) for looker, seen in zip(lookers, found, strict=True))
     assert sorted(found[0].labels) == sorted(found[1].labels) and len(found[0]) == 2
