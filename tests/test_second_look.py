@@ -54,6 +54,22 @@ def test_there_are_tracks_for_every_frame_also_where_there_is_nothing(frames):
         assert all(len(getattr(of_frame, name)) == len(of_frame) for name in FIELDS)
 
 
+def test_frames_in_which_nobody_looked_are_filled():
+    """As if they were frames in which nothing was found, but none counts as a miss."""
+    tracker = SecondLook(TrackerConfig(**PLAIN))
+    for n in range(60):
+        if n % 5 == 0:
+            detections = seen((10 + 4 * n, 100, 50, 120))
+            tracker.update(detections, bare(detections), n / 25)
+        else:
+            tracker.skip(n / 25)
+    tracks = list(tracker.finish())
+    assert all_ids(tracks) == {1} and [len(t) for t in tracks] == [1] * 56 + [0] * 4
+    assert [n for n, t in enumerate(tracks[:56]) if t.observed[0]] == list(range(0, 56, 5))
+    for n, of_frame in enumerate(tracks[:56]):
+        assert of_frame.boxes[0, 0] == pytest.approx(10 + 4 * n, abs=1)
+
+
 def test_with_a_single_detection_the_track_is_that_detection():
     tracks = looked([NOBODY, seen((100, 100, 50, 120), labels=[3], scores=[0.75]), NOBODY])[1]
     assert (tracks.ids.tolist(), tracks.labels.tolist(), tracks.scores.tolist()) == ([1], [3], [0.75])

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from streams import NOBODY, RED, all_ids, bare, follow, lengths, plain, same, seen
+from streams import NOBODY, RED, all_ids, bare, follow, lengths, plain, same, seen, tracker_of, world
 
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
@@ -77,6 +77,36 @@ def test_coasting_tracks_are_reported_for_as_long_as_asked():
     assert [t.observed.tolist() for t in tracks[19:23]] == [[True], [False], [False], [False]]
     assert tracks[22].boxes[0, 0] == pytest.approx(10 + 6 * 22, abs=3)
     assert not any(lengths(follow(DeepSort(TrackerConfig()), frames)[20:]))
+
+
+# --- frames in which nobody looked ---
+
+
+@pytest.mark.parametrize("name", ["default", "gallery", "momentum", "cascade"])
+def test_prediction_leaves_the_tracker_as_it_was(name):
+    asked, untouched = tracker_of(name), tracker_of(name)
+    for n, (detections, embeddings) in enumerate(world(7)):
+        tracks = asked.update(detections, embeddings, n / 10)
+        same(tracks, untouched.update(detections, embeddings, n / 10))
+        for part in (0.3, 0.6, 0.9):
+            between = asked.predict((n + part) / 10)
+            assert set(between.ids) <= set(tracks.ids) and not between.observed.any() and (between.found == -1).all()
+
+
+def test_prediction_goes_on_as_the_object_does():
+    tracker = DeepSort(TrackerConfig(max_age=1.0))
+    follow(tracker, [seen((10 + 6 * i, 10, 40, 80)) for i in range(30)])
+    for later in (1, 5, 20):
+        assert tracker.predict((29 + later) / 30).boxes[0, 0] == pytest.approx(10 + 6 * (29 + later), abs=3)
+    assert not len(tracker.predict(29 / 30 + 1.1))
+    with pytest.raises(InputError, match="must be after"):
+        tracker.predict(29 / 30)
+
+
+def test_a_track_that_was_missed_is_predicted_for_as_long_as_it_coasts():
+    tracker = DeepSort(TrackerConfig(coast=0.2))
+    follow(tracker, [seen(BOX)] * 5 + [NOBODY])
+    assert [len(tracker.predict(time)) for time in (0.2, 0.33, 0.35, 1.0)] == [1, 1, 0, 0]
 
 
 def test_what_a_track_tells():

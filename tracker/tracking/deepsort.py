@@ -117,13 +117,38 @@ class DeepSort:
         free[found] = False
         self._start(seen, np.flatnonzero(free), time)
         self._confirm()
-        return self._report(time)
+        return self._report(time, self.table.mean, self.table.misses == 0)
 
-    def _check(self, detections: Detections, embeddings: Embeddings, time: float, camera: Floats) -> None:
+    def predict(self, time: float) -> Tracks:
+        """Where the tracks should be in a frame in which nobody looked for objects.
+
+        The tracker stays as it is: no track is missed, and `update` may go on with any frame after its latest one.
+
+        Args:
+            time: Seconds from the start of the source to the frame.
+
+        Returns:
+            What `update` gave for its latest frame, moved on to this one; `observed` is False everywhere.
+
+        Raises:
+            InputError: `time` is not after the latest frame of `update`.
+        """
+        self._check_time(time)
+        table = self.table
+        mean = table.mean
+        if len(table):
+            mean, _ = self._filter.predict(mean, table.covariance, time - self._time)
+        tracks = self._report(time, mean, np.zeros(len(table), np.bool_))
+        return tracks[area(tracks.boxes) > 0]
+
+    def _check_time(self, time: float) -> None:
         if not isfinite(time) or time <= self._time:
             raise InputError(
                 f"the time of a frame must be after that of the frame before it, got {time} s after {self._time} s"
             )
+
+    def _check(self, detections: Detections, embeddings: Embeddings, time: float, camera: Floats) -> None:
+        self._check_time(time)
         for name, values in (("boxes", detections.boxes), ("scores", detections.scores)):
             if not np.isfinite(values).all():
                 raise ValueError(f"the {name} of the detections at {time} s hold numbers that are not finite")
@@ -261,15 +286,22 @@ class DeepSort:
         self.table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
 
-    def _report(self, time: float) -> Tracks:
+    def _report(self, time: float, mean: Floats, observed: NDArray[np.bool_]) -> Tracks:
+        """The confirmed tracks that were found in the latest frame of `update`, and those that coast.
+
+        Args:
+            time: Seconds to the frame that is reported, that one or a later one.
+            mean: float64 (T, 8), the filter's estimates for it.
+            observed: bool (T,), whether tracks were found in it.
+        """
         table, share = self.table, self._config.detection_share
-        observed = table.misses == 0
-        reported = observed
+        missed = time - table.last_time
+        reported = (table.misses == 0) & (missed <= self._config.max_age + TICK)
         if self._config.coast:
-            reported = observed | (time - table.last_time <= self._config.coast + TICK)
+            reported |= missed <= self._config.coast + TICK
         rows = np.flatnonzero((table.ids > 0) & reported)
         rows = rows[np.argsort(table.ids[rows], kind="stable")]
-        observed, mean = observed[rows], table.mean[rows]
+        observed, mean = observed[rows], mean[rows]
         boxes = xyah_to_xyxy(mean[:, :4])
         boxes += (share * observed)[:, None] * (table.last[rows] - boxes)
         return Tracks(
@@ -280,7 +312,7 @@ class DeepSort:
             velocities=mean[:, 4:6].astype(np.float32),
             ages=(time - table.first_time[rows]).astype(np.float32),
             observed=observed,
-            found=table.found[rows],
+            found=np.where(observed, table.found[rows], -1),
         )
 
 

@@ -58,6 +58,14 @@ class SecondLook:
         embedded = np.isin(detections.labels, self._embedded_labels) if embeddings.shape[1] else np.zeros(0, np.bool_)
         self._recorder.add(time, camera, table, detections, embeddings, embedded)
 
+    def skip(self, time: float) -> None:
+        """Moves on to a frame in which nobody looked for objects; gaps are filled in it as in others.
+
+        Args:
+            time: Seconds from the start of the source to the frame, after all frames before.
+        """
+        self._recorder.skip(time)
+
     def finish(self) -> Iterator[Tracks]:
         """The final tracks of every frame that was given, in order."""
         times, cameras, tracklets = self._recorder.finish()

@@ -155,13 +155,15 @@ class TrackletRecorder:
         labels = table.labels[tracks]
         labels[detected] = detections.labels[found[detected]]
         scores = table.scores[tracks].astype(np.float64)
-        self._rows.append((frame, np.stack([serials, tracklets], axis=1), boxes, scores, labels, found))
-        self._times.append(time)
-        if len(self._times) % _BLOCK == 0:
-            self._rows[-_BLOCK:] = [_stacked(self._rows[-_BLOCK:])]
+        self._append(time, (frame, np.stack([serials, tracklets], axis=1), boxes, scores, labels, found))
         if len(embedded):
             known = detected[embedded[found[detected]]]
             self._sum(tracklets[known], embeddings[found[known]])
+
+    def skip(self, time: float) -> None:
+        """Takes a frame in which nobody looked; the camera is taken to stand still until the next one."""
+        self._cameras.append(self._cameras[-1] if self._cameras else IDENTITY)
+        self._append(time, _NOTHING)
 
     def finish(self) -> tuple[Floats, Floats, Tracklets]:
         """What was kept of the tracks that were confirmed.
@@ -193,6 +195,12 @@ class TrackletRecorder:
                 sums[names],
             ),
         )
+
+    def _append(self, time: float, rows: "_Rows") -> None:
+        self._rows.append(rows)
+        self._times.append(time)
+        if len(self._times) % _BLOCK == 0:
+            self._rows[-_BLOCK:] = [_stacked(self._rows[-_BLOCK:])]
 
     def _look(self, camera: Floats) -> None:
         if camera is not IDENTITY:
