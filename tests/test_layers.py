@@ -10,10 +10,10 @@ ROOT = Path(tracker.__file__).parent
 STAGES = {"video", "stored", "data", "detection", "appearance", "tracking", "output"}
 
 LEVEL = {
-    **dict.fromkeys(("types", "boxes", "masks", "config", "errors", "motchallenge", "weights"), 0),
+    **dict.fromkeys(("types", "boxes", "masks", "config", "errors", "motchallenge", "weights", "flow"), 0),
     "networks": 1,
     **dict.fromkeys(STAGES, 2),
-    **dict.fromkeys(("summary", "record", "voting"), 3),
+    **dict.fromkeys(("summary", "record", "voting", "looking", "remembered"), 3),
     "stages": 4,
     "results": 5,
     **dict.fromkeys(("pipeline", "retracking"), 6),

@@ -20,8 +20,9 @@ from tracker.evaluation.likeness.retrieval import Retrieval
 from tracker.evaluation.likeness.running import read_search
 from tracker.evaluation.likeness.separation import Separation
 from tracker.evaluation.painting import GROUND
+from tracker.looking import Perceived
 from tracker.record import plain
-from tracker.stages import Perceived, Stages
+from tracker.stages import Stages
 from tracker.types import Frame
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

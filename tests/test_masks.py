@@ -412,9 +412,9 @@ def test_what_was_written_is_tracked_again_without_masks(discs: Path) -> None:
 
 def test_masks_of_a_second_look_stay_small(discs: Path) -> None:
     """As the docstring of what keeps them says."""
-    from tracker.stages import _Masks
+    from tracker.remembered import Masks
 
-    kept = _Masks()
+    kept = Masks()
     for frame, _ in tracker.track(discs):
         kept.add(DiscDetector()._detect(frame.image))
     assert 0 < sum(len(packed) for *_, packed in kept._frames) < 300 * 60

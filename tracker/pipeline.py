@@ -10,9 +10,10 @@ from tracker.appearance import embedder_path, load_classifier, load_embedder
 from tracker.config import Config
 from tracker.detection import Detector, load_detector, weights_path
 from tracker.detection.regions import NEUTRAL_DISTANCE
+from tracker.looking import Perceived
 from tracker.record import file_hash
 from tracker.results import Looker, Outcome, Watcher, run_to_files
-from tracker.stages import Perceived, Stages, check_source
+from tracker.stages import Stages, check_source
 from tracker.tracking import Rescorer, nothing_there
 from tracker.types import Frame, Tracks
 from tracker.video import open_source

@@ -4,11 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tracker.config import Config
 from tracker.errors import InputError
+from tracker.flow import Behind
+from tracker.looking import Sight
 from tracker.output import (
     AnnotatedVideoWriter,
     DetectionWriter,
@@ -19,14 +22,14 @@ from tracker.output import (
 )
 from tracker.output.places import VIDEO_SUFFIXES
 from tracker.record import plain, versions, write_record
-from tracker.stages import Stages, check_source
+from tracker.stages import Observer, Stages, check_source
 from tracker.summary import Summary
-from tracker.types import Detections, Frame, Tracks
+from tracker.types import Frame, Tracks
 from tracker.video import Source
 
 Watcher = Callable[[Source, Frame, Tracks], bool]
-"""Is called after each written frame with the source, the frame and its tracks; False ends the run, and what was
-written up to there is finished properly."""
+"""Is called with the source, each frame and its tracks, once these are on their way into the files; False ends the run
+after that frame, and the files are finished properly."""
 
 Looker = Callable[[Source, Frame], bool]
 """With `offline`, is called after each frame of the first look; False ends that look, and what was seen is finished."""
@@ -44,8 +47,9 @@ class Outcome:
         damaged: Packets or pictures that could not be decoded.
         ended_early: The file stopped before its stated end.
         stopped: The run was asked to stop before the end.
+        predicted: Frames in which nobody looked.
         left_out: Stored detections that were not tracked, because of their score, class or place.
-        seconds: Time spent in each stage, by the stage's name.
+        seconds: Time spent in each stage, by the stage's name; more than `elapsed` in all where stages work at once.
     """
 
     places: list[Path]
@@ -55,6 +59,7 @@ class Outcome:
     damaged: int = 0
     ended_early: bool = False
     stopped: bool = False
+    predicted: int = 0
     left_out: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -92,7 +97,7 @@ def run_to_files(
         start = time.perf_counter()
         _Run(source, stages, outcome, watch, look).write_all()
         outcome.elapsed = time.perf_counter() - start
-        outcome.left_out = stages.left_out
+        outcome.predicted, outcome.left_out = stages.predicted, stages.left_out
         outcome.damaged, outcome.ended_early = source.damaged, source.ended_early
         if config.output.detections:
             outcome.places.append(Path(config.output.detections).expanduser())
@@ -113,7 +118,10 @@ def _refused(source: Source) -> dict[str, str]:
 
 
 class _Run:
-    """One source on its way into the files at `outcome.places`, which are created once there is something to write."""
+    """One source on its way into the files at `outcome.places`, which are created once there is something to write.
+
+    A thread writes what the others have found; only it touches the files as long as it lives.
+    """
 
     def __init__(self, source: Source, stages: Stages, outcome: Outcome, watch: Watcher, look: Looker) -> None:
         self._source = source
@@ -126,45 +134,50 @@ class _Run:
     def write_all(self) -> None:
         output = self._stages.config.output
         pictures = output.show or any(place.suffix.lower() in VIDEO_SUFFIXES for place in self._outcome.places)
-        with ExitStack() as stack:
-            results = stack.enter_context(closing(self._stages.run(self._source, self._observer(stack), pictures)))
-            writers: list[ResultWriter] = []
-            for frame, tracks in results:
-                if not writers:
-                    writers = stack.enter_context(self._open_writers())
-                if not self._write(writers, frame, tracks):
-                    self._outcome.stopped = True
-                    break
+        writers: list[ResultWriter] = []
+        with ExitStack() as files:
+            with Behind(self._stages.room(self._source), "write") as later:
+                observe = self._observer(files, later)
+                with closing(self._stages.run(self._source, observe, pictures)) as results:
+                    for frame, tracks in results:
+                        if not writers:
+                            writers = files.enter_context(self._open_writers())
+                        later(partial(self._write, writers, frame, tracks))
+                        if not self._watch(self._source, frame, tracks):
+                            self._outcome.stopped = True
+                            break
             if not writers:
                 raise InputError(f"no frame came from {self._source.spec} between the start and the end: change one")
             self._finish(writers)
 
-    def _observer(self, stack: ExitStack) -> Callable[[Frame, Detections], bool]:
+    def _observer(self, files: ExitStack, later: Behind) -> Observer:
         """Stores detections where that is asked for, and tells whether the first look goes on."""
         config = self._stages.config
         path = Path(config.output.detections).expanduser()
         writers: list[DetectionWriter] = []
 
-        def observe(frame: Frame, detections: Detections) -> bool:
-            if config.output.detections:
+        def observe(sight: Sight) -> bool:
+            if config.output.detections and sight.looked:
                 if not writers:
                     writers.append(DetectionWriter(path, self._info, self._stages.categories))
-                    stack.callback(writers[0].close)
-                with self._stages.timed("write"):
-                    writers[0].write(frame, detections)
-            if config.tracker.offline and not self._look(self._source, frame):
+                    files.callback(writers[0].close)
+                later(partial(self._store, writers[0], sight))
+            if config.tracker.offline and not self._look(self._source, sight.frame):
                 self._outcome.stopped = True
             return not self._outcome.stopped
 
         return observe
 
-    def _write(self, writers: list[ResultWriter], frame: Frame, tracks: Tracks) -> bool:
+    def _store(self, writer: DetectionWriter, sight: Sight) -> None:
+        with self._stages.timed("write"):
+            writer.write(sight.frame, sight.detections)
+
+    def _write(self, writers: list[ResultWriter], frame: Frame, tracks: Tracks) -> None:
         with self._stages.timed("write"):
             for writer in writers:
                 writer.write(frame, tracks)
         self._outcome.frames += 1
         self._outcome.summary.add(frame.time, tracks)
-        return self._watch(self._source, frame, tracks)
 
     def _finish(self, writers: list[ResultWriter]) -> None:
         with self._stages.timed("write"):
@@ -225,6 +238,7 @@ def run_record(source: Source, stages: Stages, outcome: Outcome) -> dict[str, An
         **stages.describe(),
         "config": plain(stages.config),
         "frames": outcome.frames,
+        "frames_predicted": outcome.predicted,
         "stopped_by_user": outcome.stopped,
         "tracks": {name: n for name, n in outcome.summary.counts.items() if n},
         "elapsed_s": round(outcome.elapsed, 3),

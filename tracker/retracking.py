@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tracker.boxes import clip
 from tracker.config import Config
 from tracker.errors import InputError
+from tracker.looking import Perceived
 from tracker.record import file_hash
 from tracker.results import Looker, Outcome, Watcher, run_to_files
-from tracker.stages import Perceived, Stages, check_source
+from tracker.stages import Stages, check_source
 from tracker.stored import Stored, read_detections
 from tracker.tracking import nothing_there
 from tracker.types import Frame, Tracks

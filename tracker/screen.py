@@ -258,6 +258,8 @@ def _summarize(outcome: Outcome, console: Console) -> None:
     console.print(f"{outcome.frames} frames in {outcome.elapsed:.1f} s{rate}{', stopped' if outcome.stopped else ''}")
     if outcome.damaged:
         console.print(f"{outcome.damaged} damaged packets were skipped")
+    if outcome.predicted:
+        console.print(f"{outcome.predicted} frames were not looked at; their boxes are predicted")
     if outcome.left_out:
         console.print(f"{outcome.left_out} stored detections were left out: score, class, or outside of the picture")
     if outcome.ended_early:

@@ -1,12 +1,9 @@
 """From frames to tracks: what all ways of tracking share, wherever the detections come from."""
 
 import time
-import zlib
 from abc import ABC, abstractmethod
-from array import array
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, contextmanager
-from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,10 +12,13 @@ from numpy.typing import NDArray
 
 from tracker.config import Config, TrackerConfig
 from tracker.errors import InputError, did_you_mean
-from tracker.tracking import DeepSort, Rescorer
+from tracker.flow import ahead
+from tracker.looking import Choice, Embeddings, Perceived, Sight, sights
+from tracker.remembered import Masks, Moments, Votes
+from tracker.tracking import DeepSort
 from tracker.tracking.camera import CameraMotion
 from tracker.types import Detections, Frame, MaskedDetections, MaskedTracks, Tracks
-from tracker.video import Source, blank_image
+from tracker.video import Source
 from tracker.voting import Ballot, Opinions
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from tracker.tracking.offline import SecondLook
 
 Boxes = NDArray[np.float32]
-Embeddings = NDArray[np.float32]
-Perceived = tuple[list[Detections], list[Embeddings], list[Rescorer], list[Opinions]]
-"""Of some frames: detections, embeddings, (N, D) or, without an embedder, (N, 0), what looks at boxes again, and what a
-classifier says of each detection, (N, C) or, without one, (N, 0)."""
 
-Observer = Callable[[Frame, Detections], bool]
-"""Is shown the detections of each frame before they are tracked. False ends the first of two looks there."""
+Observer = Callable[[Sight], bool]
+"""Is shown what was seen in each frame before it is tracked. False ends the first of two looks there."""
+
+_READ_AHEAD = 16
+"""Frames that may wait while the detector is at work, where each is to be shown in its turn and at its own pace."""
 
 
 class Stages(ABC):
@@ -43,7 +42,8 @@ class Stages(ABC):
         embedders: One embedder, or none.
         classifiers: One classifier of crops, or none.
         fine_labels: Labels of the classes of which it tells finer ones.
-        seconds: Time spent in each stage so far, by the stage's name.
+        seconds: Time spent in each stage so far, by the stage's name; stages that work at the same time each count it.
+        predicted: Frames in which nobody looked, since `detect_every` or `realtime` left them out.
         left_out: Stored detections that are not tracked, because of their score, class or place.
     """
 
@@ -53,7 +53,7 @@ class Stages(ABC):
         self.classifiers: list[Classifier] = []
         self.fine_labels: list[int] = []
         self.seconds = dict.fromkeys(("decode", "detect", "embed", "associate", "write"), 0.0)
-        self.left_out = 0
+        self.predicted = self.left_out = 0
 
     @property
     @abstractmethod
@@ -115,7 +115,9 @@ class Stages(ABC):
     ) -> Generator[tuple[Frame, Tracks]]:
         """Tracks the frames of an open source; frames without any track come too.
 
-        With `offline` the source is first read to its end, and what comes are the final tracks.
+        Threads read the source and look for objects ahead of what is asked for; the result does not depend on it.
+        The generator's end, or closing it, ends them. With `offline` the source is first read to its end, and what
+        comes are the final tracks.
 
         Args:
             source: Read once; with `offline` and `pictures` it is opened again for the frames that come.
@@ -149,42 +151,66 @@ class Stages(ABC):
         names = [classifier.info.categories for classifier in self.classifiers]
         return Ballot(names[0] if names else (), self.fine_labels)
 
+    def room(self, source: Source) -> int:
+        """Most frames that may wait between two stages.
+
+        So a live source's present is not kept waiting, and at most 2 x `batch_size` x (`detect_every` + 1) frames of a
+        file are in memory, and one more.
+        """
+        return 1 if source.live else self.config.detector.batch_size
+
     def _run_online(self, source: Source, observe: Observer) -> Generator[tuple[Frame, Tracks]]:
         tracker = DeepSort(self.config.tracker, self.embedded_labels, _size(source))
         camera = CameraMotion(self.config.tracker.camera_motion)
         ballot = self._ballot()
-        for frame, detections, embeddings, rescore, opinions in self._perceived(source):
-            observe(frame, detections)
-            with self.timed("associate"):
-                motion = camera.update(frame.image, detections.boxes)
-                tracks = tracker.update(detections, embeddings, frame.time, motion, rescore)
-            if isinstance(detections, MaskedDetections):
-                tracks = MaskedTracks.of(tracks, detections.boxes, detections.masks)
-            ballot.count(tracks, opinions)
-            ballot.keep(tracker.table.ids.tolist())
-            yield frame, ballot.named(tracks)
+        with closing(self._sights(source)) as sights:
+            for sight in sights:
+                observe(sight)
+                with self.timed("associate"):
+                    tracks = self._followed(tracker, camera, sight)
+                ballot.count(tracks, sight.opinions)
+                ballot.keep(tracker.table.ids.tolist())
+                yield sight.frame, ballot.named(tracks)
+
+    def _followed(self, tracker: DeepSort, camera: CameraMotion, sight: Sight) -> Tracks:
+        frame, found = sight.frame, sight.detections
+        if sight.looked:
+            motion = camera.update(frame.image, found.boxes)
+            tracks = tracker.update(found, sight.embeddings, frame.time, motion, sight.rescore)
+        else:
+            tracks = tracker.predict(frame.time)
+        return MaskedTracks.of(tracks, found.boxes, found.masks) if isinstance(found, MaskedDetections) else tracks
 
     def _run_offline(self, source: Source, observe: Observer, pictures: bool) -> Generator[tuple[Frame, Tracks]]:
         tracker = second_look(self.config.tracker, self.embedded_labels, _size(source))
         camera = CameraMotion(self.config.tracker.camera_motion)
-        moments, masks, votes = _Moments(), _Masks(), _Votes(self._ballot())
-        for frame, detections, embeddings, rescore, opinions in self._perceived(source):
-            moments.add(frame)
-            masks.add(detections)
-            votes.add(opinions)
-            with self.timed("associate"):
-                motion = camera.update(frame.image, detections.boxes)
-                tracker.update(detections, embeddings, frame.time, motion, rescore)
-            if not observe(frame, detections):
-                break
+        moments, masks, votes = Moments(), Masks(), Votes(self._ballot())
+        with closing(self._sights(source)) as sights:
+            for sight in sights:
+                moments.add(sight.frame)
+                masks.add(sight.detections)
+                votes.add(sight.opinions)
+                with self.timed("associate"):
+                    self._noted(tracker, camera, sight)
+                if not observe(sight):
+                    break
         final = votes.counted(tracker.finish())
-        with closing(self._frames_again(source, moments) if pictures else moments.blank(source)) as frames:
+        again = ahead(self._frames_again(source, moments), self.room(source), "read")
+        with closing(again if pictures else moments.blank(source)) as frames:
             for number, frame in enumerate(frames):
                 with self.timed("associate"):
                     tracks = next(final)
                 yield frame, votes.ballot.named(masks.put_on(tracks, number))
 
-    def _frames_again(self, source: Source, moments: "_Moments") -> Generator[Frame]:
+    def _noted(self, tracker: "SecondLook", camera: CameraMotion, sight: Sight) -> None:
+        frame, found = sight.frame, sight.detections
+        if sight.looked:
+            motion = camera.update(frame.image, found.boxes)
+            tracker.update(found, sight.embeddings, frame.time, motion, sight.rescore)
+        else:
+            tracker.skip(frame.time)
+
+    def _frames_again(self, source: Source, moments: Moments) -> Generator[Frame]:
         """The frames that were read before, from the source opened anew."""
         with source.again() as again:
             frames = iter(again)
@@ -195,15 +221,37 @@ class Stages(ABC):
                     raise InputError(f"{source.spec} held other frames when it was read again: run again on a copy")
                 yield frame
 
-    def _perceived(self, source: Source) -> Iterator[tuple[Frame, Detections, Embeddings, Rescorer, Opinions]]:
-        size = 1 if source.live else self.config.detector.batch_size
-        frames = iter(source)
-        while batch := self._read(frames, size):
-            yield from zip(batch, *self.perceive(batch), strict=True)
+    def _sights(self, source: Source) -> Generator[Sight]:
+        """What is seen in each frame of a source; two threads are ahead of who asks, one reads and one looks."""
+        choice = Choice(self.config)
+        frames = choice.paced(self._decoded(source))
+        if self.config.detector.realtime:
+            frames = ahead(frames, _READ_AHEAD, "read")
+        elif not source.live:  # which reads ahead by itself, and of which only the newest frame is wanted
+            frames = ahead(frames, self.room(source), "read")
+        with closing(ahead(self._seen(frames, choice, source), 1, "look")) as batches:
+            try:
+                for batch in batches:
+                    for sight in batch:
+                        self.predicted += not sight.looked
+                        yield sight
+            finally:
+                choice.end()
 
-    def _read(self, frames: Iterator[Frame], size: int) -> list[Frame]:
-        with self.timed("decode"):
-            return list(islice(frames, size))
+    def _decoded(self, source: Source) -> Generator[Frame]:
+        frames = iter(source)
+        while True:
+            with self.timed("decode"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+    def _seen(self, frames: Generator[Frame], choice: Choice, source: Source) -> Generator[list[Sight]]:
+        detector = self.config.detector
+        size = 1 if source.live or detector.realtime else detector.batch_size * detector.detect_every
+        with closing(frames):
+            yield from sights(choice.made(frames), self.perceive, size)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -211,68 +259,6 @@ class Stages(ABC):
         start = time.perf_counter()
         yield
         self.seconds[stage] += time.perf_counter() - start
-
-
-class _Moments:
-    """Index, time and pts of frames: 24 bytes each."""
-
-    def __init__(self) -> None:
-        self._whole = array("q")
-        self._times = array("d")
-
-    def add(self, frame: Frame) -> None:
-        self._whole.extend((frame.index, frame.pts))
-        self._times.append(frame.time)
-
-    def __iter__(self) -> Iterator[tuple[int, float, int]]:
-        for n, moment in enumerate(self._times):
-            yield self._whole[2 * n], moment, self._whole[2 * n + 1]
-
-    def blank(self, source: Source) -> Generator[Frame]:
-        """The frames, without their pictures."""
-        image = blank_image(source.width, source.height)
-        for index, moment, pts in self:
-            yield Frame(index, moment, pts, image)
-
-
-class _Masks:
-    """The masks of all frames, compressed: some 300 bytes for each detection, and none of a network without masks."""
-
-    def __init__(self) -> None:
-        self._frames: list[tuple[NDArray[np.float32], tuple[int, ...], bytes]] = []
-
-    def add(self, detections: Detections) -> None:
-        if isinstance(detections, MaskedDetections):
-            masks = detections.masks
-            self._frames.append((detections.boxes, masks.shape, zlib.compress(masks.tobytes(), 1)))
-
-    def put_on(self, tracks: Tracks, number: int) -> Tracks:
-        """The tracks of the frame that was added as this one, from 0, with their masks, where there are any."""
-        if not self._frames:
-            return tracks
-        boxes, shape, packed = self._frames[number]
-        return MaskedTracks.of(tracks, boxes, np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape))
-
-
-class _Votes:
-    """What a classifier says of the detections of all frames, 2 bytes for each class of each; nothing without one."""
-
-    def __init__(self, ballot: Ballot) -> None:
-        self.ballot = ballot
-        self._frames: list[Opinions] = []
-
-    def add(self, opinions: Opinions) -> None:
-        if opinions.shape[1]:
-            self._frames.append(opinions.astype(np.float16))
-
-    def counted(self, final: Iterator[Tracks]) -> Iterator[Tracks]:
-        """The tracks of all frames, once those of all frames have voted."""
-        if not self._frames:
-            return final
-        whole = list(final)
-        for tracks, opinions in zip(whole, self._frames, strict=True):
-            self.ballot.count(tracks, opinions)
-        return iter(whole)
 
 
 def _spread(rows: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -296,6 +282,8 @@ def check_source(config: Config, source: Source) -> None:
     Raises:
         InputError: It is live, but to be read twice; or has no pictures, but these are to be looked at.
     """
+    if config.tracker.offline and config.detector.realtime:
+        raise InputError("--offline looks at all frames before it writes, in no hurry: leave out --realtime")
     if config.tracker.offline and source.live:
         raise InputError(f"{source.spec} is live, and --offline needs all of a video before it writes: leave it out")
     if config.tracker.camera_motion != "none" and not source.has_pictures:

@@ -18,6 +18,7 @@ from tracker.collecting.folders import Stretch, TrackFolders, place_for
 from tracker.collecting.views import View, Views, most_different, quality
 from tracker.config import Config, CropsConfig
 from tracker.errors import InputError
+from tracker.looking import Sight
 from tracker.results import Looker, Watcher
 from tracker.retracking import StoredPipeline, open_stored
 from tracker.stages import Stages, check_source
@@ -151,8 +152,8 @@ class _Collection:
         """Goes through the source. Where that breaks down, what was seen until then is written first."""
         result = self._result
 
-        def observe(frame: Frame, _: object) -> bool:
-            if self._stages.config.tracker.offline and not look(self._source, frame):
+        def observe(sight: Sight) -> bool:
+            if self._stages.config.tracker.offline and not look(self._source, sight.frame):
                 result.stopped = True
             return not result.stopped
 

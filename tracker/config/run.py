@@ -58,6 +58,11 @@ class DetectorConfig(FoundConfig):
     """Of two boxes of one class that overlap more than this, the lower-scored is dropped."""
     max_detections: Count = 100
     """Most detections in a frame."""
+    detect_every: Count = 1
+    """Look at every N-th processed frame; in those between, boxes are predicted (observed = 0)."""
+    realtime: bool = False
+    """Keep the source's own pace: look at as many frames as that allows, and predict the boxes in the others. A file
+    then takes as long as it plays, and results depend on the machine. Not with offline."""
     masks: bool = True
     """Mark the pixels of each object too, where the network can (Mask R-CNN): they are drawn, and written to .json."""
 

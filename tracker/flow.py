@@ -1,0 +1,93 @@
+"""Two stages at once: bounded queues between threads, each with one owner, who ends it and hears of its errors."""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from types import TracebackType
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+
+def ahead(items: Generator[T], room: int, name: str) -> Generator[T]:
+    """The items, computed in a thread of their own before they are asked for.
+
+    The thread begins with the first item that is asked for. Closing this generator, which its exhaustion and its errors
+    do too, waits for the item in work, closes `items` in that thread, and ends it.
+
+    Args:
+        items: What is computed; nobody else may touch it any more.
+        room: Most items that are in work or wait to be taken, at least 1.
+        name: Of the thread, for debuggers.
+
+    Raises:
+        BaseException: What `items` raised, after all items before that.
+    """
+
+    def compute() -> list[T]:
+        return list(islice(items, 1))
+
+    with ThreadPoolExecutor(1, name) as pool:
+        waiting: deque[Future[list[T]]] = deque()
+        try:
+            waiting.extend(pool.submit(compute) for _ in range(room))
+            while item := waiting.popleft().result():
+                waiting.append(pool.submit(compute))
+                yield item.pop()  # and keep no hold of it
+        finally:
+            for future in waiting:
+                future.cancel()
+            pool.submit(items.close).result()
+
+
+class Behind:
+    """Does work in a thread of its own, in the order in which it is handed over.
+
+    A context manager: leaving it waits until all that was handed over is done, after an error too, and ends the thread.
+    After work that raised no more is done.
+    """
+
+    def __init__(self, room: int, name: str) -> None:
+        """Starts without work.
+
+        Args:
+            room: Most pieces of work that are handed over and not done, at least 1.
+            name: Of the thread, for debuggers.
+        """
+        self._room = room
+        self._pool = ThreadPoolExecutor(1, name)
+        self._waiting: deque[Future[None]] = deque()
+        self._failed = False
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        """Hands work over, once there is room for it.
+
+        Raises:
+            BaseException: What earlier work raised; this is then not done.
+        """
+        self._wait_for_all_but(self._room - 1)
+        self._waiting.append(self._pool.submit(self._do, work))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._pool:
+            if error is None:  # else the first error is the one to tell
+                self._wait_for_all_but(0)
+
+    def _wait_for_all_but(self, left: int) -> None:
+        while self._waiting and (len(self._waiting) > left or self._waiting[0].done()):
+            self._waiting.popleft().result()
+
+    def _do(self, work: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            work()
+        except BaseException:
+            self._failed = True
+            raise
