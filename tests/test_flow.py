@@ -51,6 +51,19 @@ def test_items_come_in_order_and_no_more_are_made_than_there_is_room_for(room: i
     assert taken == 20
 
 
+def test_without_room_there_is_no_thread() -> None:
+    made: list[int] = []
+    closed: list[str] = []
+    before = threading.active_count()
+    with closing(ahead(numbers(9, made, closed), 0, "numbers")) as items, Behind(0, "work") as later:
+        for item in items:
+            later(partial(made.append, 10 * item))
+            assert made[-2:] == [item, 10 * item] and threading.active_count() == before
+            if item == 4:
+                break
+    assert closed == [threading.current_thread().name]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_error_comes_after_the_items_before_it(error: type[BaseException]) -> None:
     closed: list[str] = []

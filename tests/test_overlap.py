@@ -26,6 +26,7 @@ import tracker.results
 import tracker.stages
 from tracker import Config, InputError, retrack, track, track_to_files
 from tracker.cli import main
+from tracker.flow import Behind, ahead
 from tracker.output import AnnotatedVideoWriter
 from tracker.output.encoder import GrowingVideo
 from tracker.tracking import DeepSort
@@ -85,25 +86,9 @@ def played(name: str) -> int:
 # The same results
 
 
-class AtOnce:
-    """In place of `Behind`: does all work where it is handed over."""
-
-    def __init__(self, room: int, name: str) -> None:
-        pass
-
-    def __enter__(self) -> "AtOnce":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, work: Callable[[], None]) -> None:
-        work()
-
-
 def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker.stages, "ahead", lambda items, room, name: items)
-    monkeypatch.setattr(tracker.results, "Behind", AtOnce)
+    monkeypatch.setattr(tracker.stages, "ahead", lambda items, room, name: ahead(items, 0, name))
+    monkeypatch.setattr(tracker.results, "Behind", lambda room, name: Behind(0, name))
 
 
 OUTPUTS = ("out.mp4", "out.csv", "out.json", "out.txt")

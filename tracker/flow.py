@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
 from types import TracebackType
 from typing import Self, TypeVar
@@ -18,12 +19,16 @@ def ahead(items: Generator[T], room: int, name: str) -> Generator[T]:
 
     Args:
         items: What is computed; nobody else may touch it any more.
-        room: Most items that are in work or wait to be taken, at least 1.
+        room: Most items that are in work or wait to be taken; 0 computes each when it is asked for, without a thread.
         name: Of the thread, for debuggers.
 
     Raises:
         BaseException: What `items` raised, after all items before that.
     """
+    if not room:
+        with closing(items):
+            yield from items
+        return
 
     def compute() -> list[T]:
         return list(islice(items, 1))
@@ -52,7 +57,7 @@ class Behind:
         """Starts without work.
 
         Args:
-            room: Most pieces of work that are handed over and not done, at least 1.
+            room: Most pieces of work that are handed over and not done; 0 does each at once, without a thread.
             name: Of the thread, for debuggers.
         """
         self._room = room
@@ -66,6 +71,9 @@ class Behind:
         Raises:
             BaseException: What earlier work raised; this is then not done.
         """
+        if not self._room:
+            work()
+            return
         self._wait_for_all_but(self._room - 1)
         self._waiting.append(self._pool.submit(self._do, work))
 

@@ -120,7 +120,7 @@ def _refused(source: Source) -> dict[str, str]:
 class _Run:
     """One source on its way into the files at `outcome.places`, which are created once there is something to write.
 
-    A thread writes what the others have found; only it touches the files as long as it lives.
+    Where pictures are encoded, a thread writes; then nobody else touches the files as long as it lives.
     """
 
     def __init__(self, source: Source, stages: Stages, outcome: Outcome, watch: Watcher, look: Looker) -> None:
@@ -136,7 +136,8 @@ class _Run:
         pictures = output.show or any(place.suffix.lower() in VIDEO_SUFFIXES for place in self._outcome.places)
         writers: list[ResultWriter] = []
         with ExitStack() as files:
-            with Behind(self._stages.room(self._source), "write") as later:
+            # Rows of text are written sooner than they would be handed over.
+            with Behind(self._stages.room(self._source) if pictures else 0, "write") as later:
                 observe = self._observer(files, later)
                 with closing(self._stages.run(self._source, observe, pictures)) as results:
                     for frame, tracks in results:

@@ -224,12 +224,10 @@ class Stages(ABC):
     def _sights(self, source: Source) -> Generator[Sight]:
         """What is seen in each frame of a source; two threads are ahead of who asks, one reads and one looks."""
         choice = Choice(self.config)
-        frames = choice.paced(self._decoded(source))
-        if self.config.detector.realtime:
-            frames = ahead(frames, _READ_AHEAD, "read")
-        elif not source.live:  # which reads ahead by itself, and of which only the newest frame is wanted
-            frames = ahead(frames, self.room(source), "read")
-        with closing(ahead(self._seen(frames, choice, source), 1, "look")) as batches:
+        frames = ahead(choice.paced(self._decoded(source)), self._read_ahead(source), "read")
+        # Without pictures there is less to do than to hand over.
+        batches = ahead(self._seen(frames, choice, source), int(source.has_pictures), "look")
+        with closing(batches):
             try:
                 for batch in batches:
                     for sight in batch:
@@ -237,6 +235,12 @@ class Stages(ABC):
                         yield sight
             finally:
                 choice.end()
+
+    def _read_ahead(self, source: Source) -> int:
+        """How many frames to read ahead: none of a live source, which reads itself, and whose newest frame counts."""
+        if self.config.detector.realtime:
+            return _READ_AHEAD
+        return self.room(source) if source.has_pictures and not source.live else 0
 
     def _decoded(self, source: Source) -> Generator[Frame]:
         frames = iter(source)

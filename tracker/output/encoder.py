@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
@@ -68,7 +69,7 @@ class GrowingVideo:
         if height % 2 or width % 2:
             image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE).astype(image.dtype)
         picture = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(image, format="rgb24"),
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24"),  # a view: no copy
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
