@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,21 @@ import av
 import numpy as np
 import pytest
 from media import write_clip
-from stub import StubDetector, install, moving_clip
+from stub import StubDetector, install, moving, moving_clip
 
 import tracker.pipeline
 import tracker.results
 import tracker.stages
 from tracker import Config, InputError, retrack, track, track_to_files
 from tracker.cli import main
+from tracker.config import SourceConfig
 from tracker.flow import Behind, ahead
 from tracker.output import AnnotatedVideoWriter
 from tracker.output.encoder import GrowingVideo
 from tracker.tracking import DeepSort
+from tracker.video import Source
 from tracker.video.pixels import RGBConverter
+from tracker.video.source import Picture
 
 STUB = Path(__file__).with_name("stub.py")
 PETS = Path(__file__).resolve().parents[2] / "shared" / "data" / "tracking" / "PETS09-S2L1" / "video.mp4"
@@ -176,6 +180,31 @@ def test_frames_in_memory_are_bounded(stubbed: None, clip: Path, monkeypatch: py
             watch,
         )
         assert 1 < max(alive) <= 2 * batch_size * (every + 1) + 1
+
+
+class Camera(Source):
+    """A live source that gives a new frame whenever it is asked for one."""
+
+    def __init__(self) -> None:
+        super().__init__("camera", "camera", SourceConfig())
+        self.live = True
+        self.time_base, self.frame_rate = Fraction(1, 1000), Fraction(30)
+        self.height, self.width, _ = moving(0, 160, 120).shape
+        self.taken = 0
+
+    def _pictures(self) -> Generator[Picture]:
+        for number in range(1000):
+            self.taken += 1
+            yield Picture(number, 33 * number, Fraction(0), lambda number=number: moving(number, 160, 120))
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02])
+def test_a_live_source_is_not_read_ahead_of_the_detector(stubbed: None, delay: float) -> None:
+    """What was taken early would be old when its turn comes: while one frame is tracked, the next one is looked at."""
+    with Camera() as camera, tracker.pipeline.Pipeline(Config()) as pipeline:
+        for (frame, _), _ in zip(pipeline.run(camera), range(30), strict=False):
+            time.sleep(delay)
+            assert camera.taken <= frame.index + 2
 
 
 # Frames that are not looked at
