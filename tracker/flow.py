@@ -1,8 +1,8 @@
 """Two stages at once: bounded queues between threads, each with one owner, who ends it and hears of its errors."""
 
 from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from itertools import islice
 from types import TracebackType
@@ -15,7 +15,7 @@ def ahead(items: Generator[T], room: int, name: str) -> Generator[T]:
     """The items, computed in a thread of their own before they are asked for.
 
     The thread begins with the first item that is asked for. Closing this generator, which its exhaustion and its errors
-    do too, waits for the item in work, closes `items` in that thread, and ends it.
+    do too, waits for the item in work, ends the thread, and closes `items`.
 
     Args:
         items: What is computed; nobody else may touch it any more.
@@ -25,25 +25,27 @@ def ahead(items: Generator[T], room: int, name: str) -> Generator[T]:
     Raises:
         BaseException: What `items` raised, after all items before that.
     """
-    if not room:
-        with closing(items):
+    with closing(items):
+        if room:
+            yield from _computed(items, room, name)
+        else:
             yield from items
-        return
 
+
+def _computed(items: Iterator[T], room: int, name: str) -> Generator[T]:
     def compute() -> list[T]:
         return list(islice(items, 1))
 
     with ThreadPoolExecutor(1, name) as pool:
-        waiting: deque[Future[list[T]]] = deque()
+        waiting = deque(pool.submit(compute) for _ in range(room))
         try:
-            waiting.extend(pool.submit(compute) for _ in range(room))
-            while item := waiting.popleft().result():
+            while item := waiting[0].result():
+                waiting.popleft()
                 waiting.append(pool.submit(compute))
                 yield item.pop()  # and keep no hold of it
         finally:
-            for future in waiting:
-                future.cancel()
-            pool.submit(items.close).result()
+            # An interrupt in the pool's own wait would make Python take the thread for ended.
+            wait([future for future in waiting if not future.cancel()])
 
 
 class Behind:
