@@ -151,6 +151,14 @@ def test_with_a_second_look(track: Callable[..., Result]) -> None:
     assert set(read_crops([Path("crops")]).individuals) == {"clip/person-0001", "clip/car-0002"}
 
 
+def test_frames_that_nobody_looks_at_are_no_break(track: Callable[..., Result]) -> None:
+    moving_clip(Path("clip.mp4"), 31)
+    assert track("crops", "clip.mp4", "--detect-every", 5)[0] == 0
+    with Path("crops/clip/tracks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["first"], row["last"], row["frames"]) for row in rows] == [("0.500000", "3.000000", "6")] * 2
+
+
 def test_a_margin_and_short_tracks(track: Callable[..., Result]) -> None:
     moving_clip(Path("clip.mp4"), 20)
     assert track("crops", "clip.mp4", "-o", "tight", "--quiet")[0] == 0

@@ -31,7 +31,8 @@ CANDIDATES = 4
 MOST_STRETCHES = 1000
 """Times that a track was seen without a break, the latest of which are remembered."""
 MISSES = 1
-"""Frames in a row that a track may miss without a break: in that time no other can be confirmed in its place."""
+"""Frames in a row, of those that are looked at, that a track may miss without a break: in that time no other can be
+confirmed in its place."""
 
 
 @dataclass
@@ -146,6 +147,7 @@ class _Collection:
         self._live: dict[int, _Live] = {}
         self._result = Collected(folders.folder)
         tracking = stages.config.tracker
+        self._unbroken = (1 + MISSES) * stages.config.detector.detect_every
         self._patience = max(tracking.max_age, tracking.link_gap if tracking.offline else 0)
 
     def collect(self, watch: Watcher, look: Looker) -> Collected:
@@ -192,7 +194,7 @@ class _Collection:
     def _lengthen(self, live: _Live, time: float, score: float) -> None:
         """Notes that a track was seen."""
         stretches = live.stretches
-        if stretches and self._result.frames - live.frame <= 1 + MISSES:
+        if stretches and self._result.frames - live.frame <= self._unbroken:
             first, _, count, mean = stretches.pop()
             stretches.append((first, time, count + 1, mean + (score - mean) / (count + 1)))
         else:
