@@ -39,6 +39,7 @@ from tracker.video.source import Picture
 STUB = Path(__file__).with_name("stub.py")
 PETS = Path(__file__).resolve().parents[2] / "shared" / "data" / "tracking" / "PETS09-S2L1" / "video.mp4"
 needs_pets = pytest.mark.skipif(not PETS.exists(), reason="the real clip PETS09-S2L1 lies in shared/, not here")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no alarms, and no interrupts to send")
 TIME_BOX = 60  # seconds after which a test that hangs fails
 
 
