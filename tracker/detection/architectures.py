@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from tracker.config import DetectorNetwork
+from tracker.detection.gathering import gather_regions
 from tracker.detection.partial import make_partial
 from tracker.detection.preparing import Preparation, SizedPreparation
 from tracker.detection.rcnn import (
@@ -75,6 +76,7 @@ def build_detector(network: DetectorNetwork, num_categories: int) -> nn.Module:
     model.transform.__class__ = SizedPreparation if name == "builtin" else Preparation
     if isinstance(model, GeneralizedRCNN):
         make_partial(model, network)
+        gather_regions(model)
     return model
 
 

@@ -5,14 +5,23 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 
 class Preparation(GeneralizedRCNNTransform):
-    """Torchvision's, for pictures from 0 to 255, and for what the partial heads know of a target beside its boxes."""
+    """Torchvision's, for pictures from 0 to 255, and for what the partial heads know of a target beside its boxes.
+
+    Colours are scaled after the size is right, which is the same but for rounding: there are fewer pixels then.
+    """
 
     def normalize(self, image: Tensor) -> Tensor:
-        return super().normalize(image / 255)  # type: ignore[no-any-return]
+        return image  # see `scaled`
+
+    def scaled(self, image: Tensor) -> Tensor:
+        """(3, H, W) from 0 to 255 -> freed of the mean and deviation of each colour."""
+        mean, deviation = (image.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
+        return (image - 255 * mean) / (255 * deviation)
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         before = image.shape[-2:]
         image, target = super().resize(image, target)
+        image = self.scaled(image)
         if target is not None:
             for name in ("ignore", "regions"):
                 target[name] = resize_boxes(target[name], before, image.shape[-2:])
@@ -23,4 +32,4 @@ class SizedPreparation(Preparation):
     """The same for pictures whose size is right already, in training and after it."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
-        return image, target
+        return self.scaled(image), target
