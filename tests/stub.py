@@ -25,6 +25,7 @@ class StubDetector:
 
     device = "cpu"
     half = False
+    backend = "torch"
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
@@ -66,6 +67,7 @@ class StubEmbedder:
         pass
 
     device = "cpu"
+    backend = "torch"
 
     def upload(self, images: Sequence[Image]) -> list[Image]:
         return list(images)

@@ -151,7 +151,8 @@ def test_saved_and_loaded_it_finds_the_same(name, tmp_path):
     image = pictures()[0].permute(1, 2, 0).numpy().astype(np.uint8)
     answers = []
     for file in ("model.safetensors", "best.ckpt"):
-        with load_detector(DetectorConfig(weights=str(tmp_path / file), device="cpu", score=0.01)) as detector:
+        config = DetectorConfig(weights=str(tmp_path / file), device="cpu", score=0.01, backend="torch")
+        with load_detector(config) as detector:
             assert detector.info == info
             answers += detector.detect([image])
     fresh = build_detector(network, len(NAMES))

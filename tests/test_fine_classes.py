@@ -82,6 +82,7 @@ class Colours:
     """A classifier that goes by the blueness of a crop; it looks away in the first frames, and doubts white."""
 
     device = "cpu"
+    backend = "torch"
 
     def __init__(self) -> None:
         self.info = SimpleNamespace(categories=("blue", "grey", "white"))

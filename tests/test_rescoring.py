@@ -231,7 +231,7 @@ def test_a_box_is_judged_the_same_in_any_company(builtin):
     for n in range(50):
         alone = rescore(boxes[n : n + 1], labels[n : n + 1])
         np.testing.assert_allclose(alone.scores, together.scores[n : n + 1], atol=1e-6)
-        np.testing.assert_allclose(alone.boxes, together.boxes[n : n + 1], atol=1e-3, rtol=1e-5)
+        np.testing.assert_allclose(alone.boxes, together.boxes[n : n + 1], atol=1e-5 * 640)  # of the width
 
 
 # What it costs

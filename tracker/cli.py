@@ -22,6 +22,7 @@ from tracker.config import (
     DetectorTraining,
     EmbedderScoring,
     EmbedderTraining,
+    ExportConfig,
     FoundConfig,
     OutputConfig,
     Section,
@@ -203,6 +204,23 @@ def demo(*, quiet: Quiet = False) -> int:
     clip = folder / "demo.mp4"
     draw_clip(clip)
     return _run(str(clip), Config(), quiet)
+
+
+@app.command
+def export(
+    model: Annotated[str, _help("A detector by name, see `track models`, or a file of weights.")],
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(alias="-o", help="The file: .onnx, .xml or .pt; without it MODEL's name in this folder.")
+    ] = None,
+    overwrite: Annotated[bool, _help("Replace that file.")] = False,
+    settings: Annotated[ExportConfig, _flat("Export")] = ExportConfig(),
+) -> int:
+    """Write a detector, with all that follows the network, into a file that other programs can run."""
+    from tracker.exporting import export_and_show
+
+    return export_and_show(model, output, settings, overwrite)
 
 
 @app.command

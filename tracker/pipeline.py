@@ -41,7 +41,7 @@ class Pipeline(Stages):
                 self.detector.keep_maps()
             if self._of_regions:
                 self.measured_for(NEUTRAL_DISTANCE)
-            where = self.detector.device, self.detector.half, config.detector.threads
+            where = self.detector.device, self.detector.half, config.detector.threads, self.detector.backend
             if not self._of_regions and config.appearance.embedder != "none":
                 self.embed_with(stack.enter_context(load_embedder(config.appearance.embedder, *where)))
             if config.appearance.classify:
@@ -91,6 +91,7 @@ class Pipeline(Stages):
             weights["classifier"] = Path(appearance.classify)
         return {
             "device": str(self.detector.device),
+            "backend": self.detector.backend,
             "weights": {kind: {"file": path.name, "sha256": file_hash(path)} for kind, path in weights.items()},
         }
 

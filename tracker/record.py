@@ -12,6 +12,7 @@ from tracker.config import Config
 from tracker.errors import InputError
 
 PACKAGES = ("torch", "torchvision", "av", "numpy", "scipy", "opencv-python", "filterpy")
+EXTRAS = ("openvino", "onnxruntime")  # not everybody has them
 
 
 def versions() -> dict[str, str]:
@@ -19,11 +20,11 @@ def versions() -> dict[str, str]:
     from tracker import __version__
 
     found = {"tracker": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
+    for name in PACKAGES + EXTRAS:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # torch of a system package, say, has no metadata of its own
-            found[name] = "unknown"
+            found |= {name: "unknown"} if name in PACKAGES else {}
     return found
 
 

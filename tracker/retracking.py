@@ -53,10 +53,11 @@ class StoredPipeline(Stages):
             return
         # Torch takes seconds to load, which without networks would be in vain.
         from tracker.appearance import load_classifier, load_embedder
-        from tracker.networks import choose_device, in_half
+        from tracker.networks import choose_backend, choose_device, in_half
 
         device = choose_device(found.device)
-        where = device, in_half(found.precision, device), found.threads
+        backend = choose_backend(found.backend, device, found.precision)
+        where = device, in_half(found.precision, device), found.threads, backend
         if name != "none":
             self.embed_with(stack.enter_context(load_embedder(name, *where)))
         if path := self.config.appearance.classify:
@@ -90,7 +91,7 @@ class StoredPipeline(Stages):
         return []
 
     def describe(self) -> dict[str, Any]:
-        """The files of the detections and of the weights with their hashes, and the device, cpu without a network."""
+        """The files of detections and weights with their hashes, and what computed; without networks torch on cpu."""
         paths = {"detections": self.stored.path}
         for _ in self.embedders:
             from tracker.appearance import embedder_path
@@ -99,11 +100,13 @@ class StoredPipeline(Stages):
         for _ in self.classifiers:
             paths["classifier"] = Path(self.config.appearance.classify)
         files = {kind: {"file": path.name, "sha256": file_hash(path)} for kind, path in paths.items()}
-        devices = [str(network.device) for network in (*self.embedders, *self.classifiers)]
+        places = [(str(network.device), network.backend) for network in (*self.embedders, *self.classifiers)]
+        device, backend = (places or [("cpu", "torch")])[0]
         return {
             "detections": files.pop("detections"),
             "left_out": self.left_out,
-            "device": (devices or ["cpu"])[0],
+            "device": device,
+            "backend": backend,
             "weights": files,
         }
 

@@ -8,13 +8,15 @@ from tracker.appearance.network import AppearanceNetwork, build_embedder
 from tracker.appearance.running import Classifier, Embedder
 from tracker.config import EmbedderNetwork, validated
 from tracker.errors import InputError, did_you_mean
-from tracker.networks import fold_batch_norm, read_weights
+from tracker.networks import ROWS, compiled, fold_batch_norm, read_weights
 from tracker.weights import ModelInfo
 
 BUILTIN = Path(__file__).parent / "weights" / "builtin.safetensors"
 
 
-def load_embedder(name: str, device: torch.device, half: bool = False, threads: int = 0) -> Embedder:
+def load_embedder(
+    name: str, device: torch.device, half: bool = False, threads: int = 0, backend: str = "torch"
+) -> Embedder:
     """Loads an embedder; nothing is downloaded.
 
     Args:
@@ -22,22 +24,34 @@ def load_embedder(name: str, device: torch.device, half: bool = False, threads: 
         device: Where it is to run.
         half: Compute in half precision.
         threads: CPU threads, 0 for all cores; results do not depend on it.
+        backend: What computes its body: torch, openvino or onnxruntime.
 
     Raises:
         InputError: The name is unknown, or the file is missing, damaged, or no embedder.
     """
     network, info = read_network(embedder_path(name), "embedding")
-    return Embedder(fold_batch_norm(network), info, device, half, threads)  # type: ignore[arg-type]
+    _make_ready(network, info, half, threads, backend)
+    return Embedder(network, info, device, half, threads, backend)
 
 
-def load_classifier(path: Path, device: torch.device, half: bool = False, threads: int = 0) -> Classifier:
+def load_classifier(
+    path: Path, device: torch.device, half: bool = False, threads: int = 0, backend: str = "torch"
+) -> Classifier:
     """Loads a classifier that `train_classifier` wrote; arguments as those of `load_embedder`.
 
     Raises:
         InputError: The file is missing, damaged, or no classifier.
     """
     network, info = read_network(path, "classification")
-    return Classifier(fold_batch_norm(network), info, device, half, threads)  # type: ignore[arg-type]
+    _make_ready(network, info, half, threads, backend)
+    return Classifier(network, info, device, half, threads, backend)
+
+
+def _make_ready(network: AppearanceNetwork, info: ModelInfo, half: bool, threads: int, backend: str) -> None:
+    """Makes a network fast, in place."""
+    fold_batch_norm(network)
+    if backend != "torch":
+        network.body = compiled(network.body, (torch.zeros(2, 3, *info.size),), ROWS, backend, half, threads)
 
 
 def embedder_path(name: str) -> Path:

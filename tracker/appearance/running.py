@@ -27,14 +27,23 @@ class CropNetwork:
     Attributes:
         info: What the network was trained for.
         device: Where it runs.
+        backend: What computes its body: torch, openvino or onnxruntime.
     """
 
     def __init__(
-        self, model: AppearanceNetwork, info: ModelInfo, device: torch.device, half: bool = False, threads: int = 0
+        self,
+        model: AppearanceNetwork,
+        info: ModelInfo,
+        device: torch.device,
+        half: bool = False,
+        threads: int = 0,
+        backend: str = "torch",
     ) -> None:
         self.info = info
         self.device = device
-        self.dtype = torch.float16 if half else torch.float32
+        self.backend = backend
+        # Other backends keep to themselves what precision they compute in.
+        self.dtype = torch.float16 if half and backend == "torch" else torch.float32
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._workers = picture_workers(device, threads, "crops")
 

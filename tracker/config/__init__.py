@@ -2,6 +2,7 @@
 
 from tracker.config.collecting import CropsConfig
 from tracker.config.embedding import EmbedderNetwork
+from tracker.config.exporting import ExportConfig
 from tracker.config.network import DetectorNetwork, detector_network
 from tracker.config.run import (
     AppearanceConfig,
@@ -31,6 +32,7 @@ __all__ = [
     "EmbedderNetwork",
     "EmbedderScoring",
     "EmbedderTraining",
+    "ExportConfig",
     "FoundConfig",
     "OutputConfig",
     "Section",

@@ -2,6 +2,7 @@
 
 from tracker.detection.architectures import build_detector, detector_names, torchvision_names
 from tracker.detection.detector import Detector
+from tracker.detection.exporting import export_detector
 from tracker.detection.files import BUILTIN, read_weights
 from tracker.detection.models import categories_of, load_detector, set_thresholds, weights_path
 from tracker.detection.partial import honours_partial_labels
@@ -15,6 +16,7 @@ __all__ = [
     "build_detector",
     "categories_of",
     "detector_names",
+    "export_detector",
     "honours_partial_labels",
     "load_detector",
     "read_weights",

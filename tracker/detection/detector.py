@@ -32,6 +32,7 @@ class Detector:
         info: What the network was trained for; `info.categories[label]` names a label.
         device: Where it runs.
         half: Whether it computes in half precision.
+        backend: What computes it: torch, openvino or onnxruntime.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Detector:
         threads: int = 0,
         keep: Sequence[int] = (),
         masks: bool = True,
+        backend: str = "torch",
     ) -> None:
         """Takes a network in torchvision's detection form: list of (3, H, W) from 0 to 255 in, dicts out.
 
@@ -54,11 +56,14 @@ class Detector:
             threads: CPU threads, 0 for as many as there are cores.
             keep: Labels to keep; none keeps all.
             masks: Compute masks too, where the network has them.
+            backend: What computes the network's parts, see `compile_parts`.
         """
         self.info = info
         self.keep = np.array(keep or range(len(info.categories)), np.int64)
         self.device = device
         self.half = half
+        self.backend = backend
+        self._autocast = half and backend == "torch"  # others keep to themselves what precision they compute in
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._workers = picture_workers(device, threads, "detect")
         self._resources = ExitStack()
@@ -110,7 +115,7 @@ class Detector:
         heads = self._watched_heads
         pairs = self._detect(images)
         rescorers = [
-            Rescorer(heads, kept, (image.shape[1], image.shape[2]), self.half, self._on_one_core)
+            Rescorer(heads, kept, (image.shape[1], image.shape[2]), self._autocast, self._on_one_core)
             for (_, kept), image in zip(pairs, images, strict=True)
         ]
         return [found for found, _ in pairs], rescorers
@@ -151,7 +156,7 @@ class Detector:
     def _infer(self, images: Sequence[Tensor]) -> list[tuple[Detections, Kept]]:
         """Detections of the wanted classes for each picture, and what the RoI heads were given, if they are watched."""
         prepared = [self._prepare(image) for image in images]
-        with torch.autocast(self.device.type, torch.float16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.float16, enabled=self._autocast):
             outputs = self.model(prepared)
         found = [_detections(o, p.shape, i.shape) for o, p, i in zip(outputs, prepared, images, strict=True)]
         wanted = [detections[np.isin(detections.labels, self.keep)] for detections in found]

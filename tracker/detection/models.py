@@ -1,5 +1,6 @@
 """Detectors by name and by file, ready to use."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ from torch import nn
 
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.detection.architectures import OURS, build_detector, detector_names, torchvision_names
+from tracker.detection.compiling import compile_parts
 from tracker.detection.detector import Detector
+from tracker.detection.exported import is_exported, load_exported, read_description
 from tracker.detection.files import (
     BUILTIN,
     default_weights,
@@ -17,8 +20,10 @@ from tracker.detection.files import (
     torchvisions_state,
 )
 from tracker.errors import InputError, did_you_mean
-from tracker.networks import State, choose_device, fold_batch_norm, in_half
+from tracker.networks import State, choose_backend, choose_device, fold_batch_norm, in_half
 from tracker.weights import ModelInfo
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = DetectorConfig().model
 
@@ -27,9 +32,23 @@ def load_detector(config: DetectorConfig) -> Detector:
     """The detector that a config asks for, ready to use. A file of weights says itself what network it is for.
 
     Raises:
-        InputError: The model, its weights, a class or the device is unknown or cannot be had.
+        InputError: The model, its weights, a class, the device or the backend is unknown or cannot be had.
     """
     device = choose_device(config.device)
+    model: nn.Module
+    if is_exported(config):
+        info = info_of(config)
+        model, backend = load_exported(config, device)
+    else:
+        backend = choose_backend(config.backend, device, config.precision)
+        model, info = _built(config, backend, in_half(config.precision, device))
+    log.info("%s computes the detector on %s", backend, device)
+    half, keep = in_half(config.precision, device), labels_of(config.classes, info)
+    return Detector(model, info, device, half, config.threads, keep, config.masks, backend)
+
+
+def _built(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module, ModelInfo]:
+    """A network with the weights and thresholds that a config asks for, and what it is."""
     state, info = _stored(config)
     model = build_detector(network_of(info, str(weights_path(config))), len(info.categories))
     try:
@@ -39,9 +58,9 @@ def load_detector(config: DetectorConfig) -> Detector:
         raise InputError(f"{weights_path(config)} does not fit its architecture: {reason}") from None
     fold_batch_norm(model)
     set_thresholds(model, config)
-    half = in_half(config.precision, device)
-    keep = labels_of(config.classes, info)
-    return Detector(model, info, device, half=half, threads=config.threads, keep=keep, masks=config.masks)
+    if backend != "torch":
+        compile_parts(model, backend, half, config.threads)
+    return model, info
 
 
 def labels_of(classes: tuple[str, ...], info: ModelInfo) -> tuple[int, ...]:
@@ -58,9 +77,22 @@ def labels_of(classes: tuple[str, ...], info: ModelInfo) -> tuple[int, ...]:
 
 def categories_of(config: DetectorConfig) -> tuple[str, ...]:
     """The class names by label of the detector that a config asks for, without building it."""
+    return info_of(config).categories
+
+
+def info_of(config: DetectorConfig) -> ModelInfo:
+    """What the detector that a config asks for is, without building it.
+
+    Raises:
+        InputError: As `load_detector`.
+    """
     if config.weights == "coco":
-        return _coco_info(config.model).categories
-    return _stored(config)[1].categories
+        return _coco_info(config.model)
+    if not is_exported(config):
+        return _stored(config)[1]
+    info, _ = read_description(Path(config.weights))
+    _check_name(config, info)
+    return info
 
 
 def weights_path(config: DetectorConfig) -> Path:
@@ -81,9 +113,13 @@ def _stored(config: DetectorConfig) -> tuple[State, ModelInfo]:
         raise InputError(f"{config.model} needs{coco} --weights FILE, what `track train detector` wrote")
     path = weights_path(config)
     state, info = read_weights(path)
-    if config.model not in (DEFAULT_MODEL, info.architecture):
-        raise InputError(f"{path} is of {info.architecture}, not of {config.model}: leave --model out")
+    _check_name(config, info)
     return state, info
+
+
+def _check_name(config: DetectorConfig, info: ModelInfo) -> None:
+    if config.model not in (DEFAULT_MODEL, info.architecture):
+        raise InputError(f"{config.weights} is of {info.architecture}, not of {config.model}: leave --model out")
 
 
 def _coco_weights(name: str) -> Any:

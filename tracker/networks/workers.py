@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from tracker.networks.allocation import keep_memory
+
 
 def picture_workers(device: torch.device, threads: int, name: str) -> ThreadPoolExecutor:
     """Threads for work on pictures, on the CPU each with one core to itself.
@@ -19,7 +21,13 @@ def picture_workers(device: torch.device, threads: int, name: str) -> ThreadPool
     """
     if device.type != "cpu":
         return ThreadPoolExecutor(1, name)
-    return ThreadPoolExecutor(threads or os.cpu_count() or 1, name, initializer=_one_core)
+    keep_memory()
+    return ThreadPoolExecutor(count_threads(threads), name, initializer=_one_core)
+
+
+def count_threads(threads: int) -> int:
+    """How many threads that is; 0 stands for as many as there are cores."""
+    return threads or os.cpu_count() or 1
 
 
 def _one_core() -> None:

@@ -1,0 +1,123 @@
+"""Parts of networks that another library computes in PyTorch's stead."""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from tracker.networks.backends import Run, load_graph
+
+ROWS = (0,)
+MAPS = (0, 2, 3)
+"""Which sides of a part's tensors differ from call to call: the number of rows; that of pictures, height and width."""
+
+OPSET = 17  # the newest that all of the parts can be written in
+
+
+class CompiledPart(nn.Module):
+    """Takes and gives what the part does that it stands for, in lists, tuples and dicts of float32 tensors."""
+
+    def __init__(self, run: Run, nothing: Sequence[Tensor], form: TreeSpec) -> None:
+        """Takes what computes the part's graph, what that gives for no rows, and how its results are put together."""
+        super().__init__()
+        self._run = run
+        self._nothing = nothing
+        self._form = form
+
+    def forward(self, *arguments: Any) -> Any:
+        given = tree_flatten(arguments)[0]
+        found = self._nothing
+        if all(len(tensor) for tensor in given):
+            found = [torch.from_numpy(array) for array in self._run([t.contiguous().numpy() for t in given])]
+        return tree_unflatten(found, self._form)
+
+
+def compiled(
+    part: nn.Module, arguments: tuple[Any, ...], axes: Sequence[int], backend: str, half: bool, threads: int
+) -> CompiledPart:
+    """A part of a network, computed by another library.
+
+    Args:
+        part: The part; what it does must not depend on its input but through tensors.
+        arguments: What it is given, for example; a call with others gets the same arithmetic.
+        axes: Of the sides of all tensors that differ from call to call; the first one is among them.
+        backend: openvino or onnxruntime.
+        half: Compute in half precision.
+        threads: How many threads will compute at a time, 0 for as many as there are cores.
+    """
+    with torch.inference_mode():
+        results, form = tree_flatten(part.eval()(*arguments))
+    graph = _as_onnx(part, arguments, axes, len(results))
+    return CompiledPart(load_graph(graph, backend, half, threads), [tensor[:0] for tensor in results], form)
+
+
+def _as_onnx(part: nn.Module, arguments: tuple[Any, ...], axes: Sequence[int], results: int) -> bytes:
+    given, form = tree_flatten(arguments)
+    inputs, outputs = [f"in{n}" for n in range(len(given))], [f"out{n}" for n in range(results)]
+    sides = {name: {axis: f"{name}_{axis}" for axis in axes} for name in inputs}
+    return export_onnx(_Flat(part, form), tuple(given), inputs, outputs, sides)
+
+
+class _Flat(nn.Module):
+    """A part as exporters want it: tensors in, a tuple of tensors out."""
+
+    def __init__(self, part: nn.Module, form: TreeSpec) -> None:
+        super().__init__()
+        self.part = part
+        self.form = form
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tree_flatten(self.part(*tree_unflatten(given, self.form)))[0])
+
+
+def export_onnx(
+    network: nn.Module,
+    given: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    sides: Mapping[str, Mapping[int, str]],
+) -> bytes:
+    """A network as ONNX.
+
+    Args:
+        network: In evaluation mode; tensors in, a tuple of tensors out.
+        given: What it is given, for example.
+        inputs: Names of what it is given.
+        outputs: Names of what it gives.
+        sides: By the name of an input or output, names of its sides that differ from call to call, by axis.
+    """
+    file = io.BytesIO()
+    with quiet_exporters():
+        torch.onnx.export(
+            network,
+            given,
+            file,  # type: ignore[arg-type] # the older exporter takes it
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes=sides,
+            opset_version=OPSET,
+            dynamo=False,  # the newer exporter follows no shape that depends on what is found in a picture
+        )
+    return file.getvalue()
+
+
+@contextmanager
+def quiet_exporters() -> Iterator[None]:
+    """Keeps to itself what exporters say to those who write networks."""
+    speakers = [logging.getLogger(name) for name in ("torch.onnx", "torch.jit")]
+    levels = [speaker.level for speaker in speakers]
+    try:
+        for speaker in speakers:
+            speaker.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for speaker, level in zip(speakers, levels, strict=True):
+            speaker.setLevel(level)
