@@ -21,6 +21,7 @@ def main() -> None:
     app.command(commands.association)
     app.command(commands.switches)
     app.command(commands.detectors)
+    app.command(commands.backends)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

@@ -226,7 +226,7 @@ import resource, torch
 from tracker.networks import picture_workers
 
 def work(_):
-    for _ in range(10):
+    for _ in range(3):
         torch.zeros(10, 2**20).add_(1)  # so large that glibc never keeps it by itself
 
 with picture_workers(torch.device("cpu"), 2, "test") as workers:
@@ -265,3 +265,15 @@ def test_boxes_are_counted_once():
     assert count_equal([(found(one, twice), found(one))]) == (1, 2)
     assert count_equal([(found(one), found(other_class, other_score, moved))]) == (0, 3)
     assert count_equal([(found(), found()), (found(), found(one))]) == (0, 1)
+
+
+@pytest.mark.slow
+def test_the_benchmark_finds_the_same_in_all_ways(tmp_path):
+    from tracker.evaluation.benchmark.backends import compare_ways, installed_ways
+
+    ways = compare_ways("builtin", (320, 192), number=2, threads=2, repetitions=1)
+    assert [way.name for way in ways] == installed_ways()
+    assert ways[0].ratio == 1
+    assert all(way.boxes > 50 and way.equal > 0.95 for way in ways)
+    with pytest.raises(InputError, match="did you mean 'builtin'"):
+        compare_ways("builtn", (320, 192), 2, 2, 1)

@@ -158,3 +158,46 @@ def detectors(
         facts = {"model": model, "device": str(setting.device), "size": size, "batch": batch, "precision": precision}
         write_record(json, {"versions": versions(), **facts, "speeds": speeds})
         yield f"\nwrote {json}"
+
+
+def backends(
+    *models: str,
+    size: tuple[int, int] = (1280, 720),
+    pictures: int = 4,
+    threads: int = 0,
+    repetitions: int = 5,
+    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+) -> Iterator[str]:
+    """Pictures a second of detectors on the CPU, by what computes them, and whether they find what torchvision finds.
+
+    Args:
+        models: builtin and R-CNNs of torchvision's, these with random weights; three of them without.
+        size: Width and height of the pictures, pixels; the networks bring them to their own.
+        pictures: How many each repetition takes; torchvision takes them one by one.
+        threads: Of all ways, 0 for as many as there are cores.
+        repetitions: How often each way runs, in turn.
+        json: File for all figures.
+
+    Raises:
+        InputError: There is nothing to measure, or no place for the results.
+    """
+    from tracker.evaluation.benchmark.backends import MODELS, compare_ways
+    from tracker.networks.workers import count_threads
+
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
+    threads = count_threads(threads)
+    yield ", ".join(f"{name} {version}" for name, version in versions().items())
+    yield f"{size[0]}x{size[1]} pixels, {pictures} at a time, {threads} threads, {repetitions} repetitions"
+    compared = {}
+    for model in models or MODELS:
+        ways = compare_ways(model, size, pictures, threads, repetitions)
+        yield f"\n{model:40s}{'pictures/s':>11s}{'ratio':>8s}{'CPU ms':>9s}{'boxes equal':>16s}"
+        for way in ways:
+            same = f"{way.equal:.1%} of {way.boxes}"
+            yield f"  {way.name:38s}{median(way.rates):11.2f}{way.ratio:7.2f}x{way.cpu:9.1f}{same:>16s}"
+        compared[model] = [asdict(way) for way in ways]
+    if json is not None:
+        facts = {"size": size, "pictures": pictures, "threads": threads}
+        write_record(json, {"versions": versions(), **facts, "models": compared})
+        yield f"\nwrote {json}"
