@@ -226,7 +226,7 @@ import resource, torch
 from tracker.networks import picture_workers
 
 def work(_):
-    for _ in range(3):
+    for _ in range(6):
         torch.zeros(10, 2**20).add_(1)  # so large that glibc never keeps it by itself
 
 with picture_workers(torch.device("cpu"), 2, "test") as workers:
@@ -248,7 +248,7 @@ def test_memory_that_a_layer_gives_back_is_kept_for_the_next_one(monkeypatch):
     monkeypatch.delenv("MALLOC_ARENA_MAX")
     if left_alone < 10_000:
         pytest.skip("this C library returns no memory")
-    assert faults() < 0.2 * left_alone
+    assert faults() < 0.5 * left_alone
 
 
 # How equality is counted
