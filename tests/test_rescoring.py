@@ -223,15 +223,16 @@ def test_pictures_that_are_computed_together_keep_their_own_maps(builtin):
             torch.testing.assert_close(many[name], one[name], atol=1e-3, rtol=1e-3)
 
 
-def test_a_box_is_judged_the_same_in_any_company(builtin):
-    """Not to the bit: the head multiplies one row by other means than fifty."""
-    _, rescore = kept(builtin, scene())
-    boxes, labels = some_boxes(50), np.arange(50) % len(builtin.info.categories)
-    together = rescore(boxes, labels)
-    for n in range(50):
-        alone = rescore(boxes[n : n + 1], labels[n : n + 1])
-        np.testing.assert_allclose(alone.scores, together.scores[n : n + 1], atol=1e-6)
-        np.testing.assert_allclose(alone.boxes, together.boxes[n : n + 1], atol=1e-5 * 640)  # of the width
+def test_a_box_is_judged_the_same_in_any_company():
+    """Not to the bit: the head multiplies one row by other means than fifty. Of other backends this is not promised."""
+    with load_detector(DetectorConfig(device="cpu", backend="torch")) as detector:
+        _, rescore = kept(detector, scene())
+        boxes, labels = some_boxes(50), np.arange(50) % len(detector.info.categories)
+        together = rescore(boxes, labels)
+        for n in range(50):
+            alone = rescore(boxes[n : n + 1], labels[n : n + 1])
+            np.testing.assert_allclose(alone.scores, together.scores[n : n + 1], atol=1e-6)
+            np.testing.assert_allclose(alone.boxes, together.boxes[n : n + 1], atol=1e-3, rtol=1e-5)
 
 
 # What it costs

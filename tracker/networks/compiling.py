@@ -109,15 +109,18 @@ def export_onnx(
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Keeps to itself what exporters say to those who write networks."""
+    """Lets exporters see plain operators, and keeps to itself what they say to those who write networks."""
     speakers = [logging.getLogger(name) for name in ("torch.onnx", "torch.jit")]
     levels = [speaker.level for speaker in speakers]
+    fast = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)  # one operator for all of an attention, which ONNX does not know
         for speaker in speakers:
             speaker.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         for speaker, level in zip(speakers, levels, strict=True):
             speaker.setLevel(level)
