@@ -5,13 +5,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import tracker.demo
 from tracker.cli import main
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.detection import BUILTIN, build_detector, categories_of, export_detector, load_detector
+from tracker.detection.preparing import Preparation
 from tracker.errors import InputError
+from tracker.networks.compiling import quiet_exporters
 from tracker.weights import ModelInfo, load_model, save_model
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
@@ -104,6 +107,20 @@ def test_a_file_of_another_program_is_refused(tmp_path):
     onnx.save(onnx.helper.make_model(graph), path)
     with pytest.raises(InputError, match="was not written by"):
         categories_of(DetectorConfig(weights=str(path)))
+
+
+def test_an_export_brings_pictures_to_the_same_size():
+    preparation = Preparation(320, 512, [0.5] * 3, [0.25] * 3)
+
+    def resized(picture):
+        return preparation.resize(picture)[0]
+
+    with quiet_exporters():
+        traced = torch.jit.trace(resized, torch.rand(3, 320, 448), check_trace=False)
+    rng = np.random.default_rng(0)
+    for height, width in [(400, 640), (640, 400), (200, 320), (720, 1280), *rng.integers(100, 900, (60, 2)).tolist()]:
+        picture = torch.rand(3, height, width)
+        torch.testing.assert_close(traced(picture), resized(picture), atol=0.01, rtol=0)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Pictures as networks take them: scaled colours, the right size, stacked; targets go with them."""
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
@@ -20,12 +22,23 @@ class Preparation(GeneralizedRCNNTransform):
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         before = image.shape[-2:]
-        image, target = super().resize(image, target)
+        if torch.jit.is_tracing() and self.fixed_size is None:
+            image = self._fitted(image)
+        else:
+            image, target = super().resize(image, target)
         image = self.scaled(image)
         if target is not None:
             for name in ("ignore", "regions"):
                 target[name] = resize_boxes(target[name], before, image.shape[-2:])
         return image, target
+
+    def _fitted(self, image: Tensor) -> Tensor:
+        """What torchvision's own does, for an export, where that computes in float32 and can lose a pixel."""
+        sides = torch._shape_as_tensor(image)[-2:].double()
+        limits = sides.new_tensor([self.min_size[-1], self.max_size])  # a number / tensor would round twice
+        scale = (limits / torch.stack([sides.min(), sides.max()])).min()
+        height, width = (sides * scale).floor().long()
+        return F.interpolate(image[None], size=[height, width], mode="bilinear")[0]  # type: ignore[list-item]
 
 
 class SizedPreparation(Preparation):
