@@ -277,3 +277,26 @@ def test_the_benchmark_finds_the_same_in_all_ways(tmp_path):
     assert all(way.boxes > 50 and way.equal > 0.95 for way in ways)
     with pytest.raises(InputError, match="did you mean 'builtin'"):
         compare_ways("builtn", (320, 192), 2, 2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no interrupts to send")
+def test_an_interrupt_after_a_detector_was_closed_is_only_an_interrupt() -> None:
+    """OpenVINO's plugin, when it is unloaded, leaves signals a stack that is there no more."""
+    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    code = """
+import gc, os, signal
+import numpy as np
+from tracker.config import DetectorConfig
+from tracker.detection import load_detector
+with load_detector(DetectorConfig(device="cpu", backend="openvino")) as detector:
+    detector.detect([np.zeros((90, 160, 3), np.uint8)])
+del detector
+gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "interrupted\n"), run.stderr

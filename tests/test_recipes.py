@@ -40,7 +40,7 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("recipe", "name", "steps", "batch_size", "learning_rate"),
     [
-        ("joint", "builtin", 140, 8, 4e-3),
+        ("joint", "builtin", 140, 8, 3e-3),
         ("joint", "resnet18", 80, 8, 2e-3),
         ("joint", "shufflenet", 140, 8, 3e-3),
         ("joint", "mask", 60, 8, 1e-3),

@@ -137,8 +137,9 @@ def test_a_box_on_the_wall_or_of_another_class_is_not(builtin):
 
 
 def test_half_precision_says_much_the_same(builtin):
+    """PyTorch's float16; OpenVINO's bfloat16 is coarser."""
     found, rescore = kept(builtin, scene())
-    with load_detector(DetectorConfig(device="cpu", precision="half")) as half:
+    with load_detector(DetectorConfig(device="cpu", precision="half", backend="torch")) as half:
         _, coarse = kept(half, scene())
         judged = coarse(found.boxes, found.labels)
     exact = rescore(found.boxes, found.labels)

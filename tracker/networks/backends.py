@@ -78,11 +78,10 @@ def load_graph(graph: bytes | Path, backend: str, half: bool, threads: int) -> R
 
 
 def _with_openvino(graph: bytes | Path, half: bool, threads: int) -> Run:
-    import openvino
 
     with _ONE_BY_ONE:
         _make_tables()
-    core = openvino.Core()
+        core = _core()
     settings: Mapping[str, Any] = {
         "NUM_STREAMS": threads,
         "INFERENCE_NUM_THREADS": threads,  # one for each stream
@@ -112,8 +111,20 @@ def _make_tables() -> None:
 
     given = opset13.parameter([1], openvino.Type.f32)
     model = openvino.Model([opset13.relu(given)], [given], "tables")
-    request = openvino.Core().compile_model(model, "CPU").create_infer_request()
+    request = _core().compile_model(model, "CPU").create_infer_request()
     request.infer([np.zeros(1, np.float32)], share_inputs=True)
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO, loaded once and for good.
+
+    Its CPU plugin gives signals a stack of their own, for the large registers of some CPUs, and takes that memory away
+    when it is unloaded, without telling the system where there was none before: the next Ctrl-C would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _half_of(core: Any) -> str:
