@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
@@ -22,7 +23,7 @@ class Preparation(GeneralizedRCNNTransform):
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         before = image.shape[-2:]
-        if torch.jit.is_tracing() and self.fixed_size is None:
+        if torchvision._is_tracing() and self.fixed_size is None:
             image = self._fitted(image)
         else:
             image, target = super().resize(image, target)
@@ -38,7 +39,7 @@ class Preparation(GeneralizedRCNNTransform):
         limits = sides.new_tensor([self.min_size[-1], self.max_size])  # a number / tensor would round twice
         scale = (limits / torch.stack([sides.min(), sides.max()])).min()
         height, width = (sides * scale).floor().long()
-        return F.interpolate(image[None], size=[height, width], mode="bilinear")[0]  # type: ignore[list-item]
+        return F.interpolate(image[None], size=[height, width], mode="bilinear")[0]
 
 
 class SizedPreparation(Preparation):
