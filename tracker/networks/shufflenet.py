@@ -65,14 +65,12 @@ class ShuffleTrunk(nn.Module):
             setattr(self, f"stage{number}", nn.Sequential(*stage))
             channels = out_channels
 
-    def forward(self, images: Tensor, deeper: nn.ModuleDict | None = None) -> dict[str, Tensor]:
-        """(B, 3, H, W) RGB from 0 to 1 -> the three stages' maps by name, each through what `deeper` has for it."""
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) RGB from 0 to 1 -> the three stages' maps by name."""
         x = self.maxpool(self.first_conv(images))
         maps = {}
         for name in ("stage2", "stage3", "stage4"):
             x = getattr(self, name)(x)
-            if deeper is not None and name in deeper:
-                x = deeper[name](x)
             maps[name] = x
         return maps
 
