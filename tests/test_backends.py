@@ -155,9 +155,13 @@ def hold():  # the interpreter, so that the others meet where they wait for it
     while True:
         sum(range(50))
 
-for target in [hold] * 3 + [work] * 7:
-    threading.Thread(target=target, daemon=True).start()
-work()
+for _ in range(3):
+    threading.Thread(target=hold, daemon=True).start()
+workers = [threading.Thread(target=work) for _ in range(8)]
+for worker in workers:
+    worker.start()
+for worker in workers:  # a process that ends while one is inside a runtime is aborted
+    worker.join()
 """
 
 
