@@ -176,11 +176,14 @@ def test_threads_that_compute_first_at_once_do_not_wait_for_each_other(backend):
 def test_the_fastest_that_is_installed_is_chosen(monkeypatch):
     installed = {"openvino", "onnxruntime", "onnx"}
     monkeypatch.setattr(backends, "find_spec", lambda name: name if name in installed else None)
-    assert choose_backend("auto", CPU) == "openvino"
-    assert choose_backend("auto", torch.device("cuda")) == "torch"
-    installed.remove("openvino")
     assert choose_backend("auto", CPU) == "onnxruntime"
-    assert choose_backend("auto", CPU, "half") == "torch"
+    assert choose_backend("auto", CPU, "half") == "openvino"  # the only one of them that can
+    assert choose_backend("auto", torch.device("cuda")) == "torch"
+    installed.remove("onnxruntime")
+    assert choose_backend("auto", CPU) == "openvino"
+    installed.remove("openvino")
+    assert choose_backend("auto", CPU) == "torch"
+    installed.add("onnxruntime")
     installed.remove("onnx")
     assert choose_backend("auto", CPU) == "torch"
     for name, said in (

@@ -37,7 +37,7 @@ class FoundConfig(Section):
     precision: Literal["auto", "fp32", "half"] = "auto"
     """Arithmetic of the networks; auto is half on CUDA devices and fp32 elsewhere."""
     backend: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
-    """What computes the networks; auto is the fastest that is installed: on the CPU OpenVINO, ONNX Runtime or PyTorch,
+    """What computes the networks; auto is the fastest that is installed: on the CPU ONNX Runtime, OpenVINO or PyTorch,
     elsewhere PyTorch. Their results differ by rounding."""
     batch_size: Count = 4
     """Frames detected at a time; results do not depend on it."""

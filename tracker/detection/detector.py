@@ -166,7 +166,7 @@ class Detector:
         if self.info.size != (0, 0):
             height, width = resized(image.shape[1], image.shape[2], *self.info.size)
             image = F.resize(image, [height, width], antialias=True)
-        return image.float()
+        return image.to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def resized(height: int, width: int, longest: int, shortest: int) -> tuple[int, int]:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
+
+from tracker.detection.proposing import computes_alone
 
 
 def gather_regions(model: nn.Module) -> None:
@@ -26,9 +27,7 @@ def gather_regions(model: nn.Module) -> None:
 
 def can_gather(maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> bool:
     """Whether `gathered` can do it: one picture, on the CPU, of which nothing is to be learned or exported."""
-    plain = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in maps)
-    alone = len(boxes) == 1 and len(boxes[0]) > 0
-    return plain and alone and not torch.is_grad_enabled() and not torchvision._is_tracing()
+    return computes_alone(maps) and len(boxes[0]) > 0
 
 
 class GatheredRoIAlign(MultiScaleRoIAlign):

@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import box_iou
 
 from tracker.config import DetectorNetwork
 from tracker.detection.losses import anchor_box_loss, region_box_loss
+from tracker.detection.proposing import RememberedAnchors, computes_alone, propose
 
 IGNORED_SHARE = 0.5  # of a box inside an ignore region, from which on it teaches nothing
 
@@ -49,6 +51,14 @@ class PartialRPN(RegionProposalNetwork):
     """
 
     network: DetectorNetwork
+
+    def forward(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        maps = list(features.values())
+        if self.training or not computes_alone(maps):
+            return super().forward(images, features, targets)  # type: ignore[no-any-return]
+        return [propose(self, images, maps)], {}
 
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
@@ -183,6 +193,7 @@ def make_partial(model: GeneralizedRCNN, network: DetectorNetwork) -> None:
     model.roi_heads.__class__ = PartialRoIHeads
     model.rpn.network = model.roi_heads.network = network
     model.rpn.min_size = network.rpn_min_size
+    model.rpn.anchor_generator.__class__ = RememberedAnchors
 
 
 def honours_partial_labels(model: nn.Module) -> bool:

@@ -19,7 +19,13 @@ class Preparation(GeneralizedRCNNTransform):
     def scaled(self, image: Tensor) -> Tensor:
         """(3, H, W) from 0 to 255 -> freed of the mean and deviation of each colour."""
         mean, deviation = (image.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
-        return (image - 255 * mean) / (255 * deviation)
+        return (image - 255 * mean).div_(255 * deviation)
+
+    def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
+        """Pictures in one tensor (B, 3, H, W) whose sides `size_divisible` divides; one that fits is not copied."""
+        if len(images) > 1 or torchvision._is_tracing() or any(side % size_divisible for side in images[0].shape[1:]):
+            return super().batch_images(images, size_divisible)  # type: ignore[no-any-return]
+        return images[0][None]
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         before = image.shape[-2:]

@@ -21,7 +21,7 @@ Run = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
 """Computes a graph: its inputs, C-contiguous and in their order -> its outputs in theirs. Each thread that calls it
 gets one core to itself, so that what it says does not depend on how many there are."""
 
-EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}  # by backend, the fastest first; ONNX is what they read
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # by backend, the fastest first; ONNX is what they read
 _ONE_BY_ONE = threading.Lock()
 HALF = {"BF16": "bf16", "FP16": "f16"}  # what OpenVINO says that a CPU can do, and how to ask for it
 
