@@ -140,23 +140,29 @@ def detectors(
     Raises:
         InputError: There is nothing to measure, or no place for the results.
     """
-    from tracker.evaluation.benchmark.detectors import compare_inference, compare_training, make_setting
+    from tracker.evaluation.benchmark.detectors import compare_inference, compare_training, make_setting, peak_flops
+    from tracker.networks import in_half
 
     if json is not None and not json.parent.is_dir():
         raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
     setting = make_setting(model, device, precision, size, batch, batches)
     yield ", ".join(f"{name} {version}" for name, version in versions().items())
     yield f"{model} on {setting.device}, {size[0]}x{size[1]} pixels, batches of {batch}, {repetitions} repetitions"
-    yield f"{'pictures/s, median':20s}{'ours':>9s}{'torchvision':>13s}{'ratio':>8s}{'MiB':>9s}{'MiB':>9s}"
+    peak = peak_flops(setting.device, in_half(precision, setting.device))
+    yield f"products of matrices: {peak / 1e12:.2f} TFLOP/s at the most in ours' precision"
+    head = f"{'pictures/s, median':20s}{'ours':>9s}{'torchvision':>13s}{'ratio':>8s}{'MiB':>9s}{'MiB':>9s}"
+    yield f"{head}{'TFLOP/s':>9s}{'of peak':>9s}"
     speeds = []
     for compare in (compare_inference, compare_training):
         speed = compare(setting, repetitions)
         memory = "".join(f"{value:9.0f}" if value else f"{'-':>9s}" for value in speed.memory)
-        yield f"{speed.name:20s}{median(speed.ours):9.2f}{median(speed.theirs):13.2f}{speed.ratio:7.2f}x{memory}"
+        reached = median(speed.ours) * speed.flops
+        row = f"{speed.name:20s}{median(speed.ours):9.2f}{median(speed.theirs):13.2f}{speed.ratio:7.2f}x{memory}"
+        yield f"{row}{reached / 1e12:9.3f}{reached / peak:8.1%}"
         speeds.append(asdict(speed))
     if json is not None:
         facts = {"model": model, "device": str(setting.device), "size": size, "batch": batch, "precision": precision}
-        write_record(json, {"versions": versions(), **facts, "speeds": speeds})
+        write_record(json, {"versions": versions(), **facts, "peak_flops": peak, "speeds": speeds})
         yield f"\nwrote {json}"
 
 

@@ -14,6 +14,7 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tracker.config import detector_network
 from tracker.detection import Detector, build_detector, torchvision_names
@@ -40,6 +41,7 @@ class Speed:
         theirs: The same of torchvision's loop.
         ratio: Median over the repetitions of the one over the other.
         memory: Most MiB that each one held beside what it held before, ours first; 0 where it cannot be told.
+        flops: Floating-point operations of a picture, in matrix products and convolutions, two for each multiplication.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Speed:
     theirs: tuple[float, ...]
     ratio: float
     memory: tuple[float, float]
+    flops: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +211,31 @@ def _compare(
         for which in (0, 1) if repetition % 2 == 0 else (1, 0):
             rates[which].append(_rate(both[which], setting))
     ratio = median(mine / other for mine, other in zip(*rates, strict=True))
-    return Speed(name, tuple(rates[0]), tuple(rates[1]), ratio, (memory[0], memory[1]))
+    with FlopCounterMode(display=False) as counter:  # theirs works in this thread, in which alone it counts
+        theirs(0)
+    flops = counter.get_total_flops() / setting.batch
+    return Speed(name, tuple(rates[0]), tuple(rates[1]), ratio, (memory[0], memory[1]), flops)
+
+
+def peak_flops(device: torch.device, half: bool, repetitions: int = 5) -> float:
+    """The most floating-point operations a second that products of two square matrices reached here.
+
+    Args:
+        device: Where; on the CPU with all of PyTorch's threads.
+        half: In half precision (bfloat16) instead of float32.
+        repetitions: How many products are timed for each size.
+    """
+    dtype = torch.bfloat16 if half else torch.float32
+    best = 0.0
+    for side in (1024, 2048) if device.type == "cpu" else (4096, 8192):
+        matrix = torch.ones(side, side, dtype=dtype, device=device)
+        for _ in range(WARM_UP + repetitions):
+            _finish(device)
+            start = perf_counter()
+            matrix @ matrix
+            _finish(device)
+            best = max(best, 2 * side**3 / (perf_counter() - start))
+    return best
 
 
 def _memory(work: Callable[[int], None], setting: Setting) -> float:
