@@ -1,10 +1,14 @@
 """Joint and four-step training: every architecture learns eight pictures, and each phase trains what it should."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchvision
+from torchvision.models import mobilenet_v3_small, resnet18
+from torchvision.models.detection import ssdlite
 from trainings import QUIET, SIDE, one_thread, settings  # noqa: F401 (pytest finds it here)
 
 from tracker.training import detector as training
@@ -26,7 +30,28 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "resnet18": {"architecture": "fasterrcnn_fpn", "backbone": "resnet18", **PYRAMID},
     "shufflenet": {"architecture": "fasterrcnn_fpn", "backbone": "shufflenet_v2_x0_5", **PYRAMID},
     "mask": {"architecture": "maskrcnn_fpn", "backbone": "resnet18", **PYRAMID},
-}
+    "vgg": {
+        "architecture": "fasterrcnn_vgg16", "backbone": "vgg11_bn", **SMALL, **FEW,
+        "anchor_sizes": ((16, 32, 64),), "head_width": 256, "head_dropout": 0,
+    },
+    "c4": {
+        "architecture": "fasterrcnn_resnet50_c4", "backbone": "resnet18", **SMALL, **FEW,
+        "anchor_sizes": ((16, 32, 64),), "roi_size": 4, "box_batch_size_per_image": 16, "rpn_post_nms_top_n_test": 30,
+    },
+    "retinanet": {"architecture": "retinanet_resnet50_fpn", **SMALL},
+    "fcos": {"architecture": "fcos_resnet50_fpn", **SMALL},
+    "ssdlite": {"architecture": "ssdlite320_mobilenet_v3_large"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def small_trunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives torchvision's one-stage detectors small trunks, whose statistics follow within a test's few steps."""
+    for name in ("retinanet", "fcos"):
+        module = getattr(torchvision.models.detection, name)
+        monkeypatch.setattr(module, "resnet50", lambda progress, **settings: resnet18(**settings))
+    monkeypatch.setattr(ssdlite, "mobilenet_v3_large", lambda progress, **settings: mobilenet_v3_small(**settings))
+    monkeypatch.setattr(ssdlite, "partial", lambda layer, eps, momentum: partial(layer, eps=eps))
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +62,7 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Networks that start from noise learn through batch norms that see eight pictures.
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_trunks")
 @pytest.mark.parametrize(
     ("recipe", "name", "steps", "batch_size", "learning_rate"),
     [
@@ -44,6 +70,11 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
         ("joint", "resnet18", 80, 8, 2e-3),
         ("joint", "shufflenet", 140, 8, 3e-3),
         ("joint", "mask", 60, 8, 1e-3),
+        ("joint", "vgg", 60, 8, 1e-3),
+        ("joint", "c4", 60, 8, 5e-4),
+        ("joint", "retinanet", 60, 8, 4e-4),
+        ("joint", "fcos", 40, 8, 4e-4),
+        ("joint", "ssdlite", 80, 8, 2e-3),
         ("four_step", "resnet18", 240, 4, 2e-3),
     ],
 )
