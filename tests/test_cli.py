@@ -338,6 +338,8 @@ def test_the_record_of_a_run(track: Callable[..., Result], stubbed: None) -> Non
     assert record["versions"]["tracker"] == tracker.__version__ and record["versions"]["av"] == av.__version__
     assert all(len(weights["sha256"]) == 64 for weights in record["weights"].values())
     assert set(record["stage_s"]) == {"decode", "detect", "embed", "associate", "write"}
+    assert {name: queue["room"] for name, queue in record["queues"].items()} == {"read": 4, "look": 1, "write": 4}
+    assert all(0 <= queue["mean"] <= queue["highest"] <= queue["room"] for queue in record["queues"].values())
 
 
 def test_quiet_says_nothing(track: Callable[..., Result], stubbed: None) -> None:

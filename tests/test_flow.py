@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tracker.flow import Behind, ahead
+from tracker.flow import Behind, Fills, ahead
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +147,44 @@ def test_the_owners_error_leaves_nothing_undone_and_goes_before_others() -> None
         later(partial(int, "no number"))  # type: ignore[arg-type]
         raise KeyError
     assert done == [1, 2]
+
+
+def test_a_full_queue_waits_for_who_takes_from_it() -> None:
+    made: list[int] = []
+    fills: Fills = {}
+    with closing(ahead(numbers(20, made, []), 3, "numbers", fills)) as items:
+        for taken, _ in enumerate(items, 1):
+            until(lambda taken=taken: len(made) == min(taken + 3, 20))  # type: ignore[misc]
+            time.sleep(0.005)
+    fill = fills["numbers"]
+    assert (fill.room, fill.highest, fill.asked) == (3, 3, 21)
+    assert 2 < fill.mean < 3  # nothing was there at first, and ever less at the end
+
+
+def test_an_empty_queue_waits_for_who_fills_it() -> None:
+    def slow() -> Generator[int]:
+        for number in range(10):
+            time.sleep(0.02)
+            yield number
+
+    fills: Fills = {}
+    assert list(ahead(slow(), 3, "slow", fills)) == list(range(10))
+    assert fills["slow"].mean < 0.5
+
+
+def test_how_far_work_is_behind() -> None:
+    gate = threading.Semaphore(0)
+    fills: Fills = {}
+    with Behind(3, "work", fills) as later:
+        for _ in range(3):  # meets 0, 1 and 2 that are not done
+            later(partial(gate.acquire, timeout=30))  # type: ignore[arg-type]
+        gate.release(3)
+    assert (fills["work"].asked, fills["work"].highest, fills["work"].mean) == (3, 2, 1.0)
+
+
+def test_what_has_no_thread_has_no_queue() -> None:
+    fills: Fills = {}
+    assert list(ahead(numbers(3, [], []), 0, "numbers", fills)) == [0, 1, 2]
+    with Behind(0, "work", fills) as later:
+        later(lambda: None)
+    assert fills == {}

@@ -92,8 +92,8 @@ def played(name: str) -> int:
 
 
 def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker.stages, "ahead", lambda items, room, name: ahead(items, 0, name))
-    monkeypatch.setattr(tracker.results, "Behind", lambda room, name: Behind(0, name))
+    monkeypatch.setattr(tracker.stages, "ahead", lambda items, room, name, fills: ahead(items, 0, name))
+    monkeypatch.setattr(tracker.results, "Behind", lambda room, name, fills: Behind(0, name))
 
 
 OUTPUTS = ("out.mp4", "out.csv", "out.json", "out.txt")

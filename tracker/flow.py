@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,7 +12,39 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 
-def ahead(items: Generator[T], room: int, name: str) -> Generator[T]:
+@dataclass
+class Fill:
+    """How much waited between two stages: a full queue waits for who takes from it, an empty one for who fills it.
+
+    Attributes:
+        room: Most that can wait.
+        highest: Most that did.
+        asked: How often somebody looked: whenever something was taken, or handed over.
+        waited: What waited at these moments, in all.
+    """
+
+    room: int
+    highest: int = 0
+    asked: int = 0
+    waited: int = 0
+
+    @property
+    def mean(self) -> float:
+        """What waited on average."""
+        return self.waited / max(self.asked, 1)
+
+    def note(self, waiting: int) -> None:
+        """Counts a look at the queue."""
+        self.highest = max(self.highest, waiting)
+        self.asked += 1
+        self.waited += waiting
+
+
+Fills = dict[str, Fill]
+"""By the name of a queue. One that has no thread, since each item is done when it is asked for, has none."""
+
+
+def ahead(items: Generator[T], room: int, name: str, fills: Fills | None = None) -> Generator[T]:
     """The items, computed in a thread of their own before they are asked for.
 
     The thread begins with the first item that is asked for. Closing this generator, which its exhaustion and its errors
@@ -20,29 +53,43 @@ def ahead(items: Generator[T], room: int, name: str) -> Generator[T]:
     Args:
         items: What is computed; nobody else may touch it any more.
         room: Most items that are in work or wait to be taken; 0 computes each when it is asked for, without a thread.
-        name: Of the thread, for debuggers.
+        name: Of the thread, for debuggers, and of the queue.
+        fills: Where to note how full the queue is.
 
     Raises:
         BaseException: What `items` raised, after all items before that.
     """
     with closing(items):
         if room:
-            yield from _computed(items, room, name)
+            yield from _computed(items, room, name, _fill(fills, room, name))
         else:
             yield from items
 
 
-def _computed(items: Iterator[T], room: int, name: str) -> Generator[T]:
+def _fill(fills: Fills | None, room: int, name: str) -> Fill:
+    """The note on a queue; a source that is read twice has one for both times."""
+    return Fill(room) if fills is None else fills.setdefault(name, Fill(room))
+
+
+def _computed(items: Iterator[T], room: int, name: str, fill: Fill) -> Generator[T]:
+    made = taken = 0
+
     def compute() -> list[T]:
-        return list(islice(items, 1))
+        nonlocal made
+        item = list(islice(items, 1))
+        made += len(item)
+        return item
 
     with ThreadPoolExecutor(1, name) as pool:
         waiting = deque(pool.submit(compute) for _ in range(room))
         try:
+            fill.note(made - taken)
             while item := waiting[0].result():
                 waiting.popleft()
+                taken += 1
                 waiting.append(pool.submit(compute))
                 yield item.pop()  # and keep no hold of it
+                fill.note(made - taken)
         finally:
             # An interrupt in the pool's own wait would make Python take the thread for ended.
             wait([future for future in waiting if not future.cancel()])
@@ -55,14 +102,16 @@ class Behind:
     After work that raised no more is done.
     """
 
-    def __init__(self, room: int, name: str) -> None:
+    def __init__(self, room: int, name: str, fills: Fills | None = None) -> None:
         """Starts without work.
 
         Args:
             room: Most pieces of work that are handed over and not done; 0 does each at once, without a thread.
-            name: Of the thread, for debuggers.
+            name: Of the thread, for debuggers, and of the queue.
+            fills: Where to note how full the queue is.
         """
         self._room = room
+        self._fill = _fill(fills if room else None, room, name)
         self._pool = ThreadPoolExecutor(1, name)
         self._waiting: deque[Future[None]] = deque()
         self._failed = False
@@ -76,6 +125,7 @@ class Behind:
         if not self._room:
             work()
             return
+        self._fill.note(sum(not future.done() for future in self._waiting))
         self._wait_for_all_but(self._room - 1)
         self._waiting.append(self._pool.submit(self._do, work))
 

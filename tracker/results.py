@@ -137,7 +137,8 @@ class _Run:
         writers: list[ResultWriter] = []
         with ExitStack() as files:
             # Rows of text are written sooner than they would be handed over.
-            with Behind(self._stages.room(self._source) if pictures else 0, "write") as later:
+            room = self._stages.room(self._source) if pictures else 0
+            with Behind(room, "write", self._stages.fills) as later:
                 observe = self._observer(files, later)
                 with closing(self._stages.run(self._source, observe, pictures)) as results:
                     for frame, tracks in results:
@@ -244,4 +245,8 @@ def run_record(source: Source, stages: Stages, outcome: Outcome) -> dict[str, An
         "tracks": {name: n for name, n in outcome.summary.counts.items() if n},
         "elapsed_s": round(outcome.elapsed, 3),
         "stage_s": {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()},
+        "queues": {
+            name: {"room": fill.room, "highest": fill.highest, "mean": round(fill.mean, 2)}
+            for name, fill in stages.fills.items()
+        },
     }

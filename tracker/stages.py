@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tracker.config import Config, TrackerConfig
 from tracker.errors import InputError, did_you_mean
-from tracker.flow import ahead
+from tracker.flow import Fills, ahead
 from tracker.looking import Choice, Embeddings, Perceived, Sight, sights
 from tracker.remembered import Masks, Moments, Votes
 from tracker.tracking import DeepSort
@@ -43,6 +43,8 @@ class Stages(ABC):
         classifiers: One classifier of crops, or none.
         fine_labels: Labels of the classes of which it tells finer ones.
         seconds: Time spent in each stage so far, by the stage's name; stages that work at the same time each count it.
+        overlap: Whether stages work at the same time; without, each waits for the others, which tells their times apart.
+        fills: How much waited between stages that work at the same time.
         predicted: Frames in which nobody looked, since `detect_every` or `realtime` left them out.
         left_out: Stored detections that are not tracked, because of their score, class or place.
     """
@@ -53,6 +55,8 @@ class Stages(ABC):
         self.classifiers: list[Classifier] = []
         self.fine_labels: list[int] = []
         self.seconds = dict.fromkeys(("decode", "detect", "embed", "associate", "write"), 0.0)
+        self.overlap = True
+        self.fills: Fills = {}
         self.predicted = self.left_out = 0
 
     @property
@@ -157,6 +161,8 @@ class Stages(ABC):
         So a live source's present is not kept waiting, and at most 2 x `batch_size` x (`detect_every` + 1) frames of a
         file are in memory, and one more.
         """
+        if not self.overlap:
+            return 0
         return 1 if source.live else self.config.detector.batch_size
 
     def _run_online(self, source: Source, observe: Observer) -> Generator[tuple[Frame, Tracks]]:
@@ -195,7 +201,7 @@ class Stages(ABC):
                 if not observe(sight):
                     break
         final = votes.counted(tracker.finish())
-        again = ahead(self._frames_again(source, moments), self.room(source), "read")
+        again = ahead(self._frames_again(source, moments), self.room(source), "read", self.fills)
         with closing(again if pictures else moments.blank(source)) as frames:
             for number, frame in enumerate(frames):
                 with self.timed("associate"):
@@ -224,9 +230,10 @@ class Stages(ABC):
     def _sights(self, source: Source) -> Generator[Sight]:
         """What is seen in each frame of a source; two threads are ahead of who asks, one reads and one looks."""
         choice = Choice(self.config)
-        frames = ahead(choice.paced(self._decoded(source)), self._read_ahead(source), "read")
+        frames = ahead(choice.paced(self._decoded(source)), self._read_ahead(source), "read", self.fills)
         # Without pictures there is less to do than to hand over.
-        batches = ahead(self._seen(frames, choice, source), int(source.has_pictures), "look")
+        looks_ahead = int(source.has_pictures and self.overlap)
+        batches = ahead(self._seen(frames, choice, source), looks_ahead, "look", self.fills)
         with closing(batches):
             try:
                 for batch in batches:
