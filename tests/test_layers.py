@@ -20,7 +20,7 @@ LEVEL = {
     **dict.fromkeys(("evaluation", "collecting"), 7),
     "training": 8,
     **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "demo", "harvest"), 9),
-    **dict.fromkeys(("resemblance", "exporting", "cli"), 9),
+    **dict.fromkeys(("resemblance", "exporting", "benching", "cli"), 9),
 }
 
 # What a room sees of tracker besides itself, where its level alone would allow more.

@@ -207,6 +207,27 @@ def demo(*, quiet: Quiet = False) -> int:
 
 
 @app.command
+def bench(
+    source: Annotated[str, _help("A video file, or a folder or glob of images; without it a clip that is drawn.")] = "",
+    /,
+    *,
+    frames: Annotated[int, Parameter(help="Measure the first N.", validator=validators.Number(gte=1))] = 300,
+    json: Annotated[Path | None, _help("Write all figures to this file.")] = None,
+    config: ConfigFile = None,
+    source_settings: Source_ = SourceConfig(),
+    detector: Detector_ = DetectorConfig(),
+    appearance: Appearance_ = AppearanceConfig(),
+    tracker: Tracker_ = TrackerConfig(),
+    output: Output_ = OutputConfig(),
+) -> int:
+    """Measure how fast a run with these settings is here, stage by stage; its results are thrown away."""
+    settings = _settings(config, source_settings, detector, appearance, tracker, output)
+    from tracker.benching import bench_and_show
+
+    return bench_and_show(source, settings, frames, json)
+
+
+@app.command
 def export(
     model: Annotated[str, _help("A detector by name, see `track models`, or a file of weights.")],
     /,

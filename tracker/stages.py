@@ -43,7 +43,7 @@ class Stages(ABC):
         classifiers: One classifier of crops, or none.
         fine_labels: Labels of the classes of which it tells finer ones.
         seconds: Time spent in each stage so far, by the stage's name; stages that work at the same time each count it.
-        overlap: Whether stages work at the same time; without, each waits for the others, which tells their times apart.
+        overlap: Whether stages work at the same time; without, each waits for the others, and its time is its own.
         fills: How much waited between stages that work at the same time.
         predicted: Frames in which nobody looked, since `detect_every` or `realtime` left them out.
         left_out: Stored detections that are not tracked, because of their score, class or place.

@@ -8,6 +8,7 @@ from tracker.config import OutputConfig
 from tracker.errors import InputError
 
 DEFAULT_ROOT = Path("tracked")
+DEFAULT_NAMES = ("video.mp4", "tracks.csv")
 SUFFIXES = (".mp4", ".mkv", ".mov", ".csv", ".txt", ".json")  # those that `open_writer` knows
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
 _NOTHING: Mapping[str, str] = {}
@@ -43,7 +44,7 @@ def choose_places(
     if named:
         return named, None
     folder = _default_folder(source_name, config.overwrite)
-    places = [folder / name for name in ("video.mp4", "tracks.csv") if Path(name).suffix not in refused]
+    places = [folder / name for name in DEFAULT_NAMES if Path(name).suffix not in refused]
     for path in places:
         _check_file(path, source_files, config.overwrite)
     return places, folder / "run.json"

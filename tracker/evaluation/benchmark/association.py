@@ -2,7 +2,6 @@
 
 import gc
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from tracker.boxes import xyxy_to_xywh
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
-from tracker.evaluation.benchmark.rivals import OURS, Contestant, Entry, Found, version_of
+from tracker.evaluation.benchmark.machine import machine, version_of
+from tracker.evaluation.benchmark.rivals import OURS, Contestant, Entry, Found
 from tracker.evaluation.benchmark.stream import Stream, Truth, frames_of, make_stream
 from tracker.evaluation.tracks.scores import score_tracks
 from tracker.record import versions
@@ -140,7 +140,7 @@ def conditions(entries: Sequence[Entry], missing: Mapping[str, str]) -> dict[str
     """What figures depend on: machine, versions, threads; and which trackers were left out, and why."""
     packages = sorted({entry.package for entry in entries} - {"tracker"})
     return {
-        "machine": f"{_processor()}, {os.cpu_count()} logical cores",
+        "machine": machine(),
         "versions": versions() | {package: version_of(package) for package in packages},
         "threads": _threads(),
         "thread_limits": {name: value for name, value in os.environ.items() if name.endswith("_THREADS")},
@@ -152,13 +152,6 @@ def conditions(entries: Sequence[Entry], missing: Mapping[str, str]) -> dict[str
 def as_json(comparisons: Sequence[Comparison], conditions: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that was measured, as JSON can hold it."""
     return {**conditions, "comparisons": [asdict(comparison) for comparison in comparisons]}
-
-
-def _processor() -> str:
-    cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text(encoding="utf-8").splitlines() if cpus.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def _threads() -> int:

@@ -1,8 +1,5 @@
 """The measurements of `scripts/benchmark.py`, as lines of text that come as soon as they are known."""
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,29 +15,39 @@ from tracker.record import versions, write_record
 
 def stages(clip: str, frames: int = 300, /) -> Iterator[str]:
     """Frames per second of each stage alone, and of whole runs, on the first frames of a clip."""
-    from tracker.evaluation.benchmark.stages import stage_speeds
+    from tracker.evaluation.benchmark.machine import machine
+    from tracker.evaluation.benchmark.stages import first_frames, stage_speeds
 
+    yield machine()
     yield ", ".join(f"{name} {version}" for name, version in versions().items())
-    for stage, rate in stage_speeds(clip, Config(), frames).items():
-        yield f"{stage:10s} {rate:8.1f} frames/s  {1000 / rate:7.2f} ms/frame"
+    speeds = stage_speeds(*first_frames(clip, Config(), frames), Config())
+    for stage, cost in speeds.stages.items():
+        yield f"{stage:10s} {1 / cost.wall:8.1f} frames/s  {1000 * cost.wall:7.2f} ms/frame"
+    yield f"{'whole':10s} {speeds.whole:8.1f} frames/s  {speeds.share:7.1%} of what {speeds.slowest} would allow"
 
 
-def memory(*clips: str) -> Iterator[str]:
-    """Peak memory of a run for each clip, in a process of its own.
+def memory(*clips: str, minutes: float = 0.0) -> Iterator[str]:
+    """Peak memory of a run for each clip, in a process of its own; of a long run, whether memory grows.
+
+    Args:
+        clips: Video files.
+        minutes: Loop each clip to a video of so many minutes, and look at the memory meanwhile.
 
     Raises:
         InputError: A run failed; it has said why on stderr.
     """
-    code = "import sys, resource; from tracker.cli import main\ntry: main(sys.argv[1:])\n"
-    code += "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    from tracker.evaluation.benchmark.memory import long_run, peak_memory
+
     for clip in clips:
-        with tempfile.TemporaryDirectory() as folder:
-            outputs = ["--output", f"{folder}/video.mp4", "--output", f"{folder}/tracks.csv"]
-            command = [sys.executable, "-c", code, clip, "--quiet", *outputs]
-            run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if run.returncode:
-            raise InputError(f"the run of {clip} ended with exit code {run.returncode}")
-        yield f"{clip}: peak memory {run.stdout.split()[-1]} MiB"
+        if not minutes:
+            yield f"{clip}: peak memory {peak_memory(clip)} MiB"
+            continue
+        run = long_run(clip, minutes)
+        yield f"{clip}: {run.minutes:.1f} minutes of video in {run.elapsed:.0f} s"
+        yield f"  resident: {run.start:.0f} MiB after the warm-up, {run.end:.0f} at the end, {run.peak:.0f} at most"
+        yield f"  growth: {run.slope:+.1f} MiB for each hour of video, standard error {run.error:.1f}"
+        for name, queue in run.queues.items():
+            yield f"  queue {name}: {queue['highest']} of {queue['room']} at most, {queue['mean']:.1f} on average"
 
 
 def association(

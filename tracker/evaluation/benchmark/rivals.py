@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -127,11 +127,3 @@ def available() -> tuple[list[Entry], Mapping[str, str]]:
 def _try(contestant: Contestant) -> None:
     for arguments in contestant.inputs:
         contestant.read(contestant.update(*arguments))
-
-
-def version_of(package: str) -> str:
-    """The installed version of a package."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"
