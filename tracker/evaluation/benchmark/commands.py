@@ -1,5 +1,6 @@
 """The measurements of `scripts/benchmark.py`, as lines of text that come as soon as they are known."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +51,23 @@ def memory(*clips: str, minutes: float = 0.0) -> Iterator[str]:
             yield f"  queue {name}: {queue['highest']} of {queue['room']} at most, {queue['mean']:.1f} on average"
 
 
+def startup(clip: str = "", /, *, repetitions: int = 5) -> Iterator[str]:
+    """Seconds until a fresh process has imported the package, shown its help, and found a clip's first tracks.
+
+    Args:
+        clip: A video file; without it the demo's clip.
+        repetitions: How often each is started, in turn.
+
+    Raises:
+        InputError: A run failed; it has said why on stderr.
+    """
+    from tracker.evaluation.benchmark.startup import startup_times
+
+    yield f"median of {repetitions} fresh processes, seconds (fastest, slowest)"
+    for name, times in startup_times(clip, repetitions).items():
+        yield f"{name:26s}{median(times):8.2f} ({min(times):.2f}, {max(times):.2f})"
+
+
 def association(
     *objects: int,
     repetitions: int = 3,
@@ -84,6 +102,52 @@ def association(
     if plot is not None:
         draw_chart(comparisons, facts, plot)
         yield f"\nwrote {plot}"
+
+
+def rivals(
+    clip: str,
+    /,
+    *,
+    model: str = "builtin",
+    ultralytics: str = "",
+    repetitions: int = 3,
+    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+) -> Iterator[str]:
+    """Whole runs on the CPU, from a video to an annotated one and a table: ours, and what a user would pick instead.
+
+    Args:
+        clip: A video file.
+        model: builtin, or an R-CNN of torchvision's with random weights, the same for us and for the usual script.
+        ultralytics: Python of an environment in which that package is installed.
+        repetitions: How often each one runs, in turn.
+        json: File for all figures.
+
+    Raises:
+        InputError: A run failed; it has said why on stderr. Or there is no place for the results.
+    """
+    from tracker.evaluation.benchmark.machine import machine
+    from tracker.evaluation.benchmark.runs import compare_runs, missing_for_usual, rivals_of
+
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
+    with tempfile.TemporaryDirectory() as folder:
+        found = rivals_of(model, clip, ultralytics, Path(folder))
+        yield machine()
+        yield ", ".join(f"{name} {version}" for name, version in versions().items())
+        for rival in found:
+            yield f"{rival.name}: {rival.about}"
+        for package in missing_for_usual():
+            yield f"left out: the usual script (no package {package}: pip install 'tracker[benchmark]')"
+        paces = compare_runs(found, clip, repetitions)
+    yield f"\n{'':20s}{'frames/s':>10s}{'ours over it':>14s}{'CPU ms':>9s}{'start s':>9s}"
+    for pace in paces:
+        row = f"{median(pace.rates):10.2f}{pace.ratio:13.2f}x{pace.cpu:9.1f}{pace.start:9.1f}"
+        yield f"{pace.name:20s}{row}"
+    if json is not None:
+        facts = {"machine": machine(), "versions": versions(), "clip": clip, "model": model}
+        about = {rival.name: rival.about for rival in found}
+        write_record(json, {**facts, "rivals": about, "paces": [asdict(pace) for pace in paces]})
+        yield f"\nwrote {json}"
 
 
 def switches(

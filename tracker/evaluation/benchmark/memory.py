@@ -16,10 +16,10 @@ import numpy as np
 
 from tracker.errors import InputError
 from tracker.evaluation.benchmark.looping import write_loop
+from tracker.evaluation.benchmark.processes import COMMAND, environment
 
 INTERVAL = 2.0  # seconds between two looks at the memory
 WARM_UP = 0.2  # share of a long run before which memory may still grow
-TRACK = [sys.executable, "-m", "tracker.cli"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def peak_memory(clip: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         outputs = ["--output", f"{folder}/video.mp4", "--output", f"{folder}/tracks.csv"]
         command = [sys.executable, "-c", code, clip, "--quiet", *outputs]
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment())
     _check(run.returncode, clip)
     return int(run.stdout.split()[-1])
 
@@ -79,9 +79,8 @@ def long_run(clip: str, minutes: float, options: Sequence[str] = ()) -> LongRun:
     with tempfile.TemporaryDirectory() as folder:
         looped = Path(folder) / f"looped{Path(clip).suffix}"
         seconds = write_loop(clip, 60 * minutes, looped)
-        command = [*TRACK, str(looped), "--quiet", *options]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        with subprocess.Popen(command, cwd=folder, env=environment) as process:
+        command = [*COMMAND, str(looped), "--quiet", *options]
+        with subprocess.Popen(command, cwd=folder, env=environment()) as process:
             try:
                 samples = _sampled(process)
             except BaseException:
