@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -23,6 +25,7 @@ from tracker.evaluation.benchmark.advice import advice
 from tracker.evaluation.benchmark.alternatives import backend_ratios
 from tracker.evaluation.benchmark.looping import write_loop
 from tracker.evaluation.benchmark.memory import summarised, trend
+from tracker.evaluation.benchmark.processes import environment
 from tracker.evaluation.benchmark.speeds import Clip, Cost, Speeds
 from tracker.evaluation.benchmark.stages import first_frames, stage_speeds
 from tracker.flow import Fill
@@ -133,7 +136,7 @@ def test_stages_in_turn_take_what_they_take(stubbed: None) -> None:
     install(tracker.pipeline, delay=0.02)
     moving_clip(Path("film.mp4"), 12)
     config = Config()
-    speeds = stage_speeds(*first_frames("film.mp4", config, 12), config)
+    speeds = stage_speeds("film.mp4", *first_frames("film.mp4", config, 12), config)
     assert speeds.slowest == "looking" and speeds.stages["detect"].wall > 0.02 > 2 * speeds.stages["detect"].cpu
     assert speeds.limits["looking"] < 50 and 0.5 < speeds.share < 1.05
     assert speeds.queues["read"].highest > 0
@@ -316,3 +319,19 @@ def test_the_usual_script_finds_what_we_find(tmp_path: Path) -> None:
         rival.run(str(tmp_path / "demo.mp4"), folder)
         assert played(str(folder / "video.mp4")) == 150
         assert len((folder / "tracks.csv").read_text().splitlines()) > 200  # a person and a cat
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no interrupts to send")
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    moving_clip(tmp_path / "film.mp4", 40)
+    (tmp_path / "temporary").mkdir()
+    stub = [sys.executable, str(Path(__file__).with_name("stub.py")), "0", "0.2", "bench", "film.mp4"]
+    variables = {**environment(), "TMPDIR": str(tmp_path / "temporary")}
+    with subprocess.Popen(stub, cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and process.stderr.readline() == "loading\n"
+        time.sleep(1)  # into the first run
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert (process.returncode, said) == (130, "")
+    assert not list((tmp_path / "temporary").iterdir())

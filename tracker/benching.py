@@ -40,7 +40,7 @@ def bench_and_show(source: str, config: Config, frames: int, json: Path | None) 
             draw_clip(Path(source))
         show = stack.enter_context(progress("measuring"))
         clip, seen = first_frames(source, config, frames)
-        speeds = stage_speeds(clip, seen, config, show)
+        speeds = stage_speeds(source, clip, seen, config, show)
         ratios = backend_ratios(config.detector, speeds.backend, seen)
     preferred = missing_backends() if config.detector.backend == "auto" else []
     sentences = advice(speeds, config.detector.detect_every, "".join(gpus()[:1]), ratios, preferred)

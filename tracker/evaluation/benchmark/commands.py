@@ -21,7 +21,7 @@ def stages(clip: str, frames: int = 300, /) -> Iterator[str]:
 
     yield machine()
     yield ", ".join(f"{name} {version}" for name, version in versions().items())
-    speeds = stage_speeds(*first_frames(clip, Config(), frames), Config())
+    speeds = stage_speeds(clip, *first_frames(clip, Config(), frames), Config())
     for stage, cost in speeds.stages.items():
         yield f"{stage:10s} {1 / cost.wall:8.1f} frames/s  {1000 * cost.wall:7.2f} ms/frame"
     yield f"{'whole':10s} {speeds.whole:8.1f} frames/s  {speeds.share:7.1%} of what {speeds.slowest} would allow"

@@ -21,7 +21,7 @@ class Clip:
     """The frames that are measured.
 
     Attributes:
-        name: What the user named.
+        name: What the user named, without a password.
         width: Pixels.
         height: Pixels.
         rate: How many of these frames the source plays in a second.

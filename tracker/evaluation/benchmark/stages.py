@@ -63,10 +63,13 @@ def first_frames(source: str, config: Config, frames: int) -> tuple[Clip, list[F
         return Clip(opened.spec, opened.width, opened.height, rate, count, last + 2e-6), seen
 
 
-def stage_speeds(clip: Clip, seen: Sequence[Frame], config: Config, tell: Tell = lambda *_: None) -> Speeds:
-    """Runs a clip twice: with one stage after the other, and with all at the same time.
+def stage_speeds(
+    source: str, clip: Clip, seen: Sequence[Frame], config: Config, tell: Tell = lambda *_: None
+) -> Speeds:
+    """Runs the first frames of a source twice: with one stage after the other, and with all at the same time.
 
     Args:
+        source: As `track` takes it.
         clip: As `first_frames` gives it, like `seen`.
         seen: Frames that the networks see before the clock starts.
         config: Settings of the run. Files of the kinds that it names are written elsewhere, and thrown away.
@@ -85,15 +88,15 @@ def stage_speeds(clip: Clip, seen: Sequence[Frame], config: Config, tell: Tell =
         alone = _Timed(_writing(config, tables or ["tracks.csv"], folder), seen, overlap=False)
         drawn = _Drawn(alone, clip, folder)
 
-        def draw(source: Source, frame: Frame, tracks: Tracks) -> None:
+        def draw(_: Source, frame: Frame, tracks: Tracks) -> None:
             if len(tables) < len(names):
                 drawn.add(frame, tracks)
             count()
 
-        _run(clip.name, alone, draw)
+        _run(source, alone, draw)
         drawn.flush()
         together = _Timed(_writing(config, names, folder), seen)
-        outcome, busy = _run(clip.name, together, lambda *_: count())
+        outcome, busy = _run(source, together, lambda *_: count())
     return Speeds(
         clip,
         device=str(alone.detector.device),
