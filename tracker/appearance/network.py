@@ -87,8 +87,8 @@ def build_embedder(network: EmbedderNetwork, size: tuple[int, int], classes: int
     _check_name(name)
     if name != "lenet" and network.width != 1:
         raise InputError(f"{name} has no width: leave it out")
-    body = _body(network)
     try:
+        body = _body(network, size)
         with torch.no_grad():
             features = body.eval()(torch.zeros(1, 3, *size)).shape[1]
     except (RuntimeError, AssertionError, ValueError):
@@ -104,15 +104,25 @@ def _check_name(name: str) -> None:
         raise InputError(f"unknown architecture {name!r}{did_you_mean(name, embedder_names())}")
 
 
-def _body(network: EmbedderNetwork) -> nn.Module:
+def _body(network: EmbedderNetwork, size: tuple[int, int]) -> nn.Module:
     if network.architecture == "builtin":
         return ShuffleStripes()
     if network.architecture == "lenet":
         return LeNet(network.width)
-    inception = network.architecture in ("googlenet", "inception_v3")
-    extra = {"aux_logits": False, "init_weights": True, "transform_input": True} if inception else {}
-    whole: nn.Module = torchvision.models.get_model(network.architecture, weights=None, **extra)
+    whole: nn.Module = torchvision.models.get_model(network.architecture, weights=None, **_options(network, size))
     last = [name for name, module in whole.named_modules() if isinstance(module, nn.Linear)][-1]
     parent, _, child = last.rpartition(".")
     setattr(whole.get_submodule(parent), child, nn.Identity())
     return whole
+
+
+def _options(network: EmbedderNetwork, size: tuple[int, int]) -> dict[str, object]:
+    """What torchvision's builders need to be told."""
+    if network.architecture in ("googlenet", "inception_v3"):
+        return {"aux_logits": False, "init_weights": True, "transform_input": True}
+    if network.architecture.startswith("vit_"):  # has a weight for each place
+        height, width = size
+        if height != width:
+            raise ValueError("only squares")
+        return {"image_size": height}
+    return {}
