@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media import write_image
-from stub import install, moving_clip
+from media import write_clip, write_image
+from stub import SIZE, install, moving, moving_clip
 from trainings import QUIET, one_thread  # noqa: F401 (pytest finds it here)
 
 import tracker.appearance
@@ -19,6 +19,7 @@ import tracker.pipeline
 from tracker.cli import main
 from tracker.collecting.views import View, Views, most_different, quality
 from tracker.data import read_crop, read_crops
+from tracker.errors import InputError
 from tracker.weights import load_model
 
 pytestmark = QUIET
@@ -122,7 +123,7 @@ def test_what_a_run_writes_and_says(track: Callable[..., Result]) -> None:
 def test_a_class_without_embedder_is_shown_all_along_its_way(track: Callable[..., Result]) -> None:
     moving_clip(Path("clip.mp4"), 60)
     assert track("crops", "clip.mp4", "--per-track", 4)[0] == 0
-    frames = sorted(int(file.stem[3:]) for file in Path("crops/clip/car-0002").iterdir())
+    frames = sorted(int(file.stem.split("_")[2]) for file in Path("crops/clip/car-0002").iterdir())
     assert np.diff([0, *frames, 60]).max() <= 25
 
 
@@ -185,6 +186,42 @@ def test_what_a_person_made_of_the_crops(track: Callable[..., Result]) -> None:
     crops = read_crops([root])
     assert crops.individuals == ("Rex", "clip/car-0002", "clip/person-0001", "later/car-0002")
     assert np.bincount(crops.ids).tolist() == [3, 13, 32, 15]
+
+
+def test_tracks_of_several_videos_are_put_together_without_loss(track: Callable[..., Result]) -> None:
+    """The same ids and frames in all of them, and in the third the same pictures."""
+    moving_clip(Path("clip.mp4"), 30)
+    write_clip(Path("dark.mp4"), 30, 10, size=SIZE, draw=lambda *place: moving(*place) - 12)
+    assert track("crops", "clip.mp4", "dark.mp4", "--quiet")[0] == 0
+    assert track("crops", "clip.mp4", "-o", "again", "--quiet")[0] == 0
+    root, merged = Path("crops"), Path("crops/clip/person-0001")
+    before = contents(root)
+    for file in (root / "dark/person-0001").iterdir():
+        file.replace(merged / file.name)
+    assert len(list(merged.iterdir())) == 32
+    for file in Path("again/clip/person-0001").iterdir():
+        file.replace(merged / file.name)
+    assert set(contents(merged).values()) == {data for name, data in before.items() if "person" in name}
+    assert read_crops([root]).individuals == ("clip/car-0002", "clip/person-0001", "dark/car-0002")
+
+
+def test_a_folder_put_into_another_is_merged_with_it(track: Callable[..., Result]) -> None:
+    for name in ("one", "two"):
+        moving_clip(Path(f"{name}.mp4"), 20)
+    assert track("crops", "one.mp4", "two.mp4", "--quiet")[0] == 0
+    root = Path("crops")
+    counts = np.bincount(read_crops([root]).ids)
+    (root / "two/person-0001").rename(root / "one/person-0001/person-0001")
+    (root / "one/Rex").mkdir()
+    for video in ("one", "two"):
+        (root / video / "car-0002").rename(root / "one/Rex" / video)
+    crops = read_crops([root])
+    assert crops.individuals == ("one/Rex", "one/person-0001")
+    assert np.bincount(crops.ids).tolist() == [counts[0] + counts[2], counts[1] + counts[3]]
+    stray = next((root / "one/Rex/one").iterdir())
+    stray.rename(root / "one" / stray.name)
+    with pytest.raises(InputError, match="lies in no folder of its individual"):
+        read_crops([root])
 
 
 def test_nothing_is_overwritten_unasked(track: Callable[..., Result]) -> None:

@@ -5,11 +5,13 @@ import io
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.collecting.views import View
-from tracker.data.tracklets import COLUMNS, TABLE
+from tracker.data.individuals import TABLE
+from tracker.data.tracklets import COLUMNS
 from tracker.errors import InputError
 from tracker.output.growing import GrowingText
 
@@ -20,9 +22,11 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 class TrackFolders:
-    """Writes the crops of one source's tracks into FOLDER/CATEGORY-ID/ORDER_FRAME.jpg, and FOLDER/tracks.csv.
+    """Writes the crops of one source's tracks into FOLDER/CATEGORY-ID/ORDER_CHECKSUM_FRAME.jpg, and FOLDER/tracks.csv.
 
-    A picture gets its name when it is whole, and a track its rows when all of its pictures are there.
+    With the checksum of their bytes only equal pictures have one name, so that nothing is lost where a person puts
+    tracks of several videos together. A picture gets its name when it is whole, and a track its rows when all of its
+    pictures are there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +60,7 @@ class TrackFolders:
         try:
             folder.mkdir()
             for order, view in enumerate(views):
-                _write_whole(folder / f"{order:02}_{view.frame:08}.jpg", view.jpeg)
+                _write_whole(folder / f"{order:02}_{zlib.crc32(view.jpeg):08X}_{view.frame:08}.jpg", view.jpeg)
         except OSError as error:
             raise InputError(
                 f"cannot write on to {folder}: {error.strerror}; what was written so far is kept - free some space"

@@ -14,6 +14,8 @@ from tracker.data.mot import followed, sequences_in
 from tracker.errors import InputError
 
 LAYOUTS = "files named ID_cCAMERA... as in Market-1501, a folder for each individual, or MOTChallenge sequences"
+TABLE = "tracks.csv"
+"""Lies beside the folders of a video's tracks: `track crops` wrote them."""
 WHOLE = (0.0, 0.0, np.inf, np.inf)
 _NAME = re.compile(r"(-?\d+)_c(\d+)")
 _JUNK = -1  # Market-1501's id of what shows nobody
@@ -91,8 +93,10 @@ def read_crops(paths: Sequence[Path]) -> Crops:
     """Finds the crops in folders, in order of their names; no picture is opened.
 
     Named as in Market-1501, `ID_cCAMERA...`, files of one name in several folders are taken to be one picture, and the
-    id -1 is left out. With a folder for each individual that is its name; the camera is unknown. In sequences of the
-    MOTChallenge with pictures, objects are crops where they count and are visible; the camera is unknown.
+    id -1 is left out. With a folder for each individual that is its name; the camera is unknown. Where
+    `track crops` made the folders, one that was put into an individual's folder is part of that individual. In
+    sequences of the MOTChallenge with pictures, objects are crops where they count and are visible; the camera is
+    unknown.
 
     Raises:
         InputError: A folder cannot be read, a file's name says no individual and camera, or there is no crop.
@@ -158,14 +162,23 @@ def _crops_in(path: Path, prefix: str) -> dict[str, Crop]:
         return {
             name: _named(file, match) for name, (file, match) in named.items() if not match or int(match[1]) > _JUNK
         }
-    files = {file: file.parent.relative_to(path).as_posix() for file in pictures_in(path)}
-    if "." in files.values():
-        stray = next(file for file, name in files.items() if name == ".")
-        raise InputError(
-            f"the name of {stray} does not start with individual and camera, as 0004_c1_02.jpg does, and it lies in no "
-            "folder of its individual"
-        )
-    return {f"{prefix}{name}/{file.name}": Crop(file, WHOLE, f"{prefix}{name}", -1) for file, name in files.items()}
+    return _by_folder(path, prefix)
+
+
+def _by_folder(path: Path, prefix: str) -> dict[str, Crop]:
+    """With a folder for each individual; what `_crops_in` gives."""
+    videos = {table.parent for table in path.rglob(TABLE)}
+    crops = {}
+    for file in pictures_in(path):
+        if file.parent in (path, *videos):
+            raise InputError(
+                f"the name of {file} does not start with individual and camera, as 0004_c1_02.jpg does, and it lies in "
+                "no folder of its individual"
+            )
+        folder = next((folder for folder in file.parents if folder.parent in videos), file.parent)
+        name = f"{prefix}{folder.relative_to(path).as_posix()}"
+        crops[f"{prefix}{file.relative_to(path).as_posix()}"] = Crop(file, WHOLE, name, -1)
+    return crops
 
 
 def _named(file: Path, match: "re.Match[str] | None") -> Crop:

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.individuals import Crops
+from tracker.data.individuals import TABLE, Crops
 from tracker.errors import InputError
 
-TABLE = "tracks.csv"
 COLUMNS = ("folder", "category", "first", "last", "frames", "score")
-"""Of that table, which lies beside the folders of the tracks. A row is about a time that a track was seen without a
-break: the track's folder and class, the first and last second, and the number and mean score of the detections."""
+"""Of the table beside the folders of the tracks. A row is about a time that a track was seen without a break: the
+track's folder and class, the first and last second, and the number and mean score of the detections."""
 
 Span = tuple[float, float]
 
