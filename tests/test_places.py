@@ -8,7 +8,7 @@ import pytest
 
 from tracker.config import OutputConfig
 from tracker.errors import InputError
-from tracker.output import VideoInfo, choose_places, open_writer
+from tracker.output import VideoInfo, choose_places, open_writer, remove_if_empty, results_folder
 from tracker.output.places import SUFFIXES
 
 
@@ -22,25 +22,40 @@ def named(*output: str, overwrite: bool = False) -> OutputConfig:
 
 
 def test_the_default_folder_gets_a_number_where_there_is_one_already() -> None:
-    folders = [choose_places(OutputConfig(), "video", ())[0][0].parent for _ in range(3)]
+    folders = [results_folder(OutputConfig(), "video") for _ in range(3)]
     assert folders == [Path("tracked/video"), Path("tracked/video-2"), Path("tracked/video-3")]
-    assert all(folder.is_dir() for folder in folders)
+    assert all(folder and folder.is_dir() for folder in folders)
+    for folder in folders:
+        remove_if_empty(folder)
+    assert not Path("tracked").exists()
 
 
 def test_the_default_folder_is_used_again_when_asked() -> None:
     for _ in range(2):
-        places, record = choose_places(OutputConfig(overwrite=True), "video", ())
+        config = OutputConfig(overwrite=True)
+        places, record = choose_places(config, results_folder(config, "video"), ())
         assert places == [Path("tracked/video/video.mp4"), Path("tracked/video/tracks.csv")]
         assert record == Path("tracked/video/run.json")
         places[0].touch()
+
+
+def test_sources_of_one_name_never_share_a_folder() -> None:
+    """Also where what is there may be overwritten: the second one's is overwritten by the second one again."""
+    for _ in range(2):
+        taken: list[Path] = []
+        for _ in range(2):
+            folder = results_folder(OutputConfig(overwrite=True), "video", taken)
+            assert folder
+            (folder / "tracks.csv").touch()
+            taken.append(folder)
+        assert taken == [Path("tracked/video"), Path("tracked/video-2")]
 
 
 def test_a_file_in_the_way_of_the_folder_is_left_alone() -> None:
     Path("tracked").mkdir()
     Path("tracked/video").write_text("mine")
     for overwrite in (False, True):
-        record = choose_places(OutputConfig(overwrite=overwrite), "video", ())[1]
-        assert record == Path("tracked/video-2/run.json")
+        assert results_folder(OutputConfig(overwrite=overwrite), "video") == Path("tracked/video-2")
     assert Path("tracked/video").read_text() == "mine"
 
 
@@ -51,11 +66,12 @@ def test_no_folder_can_be_made(what: str) -> None:
     else:
         Path("tracked").symlink_to("nowhere")
     with pytest.raises(InputError, match=r"cannot make the folder tracked/video .*(File exists|Not a directory)"):
-        choose_places(OutputConfig(), "video", ())
+        results_folder(OutputConfig(), "video")
 
 
 def test_named_outputs_have_no_record() -> None:
-    assert choose_places(named("a.csv", "b.MP4"), "video", ()) == ([Path("a.csv"), Path("b.MP4")], None)
+    folder = results_folder(named("a.csv", "b.MP4"), "video")
+    assert choose_places(named("a.csv", "b.MP4"), folder, ()) == ([Path("a.csv"), Path("b.MP4")], None)
     assert not Path("tracked").exists()
 
 
@@ -66,7 +82,7 @@ def test_the_source_is_never_written_to() -> None:
     Path("link.mp4").symlink_to(source)
     for config in (named(str(source), overwrite=True), named("link.mp4", overwrite=True), OutputConfig(overwrite=True)):
         with pytest.raises(InputError, match="is the source itself"):
-            choose_places(config, "video", [source])
+            choose_places(config, results_folder(config, "video"), [source])
     assert source.read_text() == "film"
 
 
@@ -84,20 +100,20 @@ def test_what_is_refused(output: str, said: str) -> None:
     Path("old.csv").touch()
     Path("folder").mkdir()
     with pytest.raises(InputError, match=said):
-        choose_places(named("fine.csv", output), "video", ())
+        choose_places(named("fine.csv", output), None, ())
     assert not Path("fine.csv").exists()
 
 
 def test_two_outputs_of_one_name() -> None:
     with pytest.raises(InputError, match="same name"):
-        choose_places(named("a.csv", "./a.csv"), "video", ())
+        choose_places(named("a.csv", "./a.csv"), None, ())
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_folder_that_may_not_be_written_to() -> None:
     Path("locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match=r"no permission to write locked/a\.csv"):
-        choose_places(named("locked/a.csv"), "video", ())
+        choose_places(named("locked/a.csv"), None, ())
 
 
 def test_suffixes_are_those_of_the_writers() -> None:

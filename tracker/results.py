@@ -19,6 +19,8 @@ from tracker.output import (
     VideoInfo,
     choose_places,
     open_writer,
+    remove_if_empty,
+    results_folder,
 )
 from tracker.output.places import VIDEO_SUFFIXES
 from tracker.record import plain, versions, write_record
@@ -71,6 +73,7 @@ def run_to_files(
     load: Callable[[], Stages],
     watch: Watcher,
     look: Looker,
+    folder: Path | None = None,
 ) -> Outcome:
     """Tracks an open source and writes the results that `config.output` asks for.
 
@@ -81,6 +84,7 @@ def run_to_files(
         load: Makes the stages; not called before it is known that the results can be written.
         watch: See `Watcher`.
         look: See `Looker`.
+        folder: Where results go that are not named; None makes a folder of the source's name.
 
     Raises:
         InputError: The source, the config or an output cannot be used. What was written before it went wrong is kept
@@ -88,10 +92,9 @@ def run_to_files(
     """
     with ExitStack() as stack:
         check_source(config, source)
-        places, record = choose_places(config.output, source.name, source_files, _refused(source))
-        if record is not None:
-            stack.callback(_remove_if_empty, record.parent.parent)
-            stack.callback(_remove_if_empty, record.parent)
+        folder = folder or results_folder(config.output, source.name)
+        stack.callback(remove_if_empty, folder)
+        places, record = choose_places(config.output, folder, source_files, _refused(source))
         stages = stack.enter_context(load())
         outcome = Outcome(places, Summary(stages.categories, config.tracker.max_age), seconds=stages.seconds)
         start = time.perf_counter()
@@ -203,11 +206,6 @@ class _Run:
             if self._outcome.frames == 0:
                 for writer in writers:
                     writer.path.unlink(missing_ok=True)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def _video_info(source: Source, config: Config) -> VideoInfo:

@@ -1,7 +1,8 @@
 """Where results go: the files that a run may write, checked before anything is computed."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tracker.config import OutputConfig
@@ -15,18 +16,18 @@ _NOTHING: Mapping[str, str] = {}
 
 
 def choose_places(
-    config: OutputConfig, source_name: str, source_files: Sequence[Path], refused: Mapping[str, str] = _NOTHING
+    config: OutputConfig, folder: Path | None, source_files: Sequence[Path], refused: Mapping[str, str] = _NOTHING
 ) -> tuple[list[Path], Path | None]:
     """The files that a run shall write, beside the detections that `config.detections` asks for.
 
     Args:
-        config: Named outputs, or none for a folder tracked/NAME/.
-        source_name: NAME.
+        config: Named outputs, or none.
+        folder: Where the results go if none are named, as `results_folder` gives it.
         source_files: The files that are read, which are never written to.
-        refused: By suffix, why such a file cannot be written here. The default folder then goes without it.
+        refused: By suffix, why such a file cannot be written here. The folder then goes without it.
 
     Returns:
-        The result files, and the path of the run's record (None with named outputs). The folder exists then.
+        The result files, and the path of the run's record (None with named outputs).
 
     Raises:
         InputError: A file exists already, is the source itself, has an unknown suffix, or cannot be made there.
@@ -41,9 +42,8 @@ def choose_places(
         raise InputError("two outputs have the same name: give each its own")
     for path in named + stored:
         _check_file(path, source_files, config.overwrite)
-    if named:
+    if folder is None:
         return named, None
-    folder = _default_folder(source_name, config.overwrite)
     places = [folder / name for name in DEFAULT_NAMES if Path(name).suffix not in refused]
     for path in places:
         _check_file(path, source_files, config.overwrite)
@@ -73,16 +73,36 @@ def _check_file(path: Path, source_files: Sequence[Path], overwrite: bool) -> No
         raise InputError(f"there is no permission to write {path}: choose another place")
 
 
-def _default_folder(name: str, overwrite: bool) -> Path:
+def results_folder(config: OutputConfig, name: str, taken: Collection[Path] = ()) -> Path | None:
+    """Makes the folder tracked/NAME/ for the results of a source, or tracked/NAME-2/ and so on; none if they are named.
+
+    Args:
+        config: Whether outputs are named, and whether a folder that is there may be used.
+        name: NAME.
+        taken: Folders that may not be used anyway.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    if config.output:
+        return None
     folder, number = DEFAULT_ROOT / name, 1
     try:
         DEFAULT_ROOT.mkdir(exist_ok=True)
-        while not _made(folder) and not (overwrite and folder.is_dir()):
+        while folder in taken or (not _made(folder) and not (config.overwrite and folder.is_dir())):
             number += 1
             folder = DEFAULT_ROOT / f"{name}-{number}"
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} for the results: {error.strerror}") from None
     return folder
+
+
+def remove_if_empty(folder: Path | None) -> None:
+    """Removes what `results_folder` made if nothing was written there."""
+    if folder is not None:
+        for path in (folder, folder.parent):
+            with suppress(OSError):  # it holds something, or is gone
+                path.rmdir()
 
 
 def _made(folder: Path) -> bool:

@@ -86,7 +86,7 @@ class Source(ABC):
 
     def __init__(self, spec: str, name: str, config: SourceConfig) -> None:
         self.spec = spec
-        self.name = re.sub(r"[^\w.-]+", "_", name).strip("._") or "video"
+        self.name = plain_name(name)
         self.expected_frames = 0
         self.live = False
         self.has_pictures = True
@@ -209,6 +209,11 @@ class Source(ABC):
         begin = math.ceil(in_microseconds(self._config.start) * per_microsecond)
         stop = min(in_microseconds(self._config.end) * float(per_microsecond), frames)
         return max(0, math.ceil((math.ceil(stop) - begin) / self._config.every))
+
+
+def plain_name(name: str) -> str:
+    """A name that can be part of a file name."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "video"
 
 
 def check_span(config: SourceConfig) -> None:
