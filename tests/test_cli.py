@@ -162,7 +162,7 @@ def test_training_takes_the_file_and_flags(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("", "SOURCE requires an argument"),
+        ("", "SOURCES requires an argument"),
         ("gone.mp4", "there is no file or folder gone.mp4"),
         ("text.mp4", "text.mp4 is not a video"),
         ("empty.mp4", "empty.mp4 is empty"),
@@ -173,7 +173,7 @@ def test_training_takes_the_file_and_flags(monkeypatch: pytest.MonkeyPatch) -> N
         ("/dev/video97", "camera /dev/video97"),
         ("http://127.0.0.1:9/film.mp4", "cannot open http://127.0.0.1:9/film.mp4"),
         ("ftp://host/film.mp4", "addresses of the kind ftp://"),
-        ("film.mp4 other.mp4", "unexpected 'other.mp4'"),
+        ("retrack found.csv other.csv", "unexpected 'other.csv'"),
         ("film.mp4 --scor 0.3", "Unknown option: --scor. Did you mean --score"),
         ("film.mp4 --score high", "--score high: Input should be a valid number"),
         ("film.mp4 --score 2", "--score 2: Input should be less than or equal to 1"),
@@ -189,6 +189,7 @@ def test_training_takes_the_file_and_flags(monkeypatch: pytest.MonkeyPatch) -> N
         ("film.mp4 --config text.mp4", "must hold sections"),
         ("film.mp4 --model fasterrcnn_resnet50_fp", "did you mean 'fasterrcnn_resnet50_fpn'?"),
         ("film.mp4 --classes person,catt", "unknown class 'catt' (did you mean 'cat'?)"),
+        ("film.mp4 film.mp4 --classes person,catt", "unknown class 'catt' (did you mean 'cat'?)"),
         ("film.mp4 --weights coco", "builtin has no weights 'coco'"),
         ("film.mp4 --weights gone.safetensors", "gone.safetensors"),
         ("film.mp4 --weights text.safetensors", "text.safetensors is not a readable"),
@@ -530,6 +531,6 @@ def test_help_is_light() -> None:
     code = "import sys, tracker.cli\ntry: tracker.cli.main(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"torch", "numpy", "av", "cv2", "scipy", "torchvision", "lightning"} & set(done.stderr.split())
-    for words in ("track SOURCE [OPTIONS]", "demo", "train", "--score", "Detections below this score", "--no-show"):
+    for words in ("track SOURCE... [OPTIONS]", "demo", "train", "--score", "Detections below this score", "--no-show"):
         assert words in done.stdout
     assert "--no-quiet" not in done.stdout and "--empty-classes" not in done.stdout

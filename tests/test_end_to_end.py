@@ -1,10 +1,8 @@
 """The promises that only all stages together can keep: true time, one answer, nothing left open."""
 
 import csv
-import http.server
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from live import streamed
 from media import NTSC
 from stub import SIZE, StubDetector, install, moving_clip
 
@@ -250,36 +249,6 @@ def test_a_network_that_cannot_be_loaded_leaves_nothing(
 
 
 # Live sources
-
-
-@contextmanager
-def streamed(data: bytes, silent: bool) -> Iterator[str]:
-    """The address of a live stream: no length is told, and after the data it ends, or is silent."""
-    over = threading.Event()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            for n in range(0, len(data), 4096):
-                self.wfile.write(data[n : n + 4096])
-                over.wait(0.01)
-            if silent:
-                over.wait(20)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/camera"
-    finally:
-        over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.mark.parametrize("silent", [False, True])

@@ -15,12 +15,12 @@ LEVEL = {
     **dict.fromkeys(STAGES, 2),
     **dict.fromkeys(("summary", "record", "voting", "looking", "remembered"), 3),
     "stages": 4,
-    "results": 5,
+    **dict.fromkeys(("results", "sharing"), 5),
     **dict.fromkeys(("pipeline", "retracking"), 6),
-    **dict.fromkeys(("evaluation", "collecting"), 7),
+    **dict.fromkeys(("several", "evaluation", "collecting"), 7),
     "training": 8,
     **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "demo", "harvest"), 9),
-    **dict.fromkeys(("resemblance", "exporting", "benching", "cli"), 9),
+    **dict.fromkeys(("watching", "resemblance", "exporting", "benching", "cli"), 9),
 }
 
 # What a room sees of tracker besides itself, where its level alone would allow more.

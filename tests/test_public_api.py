@@ -47,6 +47,7 @@ def test_the_names_of_the_package() -> None:
         "retrack",
         "retrack_to_files",
         "track",
+        "track_all_to_files",
         "track_to_files",
         "train_classifier",
         "train_detector",

@@ -36,6 +36,7 @@ _HOMES = {
     "retrack": "tracker.retracking",
     "retrack_to_files": "tracker.retracking",
     "track": "tracker.pipeline",
+    "track_all_to_files": "tracker.several",
     "track_to_files": "tracker.pipeline",
     "train_classifier": "tracker.training.classifier",
     "train_detector": "tracker.training.detector",

@@ -53,7 +53,7 @@ app = _App(
     name="track",
     version=f"tracker {__version__}",
     help="Who was where, when, in a video.",
-    usage="Usage: track SOURCE [OPTIONS]\n       track COMMAND [OPTIONS]",
+    usage="Usage: track SOURCE... [OPTIONS]\n       track COMMAND [OPTIONS]",
     help_format="plaintext",
     default_parameter=Parameter(negative_iterable=()),
 )
@@ -92,7 +92,10 @@ Resume = Annotated[bool, _help("Go on from the last checkpoint.")]
 
 @app.default
 def run(
-    source: Annotated[str, _help("A video file, a folder or glob of images, a URL, or a camera's number.")],
+    sources: Annotated[
+        tuple[str, ...],
+        _help("A video file, a folder or quoted glob of images, a URL, or a camera's number; or several of these."),
+    ],
     /,
     *,
     config: ConfigFile = None,
@@ -103,8 +106,8 @@ def run(
     tracker: Tracker_ = TrackerConfig(),
     output: Output_ = OutputConfig(),
 ) -> int:
-    """Track what moves through a video; write an annotated video and a table of tracks."""
-    return _run(source, _settings(config, source_settings, detector, appearance, tracker, output), quiet)
+    """Track what moves through videos; write an annotated video and a table of tracks of each."""
+    return _run(sources, _settings(config, source_settings, detector, appearance, tracker, output), quiet)
 
 
 def _settings(file: Path | None, *sections: Section) -> Config:
@@ -117,12 +120,12 @@ def _settings(file: Path | None, *sections: Section) -> Config:
     return merged(read_yaml(file) if file else {}, given, where=str(file) if file else "the command line")
 
 
-def _run(source: str, config: Config, quiet: bool) -> int:
+def _run(sources: Sequence[str], config: Config, quiet: bool) -> int:
     if quiet:
         logging.getLogger().setLevel(logging.ERROR)
     from tracker.screen import run_and_show
 
-    return run_and_show(source, config, quiet)
+    return run_and_show(sources, config, quiet)
 
 
 @app.command
@@ -203,7 +206,7 @@ def demo(*, quiet: Quiet = False) -> int:
         raise InputError(f"cannot make the folder {folder} for the clip: {error.strerror}") from None
     clip = folder / "demo.mp4"
     draw_clip(clip)
-    return _run(str(clip), Config(), quiet)
+    return _run([str(clip)], Config(), quiet)
 
 
 @app.command
@@ -507,7 +510,7 @@ def _sentence(error: Exception) -> str:
         text = str(error)
     elif isinstance(error, UnusedCliTokensError):
         extra = (error.unused_tokens or [""])[0]
-        text = f"unexpected {extra!r} - give one source, with quotes around spaces and *; see track --help"
+        text = f"unexpected {extra!r} - names with spaces or * need quotes; see track --help"
     elif isinstance(error.__cause__, ValidationError):
         first = error.__cause__.errors()[0]
         text = f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {first['msg']}; see track --help"

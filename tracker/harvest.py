@@ -8,7 +8,7 @@ from tracker.collecting import Collected, Collector
 from tracker.config import Config, CropsConfig, EmbedderTraining, validated
 from tracker.data.tracklets import read_categories
 from tracker.errors import InputError
-from tracker.screen import RunProgress, stop_signals, watchers
+from tracker.watching import RunLine, RunProgress, stop_signals, watchers
 
 
 def collect_and_show(
@@ -37,7 +37,7 @@ def collect_and_show(
         for number, video in enumerate(videos):
             with RunProgress(quiet) as progress:
                 found = detections[number] if detections else ""
-                result = collector.collect(video, found, *watchers(stop, progress, config.tracker.offline))
+                result = collector.collect(video, found, *watchers(stop, RunLine(progress), config.tracker.offline))
             if not quiet:
                 print(_summary(result), flush=True)
             if stop.signal:

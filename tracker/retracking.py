@@ -158,6 +158,7 @@ def retrack_to_files(
     """
     stored = _read(detections, config)
     with open_stored(stored, config, str(video)) as source:
+        config = config.naming(source.name)
         files = [stored.path, *([source.media_path] if source.media_path else [])]
         load: Callable[[], Stages] = lambda: StoredPipeline(config, stored, source)  # noqa: E731
         return run_to_files(source, files, config, load, watch, look)

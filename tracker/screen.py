@@ -1,42 +1,43 @@
-"""What a person sees of a run: progress, a window, Ctrl-C, the summary; and the lists that `track` prints."""
+"""What a person sees of a run: a window, the summary, the exit code; and the lists that `track` prints."""
 
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from contextlib import ExitStack, closing, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tracker.config import Config
 from tracker.errors import InputError
 from tracker.output import Annotator
-from tracker.reports import PLAIN_INTERVAL
 from tracker.results import Looker, Outcome, Watcher
 from tracker.summary import Seen
 from tracker.types import Frame, Tracks
-from tracker.video import Source
-
-SHOW_INTERVAL = 0.05  # seconds between two updates of the bar, which cost more than tracking a frame
-NAME_WIDTH = 24  # characters of the source's name beside the bar, so that the rest fits into 80 columns
-RATE_MEMORY = 0.05  # weight of the newest frame in the shown frame rate
+from tracker.video import Source, without_password
+from tracker.watching import RunLine, RunProgress, stop_signals, watchers
 
 
-def run_and_show(source: str, config: Config, quiet: bool) -> int:
-    """Tracks a source, shows how it goes, and prints a summary; returns the exit code.
+def run_and_show(sources: Sequence[str], config: Config, quiet: bool) -> int:
+    """Tracks sources, shows how it goes, and prints a summary of each; returns the exit code.
 
     Ctrl-C and SIGTERM let the frame in work and all files be finished; a second one stops at once, and so does one
     that comes before there is anything to finish. In the first of two looks they end that look, and the second one
     finishes what the first has seen.
 
+    Of several sources, one that fails is told at once, and the others go on; the exit code is then 2.
+
     Raises:
-        InputError: As `track_to_files`; or a window is asked for where there is no screen.
+        InputError: As `track_to_files` or, of several sources, `track_all_to_files`; or a window is asked for where
+            there is no screen.
         SystemExit: It was stopped at once.
     """
+    if len(sources) > 1:
+        return _run_all(sources, config, quiet)
+    return _run_one(sources[0], config, quiet)
+
+
+def _run_one(source: str, config: Config, quiet: bool) -> int:
 
     def categories() -> Sequence[str]:
         from tracker.detection import categories_of
@@ -49,6 +50,41 @@ def run_and_show(source: str, config: Config, quiet: bool) -> int:
         return track_to_files(source, config, watch, look)
 
     return _show(run, categories, config, quiet)
+
+
+def _run_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
+    if config.output.show:
+        raise InputError(f"--show shows one source, and there are {len(sources)}: give one, or leave it out")
+    from tracker.several import track_all_to_files
+
+    names = [without_password(source) for source in sources]
+    lines: dict[int, RunLine] = {}
+    outcomes: dict[int, Outcome] = {}
+    failed = False
+    with stop_signals() as stop, RunProgress(quiet) as progress:
+
+        def begin(number: int) -> tuple[Watcher, Looker]:
+            lines[number] = RunLine(progress, names[number])
+            return watchers(stop, lines[number], config.tracker.offline)
+
+        with closing(track_all_to_files(sources, config, begin)) as results:
+            for number, result in results:
+                lines[number].end()
+                if isinstance(result, Outcome):
+                    outcomes[number] = result
+                else:
+                    failed = True
+                    _tell(names[number], result)
+    for number in sorted(outcomes if not quiet else ()):
+        print(names[number])
+        _print_summary(outcomes[number])
+    return 128 + stop.signal if stop.signal else 2 if failed else 0
+
+
+def _tell(source: str, error: InputError) -> None:
+    """Says what went wrong with a source, in one line."""
+    text = " ".join(str(error).split())
+    print(f"track: {text if source in text else f'{source}: {text}'}", file=sys.stderr)
 
 
 def retrack_and_show(detections: str, video: str, config: Config, quiet: bool) -> int:
@@ -79,7 +115,7 @@ def _show(
         stop = stack.enter_context(stop_signals())
         window = stack.enter_context(_window(categories, config)) if config.output.show else None
         progress = stack.enter_context(RunProgress(quiet))
-        go_on, look = watchers(stop, progress, config.tracker.offline)
+        go_on, look = watchers(stop, RunLine(progress), config.tracker.offline)
 
         def watch(source: Source, frame: Frame, tracks: Tracks) -> bool:
             return go_on(source, frame, tracks) and (window is None or window.show(source, frame, tracks))
@@ -88,124 +124,6 @@ def _show(
     if not quiet:
         _print_summary(outcome)
     return 128 + stop.signal if stop.signal else 0
-
-
-def watchers(stop: "Stop", progress: "RunProgress", offline: bool) -> tuple[Watcher, Looker]:
-    """What shows how a run over one source goes, and ends it when a signal asks for that."""
-    watched: list[bool] = []
-
-    def look(source: Source, frame: Frame) -> bool:
-        stop.gently = True
-        progress.show(source, " look 1 of 2", "")
-        stop.heed()
-        return stop.heeded == 0
-
-    def watch(source: Source, frame: Frame, tracks: Tracks) -> bool:
-        stop.gently = True
-        if offline and not watched:
-            # What came since the first look ended was meant for that; its fruit is not to be lost.
-            stop.heed()
-            watched.append(True)
-        progress.show(source, " look 2 of 2" if offline else "", f", {len(tracks)} live")
-        return stop.signal == stop.heeded
-
-    return watch, look
-
-
-class Stop:
-    """What to do with a signal that asks the run to end.
-
-    Attributes:
-        signal: The one that came, 0 for none.
-        heeded: The one that was meant for the first of two looks; the second is to be finished.
-        gently: Whether there is something to finish.
-    """
-
-    def __init__(self) -> None:
-        self.signal = self.heeded = 0
-        self.gently = False
-
-    def heed(self) -> None:
-        """Notes that what came so far does not end the second look."""
-        self.heeded = self.signal
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.signal or not self.gently:
-            sys.exit(128 + number)
-        self.signal = number
-
-
-@contextmanager
-def stop_signals() -> Iterator[Stop]:
-    """Turns SIGINT and SIGTERM into a wish to end, see `Stop`, as long as this is open."""
-    stop = Stop()
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class RunProgress:
-    """A bar on a terminal; elsewhere a line now and then."""
-
-    def __init__(self, quiet: bool) -> None:
-        console = Console(stderr=True)
-        self._lines = not quiet and not console.is_terminal
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=quiet or not console.is_terminal,
-            transient=True,
-        )
-        self._looks: list[str] = []
-        self._task = TaskID(0)
-        self._total = self._frames = 0
-        self._interval = 0.0  # seconds for a frame, averaged over the latest ones
-        self._last_frame = self._last_shown = self._last_line = 0.0
-
-    def __enter__(self) -> "RunProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, source: Source, look: str, more: str) -> None:
-        """Counts a frame; shown with it are which look at the source it is of, and `more`."""
-        now = time.monotonic()
-        if look not in self._looks:
-            self._begin(source, look, now)
-        else:
-            weight = max(RATE_MEMORY, 1 / self._frames)
-            self._interval += weight * (now - self._last_frame - self._interval)
-        self._last_frame = now
-        self._frames += 1
-        if now - self._last_shown < SHOW_INTERVAL:
-            return
-        self._last_shown = now
-        expected = f"/{self._total}" if self._total else ""
-        rate = f", {1 / self._interval:.1f}/s" if self._interval else ""
-        text = f"{self._frames}{expected} frames{rate}{more}"
-        self._bar.update(self._task, completed=self._frames, text=text)
-        if self._lines and now - self._last_line >= PLAIN_INTERVAL:
-            self._last_line = now
-            print(f"{source.name}{look}: {text}", file=sys.stderr)
-
-    def _begin(self, source: Source, look: str, now: float) -> None:
-        if self._looks:
-            self._bar.remove_task(self._task)
-        self._total = self._frames if self._looks else source.expected_frames
-        self._frames, self._interval = 0, 0.0
-        self._last_line = now
-        self._task = self._bar.add_task(
-            source.name[: NAME_WIDTH - len(look)] + look, total=self._total or None, text=""
-        )
-        self._looks.append(look)
 
 
 @contextmanager

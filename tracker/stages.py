@@ -18,7 +18,7 @@ from tracker.remembered import Masks, Moments, Votes
 from tracker.tracking import DeepSort
 from tracker.tracking.camera import CameraMotion
 from tracker.types import Detections, Frame, MaskedDetections, MaskedTracks, Tracks
-from tracker.video import Source
+from tracker.video import Source, check_span
 from tracker.voting import Ballot, Opinions
 
 if TYPE_CHECKING:
@@ -287,14 +287,25 @@ def second_look(config: TrackerConfig, embedded_labels: Collection[int], size: t
     return SecondLook(config, embedded_labels, size)
 
 
+def check_config(config: Config) -> None:
+    """Makes sure that settings go together.
+
+    Raises:
+        InputError: They do not.
+    """
+    check_span(config.source)
+    if config.tracker.offline and config.detector.realtime:
+        raise InputError("--offline looks at all frames before it writes, in no hurry: leave out --realtime")
+
+
 def check_source(config: Config, source: Source) -> None:
     """Makes sure that a source has what a config asks for.
 
     Raises:
-        InputError: It is live, but to be read twice; or has no pictures, but these are to be looked at.
+        InputError: As `check_config`; or it is live, but to be read twice; or has no pictures, but these are to be
+            looked at.
     """
-    if config.tracker.offline and config.detector.realtime:
-        raise InputError("--offline looks at all frames before it writes, in no hurry: leave out --realtime")
+    check_config(config)
     if config.tracker.offline and source.live:
         raise InputError(f"{source.spec} is live, and --offline needs all of a video before it writes: leave it out")
     if config.tracker.camera_motion != "none" and not source.has_pictures:

@@ -25,7 +25,7 @@ from tracker.evaluation.tuning.report import (
 from tracker.evaluation.tuning.search import with_settings
 from tracker.evaluation.tuning.space import chosen_space
 from tracker.reports import check_output, page, print_parts, progress
-from tracker.screen import stop_signals
+from tracker.watching import stop_signals
 
 log = logging.getLogger(__name__)
 

@@ -27,6 +27,8 @@ class SourceConfig(Section):
     videos know their own."""
     timeout: Positive = 10.0
     """Seconds without a frame after which a live source, or an address that does not answer, is given up."""
+    at_once: Count = 2
+    """Sources tracked at the same time, where several are given; cameras and addresses are all, besides these."""
 
 
 class FoundConfig(Section):
@@ -217,8 +219,8 @@ class OutputConfig(Section):
     """What is written and drawn."""
 
     output: tuple[str, ...] = ()
-    """Files to write, by suffix: .mp4 .mkv .mov video, .csv, .txt MOTChallenge, .json COCO. None: all of the
-    default folder tracked/NAME/."""
+    """Files to write, by suffix: .mp4 .mkv .mov video, .csv, .txt MOTChallenge, .json COCO. {name} stands
+    for the source's name. None: all of the default folder tracked/NAME/."""
     detections: str = ""
     """CSV file in which to store the detections too, as they are before tracking; `track retrack` tracks them again."""
     overwrite: bool = False
@@ -241,6 +243,13 @@ class Config(Section):
     appearance: AppearanceConfig = AppearanceConfig()
     tracker: TrackerConfig = TrackerConfig()
     output: OutputConfig = OutputConfig()
+
+    def naming(self, name: str) -> "Config":
+        """These settings with `name` in place of {name} in the names of outputs."""
+        files = tuple(file.replace("{name}", name) for file in self.output.output)
+        detections = self.output.detections.replace("{name}", name)
+        output = self.output.model_copy(update={"output": files, "detections": detections})
+        return self.model_copy(update={"output": output})
 
 
 def load_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from tracker.config import OutputConfig
 from tracker.errors import InputError
@@ -13,6 +14,7 @@ DEFAULT_NAMES = ("video.mp4", "tracks.csv")
 SUFFIXES = (".mp4", ".mkv", ".mov", ".csv", ".txt", ".json")  # those that `open_writer` knows
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
 _NOTHING: Mapping[str, str] = {}
+_ONE_BY_ONE = Lock()  # else one run could take away the root from under the folder that another one makes
 
 
 def choose_places(
@@ -87,13 +89,14 @@ def results_folder(config: OutputConfig, name: str, taken: Collection[Path] = ()
     if config.output:
         return None
     folder, number = DEFAULT_ROOT / name, 1
-    try:
-        DEFAULT_ROOT.mkdir(exist_ok=True)
-        while folder in taken or (not _made(folder) and not (config.overwrite and folder.is_dir())):
-            number += 1
-            folder = DEFAULT_ROOT / f"{name}-{number}"
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder} for the results: {error.strerror}") from None
+    with _ONE_BY_ONE:
+        try:
+            DEFAULT_ROOT.mkdir(exist_ok=True)
+            while folder in taken or (not _made(folder) and not (config.overwrite and folder.is_dir())):
+                number += 1
+                folder = DEFAULT_ROOT / f"{name}-{number}"
+        except OSError as error:
+            raise InputError(f"cannot make the folder {folder} for the results: {error.strerror}") from None
     return folder
 
 
@@ -101,7 +104,7 @@ def remove_if_empty(folder: Path | None) -> None:
     """Removes what `results_folder` made if nothing was written there."""
     if folder is not None:
         for path in (folder, folder.parent):
-            with suppress(OSError):  # it holds something, or is gone
+            with _ONE_BY_ONE, suppress(OSError):  # it holds something, or is gone
                 path.rmdir()
 
 
