@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +29,7 @@ from tracker.results import Looker, Outcome, Watcher
 from tracker.sharing import Guest, Host
 from tracker.stages import Stages
 from tracker.video import Source
+from tracker.video.pixels import RGBConverter
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no alarms, and no interrupts to send")
 STUB = Path(__file__).with_name("stub.py")
@@ -234,6 +236,29 @@ def test_an_error_while_looking_reaches_all_that_it_was_for_and_no_other() -> No
     assert heard == {1: [1], 12: "a bug", 13: "a bug", 2: [2]}
 
 
+def test_frames_in_memory_are_bounded(stubbed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a run alone, times the number of runs, however slow they are to write."""
+    made: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    convert = RGBConverter.__call__
+
+    def noted(*arguments: Any) -> Any:
+        image = convert(*arguments)
+        made.append(weakref.ref(image))
+        return image
+
+    def watch(*_: object) -> bool:
+        alive.append(sum(image() is not None for image in made))
+        time.sleep(0.005)
+        return True
+
+    monkeypatch.setattr(RGBConverter, "__call__", noted)
+    sources = [moving_clip(Path(f"film{number}.mp4"), 40) for number in range(3)]
+    how = config(source={"at_once": 3}, detector={"batch_size": 2, "detect_every": 2})
+    assert len(list(track_all_to_files(sources, how, lambda _: (watch, lambda *_: True)))) == 3
+    assert 3 < max(alive) <= 3 * (2 * 2 * (2 + 1) + 1)
+
+
 def test_no_more_files_than_asked_for_at_a_time(stubbed: None) -> None:
     sources = [moving_clip(Path(f"film{number}.mp4"), 12) for number in range(5)]
     going: set[int] = set()
@@ -276,6 +301,19 @@ def test_outputs_named_after_the_sources(track: Callable[..., Result]) -> None:
     alone = Path("film-2_tracks.csv").read_bytes()
     assert track("film.mp4", *flags, "--overwrite")[0] == 0
     assert Path("film_tracks.csv").read_bytes() == alone
+
+
+def test_no_source_is_written_to(track: Callable[..., Result]) -> None:
+    """Not by what comes of another one either."""
+    film = moving_clip(Path("film.mp4"), 6)
+    Path("tracked/film").mkdir(parents=True)
+    results = moving_clip(Path("tracked/film/video.mp4"), 8)
+    before = results.read_bytes()
+    code, _, errors = track(film, results, "--overwrite")
+    assert code == 2 and errors[0] == "track: film.mp4: the output tracked/film/video.mp4 is the source itself: " + (
+        "give it another name"
+    )
+    assert results.read_bytes() == before and record_of("video")["frames"] == 8
 
 
 @pytest.mark.parametrize(
@@ -427,7 +465,8 @@ def test_an_interrupt_finishes_what_has_begun(
         record = record_of(name)
         assert record["stopped_by_user"] and 0 < record["frames"] < 100
         assert played(f"tracked/{name}/video.mp4") == record["frames"]
-    assert output.count(", stopped\n") == 2 and not Path("tracked/third").exists()
+    assert output.count(", stopped\n") == 2 and output.endswith("\nthird.mp4 was not begun\n")
+    assert not Path("tracked/third").exists()
 
 
 def start(*arguments: object, loading: float = 0.0, delay: float = 0.02, **how: Any) -> subprocess.Popen[str]:

@@ -1,6 +1,6 @@
 """Where the stages meet: frames, detections, embeddings, tracks, results."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -134,33 +134,7 @@ def track_to_files(
         InputError: The source, the config or an output cannot be used. What was written before it went wrong is kept
             and plays; where not one frame was written, no file is left.
     """
-    return run_source(source, config, watch, look, Pipeline)
-
-
-def run_source(
-    source: str | Path | int,
-    config: Config,
-    watch: Watcher,
-    look: Looker,
-    load: Callable[[Config], Stages],
-    name: str = "",
-    folder: Path | None = None,
-) -> Outcome:
-    """As `track_to_files`.
-
-    Args:
-        source: As there.
-        config: As there.
-        watch: As there.
-        look: As there.
-        load: Makes the stages, once the results can be written.
-        name: What {name} stands for in the names of outputs; the source's own without.
-        folder: See `run_to_files`.
-
-    Raises:
-        InputError: As there.
-    """
     with open_source(source, config.source, config.detector.threads) as opened:
         files = [opened.media_path] if opened.media_path else []
-        config = config.naming(name or opened.name)
-        return run_to_files(opened, files, config, partial(load, config), watch, look, folder)
+        config = config.naming(opened.name)
+        return run_to_files(opened, files, config, partial(Pipeline, config), watch, look)

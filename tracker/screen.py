@@ -60,7 +60,7 @@ def _run_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
     names = [without_password(source) for source in sources]
     lines: dict[int, RunLine] = {}
     outcomes: dict[int, Outcome] = {}
-    failed = False
+    failed: set[int] = set()
     with stop_signals() as stop, RunProgress(quiet) as progress:
 
         def begin(number: int) -> tuple[Watcher, Looker]:
@@ -73,11 +73,14 @@ def _run_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
                 if isinstance(result, Outcome):
                     outcomes[number] = result
                 else:
-                    failed = True
+                    failed.add(number)
                     _tell(names[number], result)
-    for number in sorted(outcomes if not quiet else ()):
-        print(names[number])
-        _print_summary(outcomes[number])
+    for number, name in enumerate(() if quiet else names):
+        if number in outcomes:
+            print(name)
+            _print_summary(outcomes[number])
+        elif number not in failed:
+            print(f"{name} was not begun")
     return 128 + stop.signal if stop.signal else 2 if failed else 0
 
 

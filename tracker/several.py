@@ -4,18 +4,19 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, ParamSpec
 
 from tracker.config import Config
 from tracker.errors import InputError
-from tracker.output import remove_if_empty, results_folder
-from tracker.pipeline import Pipeline, run_source
-from tracker.results import Looker, Outcome, Watcher
+from tracker.output import numbered, remove_if_empty, results_folder
+from tracker.pipeline import Pipeline
+from tracker.results import Looker, Outcome, Watcher, run_to_files
 from tracker.sharing import Guest, Host
 from tracker.stages import check_config
-from tracker.video import kind_of, name_of
+from tracker.video import kind_of, name_of, open_source
 
 P = ParamSpec("P")
 Spec = str | Path | int
@@ -80,11 +81,7 @@ def distinct_names(sources: Sequence[Spec]) -> list[str]:
     """
     names: list[str] = []
     for source in sources:
-        name, number = name_of(source), 1
-        while name in names:
-            number += 1
-            name = f"{name_of(source)}-{number}"
-        names.append(name)
+        names.append(next(name for name in numbered(name_of(source)) if name not in names))
     return names
 
 
@@ -100,8 +97,12 @@ class _Several:
         self._names = distinct_names(sources)
         self._config = config
         self._begin = begin
+        kinds = [kind_of(source) for source in sources]
+        self._files = [
+            Path(str(path)).expanduser() for path, kind in zip(sources, kinds, strict=True) if kind == "video"
+        ]
         # What goes on as long as it likes need not wait for others to end.
-        self._endless = [kind_of(source) in ("camera", "address") for source in sources]
+        self._endless = [kind in ("camera", "address") for kind in kinds]
         self._waiting = deque(sorted(range(len(sources)), key=lambda number: not self._endless[number]))
         self._running: dict[Future[Outcome], int] = {}
         self._folders: list[Path] = []
@@ -145,10 +146,11 @@ class _Several:
         return self._endless[number] or files < self._config.source.at_once
 
     def _run(self, number: int, watch: Watcher, look: Looker, folder: Path | None) -> Outcome:
+        config = self._config.naming(self._names[number])
         with ExitStack() as stack:
             stack.callback(remove_if_empty, folder)
-            name = self._names[number]
-            return run_source(self._sources[number], self._config, watch, look, self._load, name, folder)
+            source = stack.enter_context(open_source(self._sources[number], config.source, config.detector.threads))
+            return run_to_files(source, self._files, config, partial(self._load, config), watch, look, folder)
 
     def _load(self, config: Config) -> Guest:
         with suppress(InvalidStateError):  # another run was the first one

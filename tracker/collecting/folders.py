@@ -13,6 +13,7 @@ from tracker.collecting.views import View
 from tracker.data.individuals import TABLE
 from tracker.data.tracklets import COLUMNS
 from tracker.errors import InputError
+from tracker.output import numbered
 from tracker.output.growing import GrowingText
 
 Stretch = tuple[float, float, int, float]
@@ -94,10 +95,7 @@ def place_for(root: Path, name: str, taken: Sequence[Path], overwrite: bool) -> 
     Raises:
         InputError: There is something already, or nothing can be made there.
     """
-    folder, number = root / name, 1
-    while folder in taken:
-        number += 1
-        folder = root / f"{name}-{number}"
+    folder = next(folder for folder in map(root.joinpath, numbered(name)) if folder not in taken)
     if folder.exists() and not overwrite:
         raise InputError(f"{folder} exists, and may have been sorted by hand: give --overwrite or another --folder")
     if folder.exists() and not (folder / TABLE).is_file():

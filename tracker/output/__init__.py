@@ -3,7 +3,7 @@
 from tracker.output.base import ResultWriter, VideoInfo
 from tracker.output.detections import DetectionWriter
 from tracker.output.drawing import Annotator
-from tracker.output.places import choose_places, remove_if_empty, results_folder
+from tracker.output.places import choose_places, numbered, remove_if_empty, results_folder
 from tracker.output.video import AnnotatedVideoWriter
 from tracker.output.writer import open_writer
 
@@ -14,6 +14,7 @@ __all__ = [
     "ResultWriter",
     "VideoInfo",
     "choose_places",
+    "numbered",
     "open_writer",
     "remove_if_empty",
     "results_folder",

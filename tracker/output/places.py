@@ -1,8 +1,9 @@
 """Where results go: the files that a run may write, checked before anything is computed."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from threading import Lock
 
@@ -67,7 +68,7 @@ def _check_name(path: Path, refused: Mapping[str, str]) -> None:
 
 
 def _check_file(path: Path, source_files: Sequence[Path], overwrite: bool) -> None:
-    if path.exists() and any(path.samefile(source) for source in source_files):
+    if path.exists() and any(source.exists() and path.samefile(source) for source in source_files):
         raise InputError(f"the output {path} is the source itself: give it another name")
     if path.exists() and not overwrite:
         raise InputError(f"the output {path} exists: give --overwrite or another name")
@@ -88,16 +89,20 @@ def results_folder(config: OutputConfig, name: str, taken: Collection[Path] = ()
     """
     if config.output:
         return None
-    folder, number = DEFAULT_ROOT / name, 1
+    folders = map(DEFAULT_ROOT.joinpath, numbered(name))
     with _ONE_BY_ONE:
         try:
             DEFAULT_ROOT.mkdir(exist_ok=True)
-            while folder in taken or (not _made(folder) and not (config.overwrite and folder.is_dir())):
-                number += 1
-                folder = DEFAULT_ROOT / f"{name}-{number}"
+            return next(folder for folder in folders if folder not in taken and _is_free(folder, config.overwrite))
         except OSError as error:
-            raise InputError(f"cannot make the folder {folder} for the results: {error.strerror}") from None
-    return folder
+            place = DEFAULT_ROOT / name
+            raise InputError(f"cannot make the folder {place} for the results: {error.strerror}") from None
+
+
+def numbered(name: str) -> Iterator[str]:
+    """The names NAME, NAME-2, NAME-3 and so on."""
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))
 
 
 def remove_if_empty(folder: Path | None) -> None:
@@ -108,10 +113,10 @@ def remove_if_empty(folder: Path | None) -> None:
                 path.rmdir()
 
 
-def _made(folder: Path) -> bool:
+def _is_free(folder: Path, overwrite: bool) -> bool:
     """Whether the folder is new: asking first whether it exists would let two runs take the same one."""
     try:
         folder.mkdir()
     except FileExistsError:
-        return False
+        return overwrite and folder.is_dir()
     return True
