@@ -95,6 +95,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def record_of(folder: str) -> dict[str, Any]:
     record = json.loads(Path("tracked", folder, "run.json").read_text())
     assert record.pop("elapsed_s") > 0
+    assert all(queue["highest"] <= queue["room"] for queue in record.pop("queues").values())
     assert all(seconds >= 0 for seconds in record.pop("stage_s").values())
     return record  # type: ignore[no-any-return]
 

@@ -43,7 +43,9 @@ def propose(rpn: RegionProposalNetwork, images: ImageList, maps: list[Tensor]) -
     looked = 2 * wanted
     while True:  # a box is suppressed by better ones alone, so the first ones say all about themselves
         rows = order[:looked]
-        boxes = clip_boxes_to_image(rpn.box_coder.decode_single(moves[rows], places[rows]), images.image_sizes[0])
+        boxes: Tensor = clip_boxes_to_image(
+            rpn.box_coder.decode_single(moves[rows], places[rows]), images.image_sizes[0]
+        )
         kept = _kept(rpn, boxes, logits[rows].sigmoid(), level[rows])[:wanted]
         if len(kept) == wanted or looked >= len(order):
             return boxes[kept]

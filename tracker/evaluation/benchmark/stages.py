@@ -81,7 +81,7 @@ def stage_speeds(
     config = config.model_copy(update={"source": config.source.model_copy(update={"end": clip.end})})
     names = config.output.output or DEFAULT_NAMES
     if config.output.output:  # complains as a run would, before any work is done
-        choose_places(config.output.model_copy(update={"overwrite": True}), "", [])
+        choose_places(config.output.model_copy(update={"overwrite": True}), None, [])
     tables = [name for name in names if Path(name).suffix.lower() not in VIDEO_SUFFIXES]
     count = _counter(2 * clip.frames, tell)
     with tempfile.TemporaryDirectory() as folder:
