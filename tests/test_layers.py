@@ -13,13 +13,13 @@ LEVEL = {
     **dict.fromkeys(("types", "boxes", "masks", "config", "errors", "motchallenge", "weights", "flow"), 0),
     "networks": 1,
     **dict.fromkeys(STAGES, 2),
-    **dict.fromkeys(("summary", "record", "voting", "looking", "remembered"), 3),
+    **dict.fromkeys(("summary", "record", "voting", "looking", "remembered", "demo"), 3),
     "stages": 4,
     **dict.fromkeys(("results", "sharing"), 5),
     **dict.fromkeys(("pipeline", "retracking"), 6),
     **dict.fromkeys(("several", "evaluation", "collecting"), 7),
     "training": 8,
-    **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "demo", "harvest"), 9),
+    **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "harvest"), 9),
     **dict.fromkeys(("watching", "resemblance", "exporting", "benching", "cli"), 9),
 }
 
@@ -31,6 +31,7 @@ ONLY = {
     **{room: {"types", "boxes", "config", "errors", "weights", "networks"} for room in ("detection", "appearance")},
     "networks": {"errors", "weights"},
     **{room: {"types"} for room in ("summary", "voting")},
+    "demo": {"errors"},
     "record": {"config", "errors"},
     "training": {"types", "boxes", "config", "errors", "weights", "networks", *STAGES, "evaluation"},
 }
