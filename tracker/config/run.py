@@ -28,7 +28,7 @@ class SourceConfig(Section):
     timeout: Positive = 10.0
     """Seconds without a frame after which a live source, or an address that does not answer, is given up."""
     at_once: Count = 2
-    """Sources tracked at the same time, where several are given; cameras and addresses are all, besides these."""
+    """Most files in work at the same time, where `track` is given several; cameras and addresses are all, besides."""
 
 
 class FoundConfig(Section):
