@@ -20,7 +20,7 @@ import tracker.pipeline
 from tracker import Config, InputError
 from tracker.cli import main
 from tracker.demo import draw_clip
-from tracker.evaluation.benchmark import memory, runs, startup
+from tracker.evaluation.benchmark import alternatives, memory, runs, startup
 from tracker.evaluation.benchmark.advice import advice
 from tracker.evaluation.benchmark.alternatives import backend_ratios
 from tracker.evaluation.benchmark.looping import write_loop
@@ -198,6 +198,13 @@ def test_a_backend_that_is_not_installed() -> None:
     assert said_of(good, missing=("onnxruntime",))[1:] == [
         "--backend auto would take onnxruntime, which is not installed: pip install 'tracker[onnx]'."
     ]
+
+
+def test_only_what_auto_would_prefer_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alternatives, "find_spec", lambda name: None if name == "openvino" else name)
+    assert alternatives.missing_backends("torch") == alternatives.missing_backends("onnxruntime") == ["openvino"]
+    monkeypatch.setattr(alternatives, "find_spec", lambda name: None)
+    assert alternatives.missing_backends("openvino") == []
 
 
 def test_a_video_that_takes_most_of_the_time() -> None:

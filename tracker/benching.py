@@ -42,7 +42,7 @@ def bench_and_show(source: str, config: Config, frames: int, json: Path | None) 
         clip, seen = first_frames(source, config, frames)
         speeds = stage_speeds(source, clip, seen, config, show)
         ratios = backend_ratios(config.detector, speeds.backend, seen)
-    preferred = missing_backends() if config.detector.backend == "auto" else []
+    preferred = missing_backends(speeds.backend) if config.detector.backend == "auto" else []
     sentences = advice(speeds, config.detector.detect_every, "".join(gpus()[:1]), ratios, preferred)
     print_parts(page(), [_conditions(speeds, load), _table(speeds), _whole(speeds, ratios), "\n".join(sentences)])
     if json:

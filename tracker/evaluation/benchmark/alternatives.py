@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
+from itertools import takewhile
 from statistics import median
 from time import process_time
 
@@ -48,9 +49,10 @@ def backend_ratios(config: DetectorConfig, used: str, frames: Sequence[Frame]) -
     return ratios if len(ratios) > 1 else {}
 
 
-def missing_backends() -> list[str]:
-    """Backends that are not installed, the fastest first."""
-    return [name for name in EXTRAS if find_spec(name) is None or find_spec("onnx") is None]
+def missing_backends(used: str) -> list[str]:
+    """Backends that `auto` would take before the one that is used, and that are not installed, the first one first."""
+    before = takewhile(lambda name: name != used, EXTRAS)
+    return [name for name in before if find_spec(name) is None or find_spec("onnx") is None]
 
 
 def _seconds(detector: Detector, images: Sequence[NDArray[np.uint8]]) -> float:
