@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from tracker.cli import main
-from tracker.config import Config, EmbedderScoring, TrackerConfig
+from tracker.config import Config, DetectorNetwork, EmbedderScoring, TrackerConfig
 from tracker.data import Crops, read_crops
 from tracker.data.individuals import WHOLE, Crop
+from tracker.detection import build_detector
 from tracker.errors import InputError
 from tracker.evaluation.likeness import embed_crops, measured, write_report
 from tracker.evaluation.likeness.baselines import open_embedder
@@ -24,6 +25,7 @@ from tracker.looking import Perceived
 from tracker.record import plain
 from tracker.stages import Stages
 from tracker.types import Frame
+from tracker.weights import ModelInfo, save_model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 COLOURS = {1: (200, 30, 30), 2: (30, 180, 40), 3: (40, 60, 210)}
@@ -269,7 +271,9 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_the_command_over_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A sequence of five frames, in which three people in plain clothes go to the right."""
     folder, rows = tmp_path / "street", []
     for frame in range(1, 6):
         picture = np.full((60, 90, 3), 128, np.uint8)
@@ -281,13 +285,47 @@ def test_the_command_over_time(tmp_path: Path, capsys: pytest.CaptureFixture[str
         Image.fromarray(picture).save(folder / "img1" / f"{frame:06}.png")
     (folder / "gt").mkdir()
     (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
-    file = tmp_path / "figures.json"
-    with pytest.raises(SystemExit) as ended:
-        main(["eval", "embedder", str(folder), "--gap", "1,3", "--weights", "hsv", "--json", str(file)])
-    assert ended.value.code == 0
-    assert "AUC of tracks" in capsys.readouterr().out
-    figures = json.loads(file.read_text())["street"]
-    assert figures["1"]["AUC"] == figures["3"]["AUC"] == 1
+    return folder
+
+
+def write_detector(path: Path, **network: object) -> Path:
+    made_of = DetectorNetwork.model_validate(network)
+    state = build_detector(made_of, 1).state_dict()
+    info = ModelInfo(
+        task="detection", architecture=made_of.architecture, categories=("person",), size=(0, 0), license="",
+        provenance="drawn", network=made_of.model_dump(mode="json"),
+    )  # fmt: skip
+    save_model(path, {key: value.numpy() for key, value in state.items()}, info)
+    return path
+
+
+def test_the_command_over_time(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a histogram, and with what the built-in detector and another one see."""
+    narrow = {"backbone": "resnet18", "fpn_channels": 8, "head_width": 8, "min_size": 64, "max_size": 128}
+    other = write_detector(tmp_path / "other.safetensors", architecture="fasterrcnn_fpn", **narrow)
+    figures = {}
+    for weights in ("hsv", "roi", str(other)):
+        file = tmp_path / f"{len(figures)}.json"
+        with pytest.raises(SystemExit) as ended:
+            main(["eval", "embedder", str(street), "--gap", "1,3", "--weights", weights, "--json", str(file)])
+        assert ended.value.code == 0
+        assert "AUC of tracks" in capsys.readouterr().out
+        figures[weights] = json.loads(file.read_text())["street"]
+        assert figures[weights]["1"]["AUC"] == pytest.approx(1)
+    assert figures["hsv"]["3"]["AUC"] == 1
+    assert len({found["3"]["max distance"] for found in figures.values()}) == 3
+
+
+def test_a_detector_sees_whole_pictures(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one_stage = write_detector(tmp_path / "ssd.safetensors", architecture="ssdlite320_mobilenet_v3_large")
+    for flags, words in (
+        (["--weights", "roi"], "a detector looks at whole pictures, not at crops: give --gap"),
+        (["--gap", "1", "--weights", str(one_stage)], "ssdlite320_mobilenet_v3_large has no RoI head"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["eval", "embedder", str(street), *flags])
+        assert ended.value.code == 2
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tracker.config import EmbedderScoring
 from tracker.data.mot import sequences_in
 from tracker.errors import InputError
 from tracker.evaluation.likeness import embed_crops, measured, write_report
-from tracker.evaluation.likeness.baselines import BASELINES, open_embedder
+from tracker.evaluation.likeness.baselines import BASELINES, open_embedder, open_for_pictures
 from tracker.evaluation.likeness.gaps import after_gap, embed_objects, known_objects
 from tracker.evaluation.likeness.report import as_tables, plain, write_json
 from tracker.evaluation.likeness.running import read_search, seconds_per_crop
@@ -74,7 +74,7 @@ def follow_and_show(
         folders: Sequences in the layout of the MOTChallenge, or folders of such.
         gaps: Frames.
         detections: See `known_objects`.
-        config: The embedder.
+        config: The embedder, or a detector whose features embed.
         json: File for the figures.
         overwrite: Whether that may exist.
 
@@ -86,7 +86,7 @@ def follow_and_show(
     """
     check_output(json, (".json",), overwrite)
     figures: dict[str, dict[str, dict[str, float]]] = {}
-    with open_embedder(config) as embedder:
+    with open_for_pictures(config) as embedder:
         for place in _sequences(folders):
             rows = known_objects(place, detections)
             with progress(f"embedding {place.name}") as show:

@@ -77,7 +77,8 @@ class AppearanceConfig(Section):
 
     source: Literal["network", "roi"] = "network"
     """network: an embedder looks at the crops. roi: the detector's own features of its boxes, of all its classes,
-    without a second network."""
+    without a second network. `neutral_cosine_distance` is then the built-in detector's, unless it is set: for another
+    detector measure it, by `track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR`."""
     embedder: str = "builtin"
     """`builtin`, `none` (motion alone), or a .safetensors file of our trainer."""
     classify: str = ""

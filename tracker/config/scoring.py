@@ -25,7 +25,8 @@ class EmbedderScoring(Section):
 
     weights: str = "builtin"
     """`builtin`, or a .safetensors or .ckpt file of our trainer; to compare with: `hsv`, a colour histogram, and
-    `untrained`, the built-in network with random weights."""
+    `untrained`, the built-in network with random weights. With --gap also `roi`, what --source roi of track takes from
+    the built-in detector, or the file of a detector."""
     device: str = FoundConfig().device
     """As that of track."""
     precision: Literal["auto", "fp32", "half"] = FoundConfig().precision

@@ -13,6 +13,7 @@ from tracker.boxes import area, clip, xywh_to_xyxy
 from tracker.config import FoundConfig, SourceConfig, TrackerConfig
 from tracker.errors import InputError
 from tracker.evaluation.labelled import read_labelled
+from tracker.evaluation.likeness.baselines import RegionEmbedder
 from tracker.evaluation.likeness.retrieval import Retrieval
 from tracker.evaluation.likeness.separation import Separation, told_apart
 from tracker.evaluation.switches.report import find_videos
@@ -70,12 +71,15 @@ def known_objects(folder: Path, detections: str) -> Rows:
 
 
 def embed_objects(
-    embedder: Embedder, folder: Path, rows: Rows, watch: Callable[[int, int], None] = lambda done, total: None
+    embedder: Embedder | RegionEmbedder,
+    folder: Path,
+    rows: Rows,
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Seen:
     """Embeds the objects of a sequence, cut out of its video or its pictures.
 
     Args:
-        embedder: The embedder.
+        embedder: What embeds.
         folder: Holds video.mp4 or img1/, or such a file lies beside it (see `find_videos`).
         rows: Of `known_objects`.
         watch: Is told how many frames are done, of how many.
