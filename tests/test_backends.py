@@ -1,6 +1,7 @@
 """What computes networks in PyTorch's stead: the same results, whatever else is computed beside them."""
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,24 @@ for worker in workers:  # a process that ends while one is inside a runtime is a
 @pytest.mark.slow
 def test_threads_that_compute_first_at_once_do_not_wait_for_each_other(backend):
     subprocess.run([sys.executable, "-c", FIRST, backend], check=True, timeout=60)
+
+
+QUIET = """
+import sys, threading, torch
+from tracker.networks import ROWS, compiled
+
+compiled(torch.nn.ReLU(), (torch.zeros(2, 4),), ROWS, sys.argv[1], False, 1)
+assert threading.active_count() == 1, threading.enumerate()
+"""
+
+
+@pytest.mark.slow
+def test_nobody_is_told_that_it_is_used(tmp_path, backend):
+    """Both would send messages as soon as they are imported, and leave the user's number in the home folder."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", QUIET, backend], check=True, timeout=60, env=kept | home)
+    assert not list(tmp_path.iterdir())
 
 
 # The choice

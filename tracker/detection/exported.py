@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tracker.config import DetectorConfig
 from tracker.errors import InputError
 from tracker.networks import choose_backend, load_graph
+from tracker.networks.backends import openvino_core
 from tracker.networks.compiling import quiet_exporters
 from tracker.weights import HEADER, ModelInfo, read_info
 
@@ -144,9 +145,7 @@ def _texts_in_onnx(path: Path) -> dict[str, str]:
 
 
 def _texts_in_openvino(path: Path) -> dict[str, str]:
-    import openvino
-
-    info: Any = openvino.Core().read_model(path).get_rt_info()
+    info: Any = openvino_core().read_model(path).get_rt_info()
     return {name: info[name].astype(str) for name in (HEADER, THRESHOLDS) if name in info}
 
 

@@ -10,6 +10,7 @@ from tracker.config import DetectorConfig
 from tracker.detection.detector import Detector
 from tracker.detection.exported import GIVES, THRESHOLDS, Thresholds
 from tracker.errors import InputError
+from tracker.networks.backends import load_openvino, openvino_core
 from tracker.networks.compiling import export_onnx, quiet_exporters
 from tracker.weights import HEADER
 
@@ -79,12 +80,10 @@ def _write_onnx(network: OnePicture, example: Tensor, texts: dict[str, str], pat
 
 
 def _write_openvino(network: OnePicture, example: Tensor, texts: dict[str, str], path: Path) -> None:
-    import openvino
-
-    model = openvino.Core().read_model(_as_onnx(network, example))
+    model = openvino_core().read_model(_as_onnx(network, example))
     for name, text in texts.items():
         model.set_rt_info(text, name)
-    openvino.save_model(model, path, compress_to_fp16=False)
+    load_openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def _write_torchscript(network: OnePicture, example: Tensor, texts: dict[str, str], path: Path) -> None:

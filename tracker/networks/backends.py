@@ -1,6 +1,8 @@
 """Libraries that compute the graph of a network on a CPU faster than PyTorch does."""
 
 import logging
+import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -81,7 +83,7 @@ def _with_openvino(graph: bytes | Path, half: bool, threads: int) -> Run:
 
     with _ONE_BY_ONE:
         _make_tables()
-        core = _core()
+        core = openvino_core()
     settings: Mapping[str, Any] = {
         "NUM_STREAMS": threads,
         "INFERENCE_NUM_THREADS": threads,  # one for each stream
@@ -106,25 +108,53 @@ def _make_tables() -> None:
     They make them when they are first needed, and hold a lock meanwhile, without which another thread that needs them
     does not give up the interpreter's: two threads that compute for the first time can wait for each other for ever.
     """
-    import openvino
+    openvino = load_openvino()
     from openvino import opset13
 
     given = opset13.parameter([1], openvino.Type.f32)
     model = openvino.Model([opset13.relu(given)], [given], "tables")
-    request = _core().compile_model(model, "CPU").create_infer_request()
+    request = openvino_core().compile_model(model, "CPU").create_infer_request()
     request.infer([np.zeros(1, np.float32)], share_inputs=True)
 
 
+def load_onnxruntime() -> Any:
+    """ONNX Runtime's Python package, loaded so that it tells nobody.
+
+    To import it begins to send messages to its makers, the names of graphs among them, and leaves a number in the home
+    folder by which they know the machine, unless this is set.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def load_openvino() -> Any:
+    """OpenVINO's Python package, loaded so that it tells nobody.
+
+    To import it sends a message to its makers, and leaves a number in the home folder by which they know the user,
+    unless the package that does so is missing.
+    """
+    sender = "openvino_telemetry"
+    hidden = sender not in sys.modules
+    if hidden:
+        sys.modules[sender] = None  # type: ignore[assignment] # as the documentation of sys.modules has it
+    try:
+        import openvino
+    finally:
+        if hidden:
+            del sys.modules[sender]
+    return openvino
+
+
 @cache
-def _core() -> Any:
-    """OpenVINO, loaded once and for good.
+def openvino_core() -> Any:
+    """OpenVINO's runtime, loaded once and for good.
 
     Its CPU plugin gives signals a stack of their own, for the large registers of some CPUs, and takes that memory away
     when it is unloaded, without telling the system where there was none before: the next Ctrl-C would end the process.
     """
-    import openvino
-
-    return openvino.Core()
+    return load_openvino().Core()
 
 
 def _half_of(core: Any) -> str:
@@ -136,8 +166,7 @@ def _half_of(core: Any) -> str:
 
 
 def _with_onnxruntime(graph: bytes | Path) -> Run:
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
