@@ -19,20 +19,20 @@ from tracker.evaluation.benchmark.looping import write_loop
 from tracker.evaluation.benchmark.processes import COMMAND, environment
 
 INTERVAL = 2.0  # seconds between two looks at the memory
-WARM_UP = 0.2  # share of a long run before which memory may still grow
+WARM_UP, WIND_UP = 0.2, 0.95  # shares of a long run before and after which it does other things: loads, finishes files
 
 
 @dataclass(frozen=True)
 class LongRun:
-    """The memory of a run that began to take as much as it will.
+    """The memory of a long run.
 
     Attributes:
         minutes: Of video.
         elapsed: Seconds that the run took, with loading.
-        start: Resident memory after the warm-up, MiB.
-        end: At the last look, MiB.
+        start: Resident memory at `WARM_UP`, MiB.
+        end: At `WIND_UP`, MiB.
         peak: At any look, MiB.
-        slope: By which it grew after the warm-up, least squares, MiB for each hour of video.
+        slope: By which it grew between these two, least squares, MiB for each hour of video.
         error: Standard error of that.
         queues: Of the run's record.
     """
@@ -103,13 +103,14 @@ def summarised(samples: Sequence[tuple[float, float]], minutes: float, queues: M
         InputError: There are too few samples.
     """
     times, sizes = np.array(samples).reshape(-1, 2).T
-    warm = times >= WARM_UP * times.max(initial=0)
+    whole = times.max(initial=0)
+    warm = (times >= WARM_UP * whole) & (times <= WIND_UP * whole)
     if warm.sum() < 4:
-        raise InputError(f"a run of {times.max(initial=0):.0f} s is too short to tell how memory grows: more --minutes")
+        raise InputError(f"a run of {whole:.0f} s is too short to tell how memory grows: more --minutes")
     slope, error = trend(times[warm], sizes[warm])
     hours = minutes / 60 / times[-1]  # of video for a second
     return LongRun(
-        minutes, times[-1], sizes[warm][0], sizes[-1], sizes.max(), slope / hours, error / hours, dict(queues)
+        minutes, times[-1], sizes[warm][0], sizes[warm][-1], sizes.max(), slope / hours, error / hours, dict(queues)
     )
 
 
