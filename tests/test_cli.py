@@ -15,8 +15,9 @@ from typing import Any
 
 import av
 import pytest
+from boxed import stub_networks  # noqa: F401 (pytest finds it here)
 from media import write_clip, write_tone
-from stub import install, moving_clip
+from stub import moving_clip
 
 import tracker.cli
 import tracker.config
@@ -47,15 +48,6 @@ def track(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
         return int(end.value.code or 0), output, errors
 
     return run
-
-
-@pytest.fixture
-def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import tracker.pipeline
-
-    for name in ("load_detector", "load_embedder"):
-        monkeypatch.setattr(tracker.pipeline, name, getattr(tracker.pipeline, name))
-    install(tracker.pipeline)
 
 
 @pytest.fixture

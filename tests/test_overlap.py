@@ -7,10 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from boxed import TIME_BOX, in_time, stub_networks  # noqa: F401 (pytest finds them here)
 from media import write_clip
-from stub import StubDetector, install, moving, moving_clip
+from stub import StubDetector, moving, moving_clip
 
 import tracker.pipeline
 import tracker.results
@@ -40,30 +40,6 @@ STUB = Path(__file__).with_name("stub.py")
 PETS = Path(__file__).resolve().parents[2] / "shared" / "data" / "tracking" / "PETS09-S2L1" / "video.mp4"
 needs_pets = pytest.mark.skipif(not PETS.exists(), reason="the real clip PETS09-S2L1 lies in shared/, not here")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no alarms, and no interrupts to send")
-TIME_BOX = 60  # seconds after which a test that hangs fails
-
-
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """No test hangs, and none leaves a thread."""
-
-    def over(*_: object) -> None:
-        raise TimeoutError(f"this hangs: {[thread.name for thread in threading.enumerate()]}")
-
-    before = set(threading.enumerate())
-    previous = signal.signal(signal.SIGALRM, over)
-    signal.alarm(TIME_BOX)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, previous)
-    assert set(threading.enumerate()) == before
-
-
-@pytest.fixture
-def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("load_detector", "load_embedder"):
-        monkeypatch.setattr(tracker.pipeline, name, getattr(tracker.pipeline, name))
-    install(tracker.pipeline)
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from typing import Any
 
 import av
 import pytest
+from boxed import in_time, stub_networks  # noqa: F401 (pytest finds them here)
 from live import streamed
 from media import write_clip, write_image
-from stub import StubDetector, install, moving, moving_clip
+from stub import StubDetector, moving, moving_clip
 
-import tracker.pipeline
 from tracker import Config, Frame, Tracks, track_all_to_files, track_to_files
 from tracker.cli import main
 from tracker.demo import draw_clip
@@ -33,33 +33,13 @@ from tracker.video.pixels import RGBConverter
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no alarms, and no interrupts to send")
 STUB = Path(__file__).with_name("stub.py")
-TIME_BOX = 120  # seconds after which a test that hangs fails
 VARIABLE = [0, 1, 5, 6, 7, 12, 13, 14, 22, 23, 25, 30, 31, 32, 33, 40, 41, 42, 43, 59]
 Result = tuple[int, str, list[str]]
 
 
 @pytest.fixture(autouse=True)
-def in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test is in an empty folder, does not hang, and leaves no thread."""
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def over(*_: object) -> None:
-        raise TimeoutError(f"this hangs: {[thread.name for thread in threading.enumerate()]}")
-
-    before = set(threading.enumerate())
-    previous = signal.signal(signal.SIGALRM, over)
-    signal.alarm(TIME_BOX)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, previous)
-    assert set(threading.enumerate()) == before
-
-
-@pytest.fixture
-def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("load_detector", "load_embedder"):
-        monkeypatch.setattr(tracker.pipeline, name, getattr(tracker.pipeline, name))
-    install(tracker.pipeline)
 
 
 @pytest.fixture
