@@ -285,8 +285,8 @@ def test_the_first_row_is_seen_before_the_run_ends(tmp_path: Path) -> None:
         startup.until_the_first_row([*stub, "gone.mp4"], tmp_path)
 
 
-def test_loading_does_not_count_as_tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made-up runs: 3 s and 5 s to load, 10 ms and 40 ms for a frame, of two cores each."""
+def test_whole_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up runs: 3 s and 5 s to load, 10 ms and 40 ms for each of 60 frames, of two cores each."""
     clip = write_clip(tmp_path / "clip.mp4", 20)
     costs = {runs.OURS: (3.0, 0.01), "other": (5.0, 0.04)}
 
@@ -296,10 +296,12 @@ def test_loading_does_not_count_as_tracking(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(runs, "timed", spent)
     rivals = [runs.Rival(name, "", name) for name in costs]  # type: ignore[arg-type]
-    ours, other = runs.compare_runs(rivals, str(clip), 2)
-    assert ours.rates == pytest.approx((100, 100)) and (ours.ratio, ours.start) == pytest.approx((1, 3))
-    assert other.rates == pytest.approx((25, 25)) and (other.ratio, other.start) == pytest.approx((4, 5))
-    assert (ours.cpu, other.cpu) == pytest.approx((20, 80))
+    ours, other = runs.compare_runs(rivals, str(clip), 3, 2)
+    assert ours.rates == pytest.approx((60 / 3.6, 60 / 3.6)) and ours.ratio == pytest.approx(1)
+    assert other.rates == pytest.approx((60 / 7.4, 60 / 7.4)) and other.ratio == pytest.approx(7.4 / 3.6)
+    assert (ours.cpu, other.cpu) == pytest.approx((120, 7400 / 30))
+    with pytest.raises(InputError, match="at least 1"):
+        runs.compare_runs(rivals, str(clip), 0, 1)
 
 
 def played(video: str) -> int:

@@ -28,12 +28,11 @@ from tracker.video import open_source
 from tracker.weights import save_model
 
 OURS = "track"
-ROUNDS = 3  # how often the longer of the two videos shows the clip
 CANDIDATES = 10  # boxes that an untrained network finds in a picture, before those that overlap are dropped
 UNTRAINED = "yolo11n.yaml"
 
-_Spent = tuple[float, float, float]
-"""Seconds for a frame, those of all cores together, and seconds of a run that are not spent on frames."""
+_Spent = tuple[float, float]
+"""Seconds for a frame, and those of all cores together."""
 
 Run = Callable[[str, Path], None]
 """Tracks a clip into a folder, in a process of its own."""
@@ -54,17 +53,15 @@ class Pace:
 
     Attributes:
         name: Of the rival.
-        rates: Frames per second of each repetition, loading not counted.
+        rates: Frames per second of each repetition.
         cpu: Milliseconds of all cores together for a frame, median; other programs on the machine change it less.
         ratio: How many times as fast ours is, median over the repetitions.
-        start: Seconds of a run that are not spent on frames, median.
     """
 
     name: str
     rates: tuple[float, ...]
     cpu: float
     ratio: float
-    start: float
 
 
 def rivals_of(model: str, picture_of: str, ultralytics: str, folder: Path) -> list[Rival]:
@@ -98,28 +95,30 @@ def missing_for_usual() -> list[str]:
     return [package for package in ("deep_sort_realtime", "pkg_resources") if find_spec(package) is None]
 
 
-def compare_runs(rivals: Sequence[Rival], clip: str, repetitions: int) -> list[Pace]:
-    """Lets all of them track a clip once, and `ROUNDS` times in a row: what the latter takes more is the frames' alone.
+def compare_runs(rivals: Sequence[Rival], clip: str, rounds: int, repetitions: int) -> list[Pace]:
+    """Lets all of them track a clip that is shown several times in a row, in turn; loading counts too.
 
     Args:
         rivals: Ours is among them.
         clip: A video file.
-        repetitions: How often each one runs, in turn.
+        rounds: How often it is shown: the more, the less loading counts.
+        repetitions: How often each one runs.
 
     Raises:
-        InputError: A run failed; it has said why on stderr.
+        InputError: There is nothing to measure, or a run failed; it has said why on stderr.
     """
+    if min(rounds, repetitions) < 1:
+        raise InputError("rounds and repetitions must be at least 1")
     with tempfile.TemporaryDirectory() as folder:
-        short, long = (f"{folder}/{rounds}.mp4" for rounds in (1, ROUNDS))
-        seconds = write_loop(clip, 0.0, Path(short))
-        write_loop(clip, (ROUNDS - 0.5) * seconds, Path(long))
-        frames = _frames(short)
+        once, looped = f"{folder}/once.mp4", f"{folder}/looped.mp4"
+        seconds = write_loop(clip, 0.0, Path(once))
+        write_loop(once, (rounds - 0.5) * seconds, Path(looped))
+        frames = _frames(looped)
         spent: dict[str, list[_Spent]] = {rival.name: [] for rival in rivals}
         for _ in range(repetitions):
             for rival in rivals:
-                once, again = (timed(rival.run, video) for video in (short, long))
-                wall, cpu = ((b - a) / (ROUNDS - 1) / frames for a, b in zip(once, again, strict=True))
-                spent[rival.name].append((wall, cpu, once[0] - wall * frames))
+                wall, cpu = timed(rival.run, looped)
+                spent[rival.name].append((wall / frames, cpu / frames))
     return [_pace(name, each, spent[OURS]) for name, each in spent.items()]
 
 
@@ -155,9 +154,8 @@ def timed(run: Run, video: str) -> tuple[float, float]:
 
 
 def _pace(name: str, spent: Sequence[_Spent], ours: Sequence[_Spent]) -> Pace:
-    ratio = median(theirs[0] / mine[0] for theirs, mine in zip(spent, ours, strict=True))
-    rates = tuple(1 / wall for wall, _, _ in spent)
-    return Pace(name, rates, 1000 * median(cpu for _, cpu, _ in spent), ratio, median(rest for _, _, rest in spent))
+    ratio = median(theirs / mine for (theirs, _), (mine, _) in zip(spent, ours, strict=True))
+    return Pace(name, tuple(1 / wall for wall, _ in spent), 1000 * median(cpu for _, cpu in spent), ratio)
 
 
 def _ours(options: Sequence[str], clip: str, folder: Path) -> None:
