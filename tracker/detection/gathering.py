@@ -67,11 +67,21 @@ def gathered(
     x, x_weight = _along(corners[:, 0], corners[:, 2], shape[level, 1], size[1], samples)
     y, y_weight = _along(corners[:, 1], corners[:, 3], shape[level, 0], size[0], samples)
     start = first[:, None, None] + y * shape[level, 1, None, None]
-    index = start[:, :, None, :, None] + x[:, None, :, None, :]  # (R, rows, columns, 2 * samples, 2 * samples)
-    weight = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]
-    index, weight = index.flatten(3).flatten(0, 2), weight.flatten(3).flatten(0, 2)  # a row for each cell
+    index = _of_rows(start) + _of_columns(x)  # (R, rows, columns, all places of a cell)
+    weight = _of_rows(y_weight) * _of_columns(x_weight)
+    index, weight = index.flatten(0, 2), weight.flatten(0, 2)  # a row for each cell
     sums = F.embedding_bag(index, places, per_sample_weights=weight, mode="sum")
     return sums.reshape(len(boxes), *size, -1).permute(0, 3, 1, 2)
+
+
+def _of_rows(values: Tensor) -> Tensor:
+    """(R, rows, P) of each row of cells -> (R, rows, 1, P * P), each of the P values P times."""
+    return values[:, :, None].repeat_interleave(values.shape[2], 3)
+
+
+def _of_columns(values: Tensor) -> Tensor:
+    """(R, columns, P) of each column of cells -> (R, 1, columns, P * P), all of the P values P times."""
+    return values[:, None].repeat(1, 1, 1, values.shape[2])
 
 
 def _along(start: Tensor, end: Tensor, length: Tensor, cells: int, samples: int) -> tuple[Tensor, Tensor]:
