@@ -202,9 +202,11 @@ def test_a_backend_that_is_not_installed() -> None:
 
 def test_only_what_auto_would_prefer_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alternatives, "find_spec", lambda name: None if name == "openvino" else name)
-    assert alternatives.missing_backends("torch") == alternatives.missing_backends("onnxruntime") == ["openvino"]
+    assert alternatives.missing_backends("torch") == ["openvino"]
+    assert alternatives.missing_backends("onnxruntime") == []
     monkeypatch.setattr(alternatives, "find_spec", lambda name: None)
-    assert alternatives.missing_backends("openvino") == []
+    assert alternatives.missing_backends("openvino") == ["onnxruntime"]
+    assert alternatives.missing_backends("torch") == ["onnxruntime", "openvino"]
 
 
 def test_a_video_that_takes_most_of_the_time() -> None:

@@ -302,7 +302,10 @@ def test_public_names():
         "ResultWriter",
         "VideoInfo",
         "choose_places",
+        "numbered",
         "open_writer",
+        "remove_if_empty",
+        "results_folder",
     ]
 
 

@@ -36,7 +36,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     },
     "c4": {
         "architecture": "fasterrcnn_resnet50_c4", "backbone": "resnet18", **SMALL, **FEW,
-        "anchor_sizes": ((16, 32, 64),), "roi_size": 4, "box_batch_size_per_image": 16, "rpn_post_nms_top_n_test": 30,
+        "anchor_sizes": ((16, 32, 64),), "roi_size": 4, "box_batch_size_per_image": 8, "rpn_post_nms_top_n_test": 30,
     },
     "retinanet": {"architecture": "retinanet_resnet50_fpn", **SMALL},
     "fcos": {"architecture": "fcos_resnet50_fpn", **SMALL},
@@ -71,7 +71,7 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
         ("joint", "shufflenet", 140, 8, 3e-3),
         ("joint", "mask", 60, 8, 1e-3),
         ("joint", "vgg", 60, 8, 1e-3),
-        ("joint", "c4", 60, 8, 5e-4),
+        ("joint", "c4", 40, 8, 1e-3),
         ("joint", "retinanet", 60, 8, 4e-4),
         ("joint", "fcos", 40, 8, 4e-4),
         ("joint", "ssdlite", 80, 8, 2e-3),
