@@ -70,7 +70,12 @@ def clips() -> list[Path]:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"}
+    """Tables as they are; of a video when each picture is shown, for its bytes are the encoder's own affair."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"}
+    for name in [name for name in found if name.endswith(".mp4")]:
+        with av.open(str(folder / name)) as video:
+            found[name] = repr([(frame.pts, frame.time) for frame in video.decode(video=0)]).encode()
+    return found
 
 
 def record_of(folder: str) -> dict[str, Any]:
