@@ -2,12 +2,15 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from stub import install
 
 import tracker.pipeline
+from tracker.video.pixels import RGBConverter
 
 TIME_BOX = 120  # seconds after which a test that hangs fails
 
@@ -34,3 +37,18 @@ def stub_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("load_detector", "load_embedder"):
         monkeypatch.setattr(tracker.pipeline, name, getattr(tracker.pipeline, name))
     install(tracker.pipeline)
+
+
+@pytest.fixture(name="pictures_alive")
+def count_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Tells how many of the pictures that were decoded are still in memory."""
+    made: list[weakref.ref[Any]] = []
+    convert = RGBConverter.__call__
+
+    def noted(*arguments: Any) -> Any:
+        image = convert(*arguments)
+        made.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(RGBConverter, "__call__", noted)
+    return lambda: sum(image() is not None for image in made)

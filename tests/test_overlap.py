@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import weakref
 from collections.abc import Callable, Generator
 from fractions import Fraction
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from boxed import TIME_BOX, in_time, stub_networks  # noqa: F401 (pytest finds them here)
+from boxed import TIME_BOX, count_pictures, in_time, stub_networks  # noqa: F401 (pytest finds them here)
 from media import write_clip
 from stub import StubDetector, moving, moving_clip
 
@@ -132,22 +131,16 @@ def test_the_same_bytes_from_real_networks(
     assert overlapped["out.csv"].count(b"\n") > 20
 
 
-def test_frames_in_memory_are_bounded(stubbed: None, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_in_memory_are_bounded(
+    stubbed: None, clip: Path, monkeypatch: pytest.MonkeyPatch, pictures_alive: Callable[[], int]
+) -> None:
     """As `Stages.room` says, also where writing is slow; a slow reader or detector never fills a queue."""
-    made: list[weakref.ref[Any]] = []
     alive: list[int] = []
-    convert = RGBConverter.__call__
-
-    def noted(*arguments: Any) -> Any:
-        image = convert(*arguments)
-        made.append(weakref.ref(image))
-        return image
 
     def watch(*_: object) -> bool:
-        alive.append(sum(image() is not None for image in made))
+        alive.append(pictures_alive())
         return True
 
-    monkeypatch.setattr(RGBConverter, "__call__", noted)
     slowed(monkeypatch, "write", 0.01)
     for batch_size, every in ((1, 1), (3, 1), (2, 2)):
         alive.clear()
