@@ -12,7 +12,15 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SEQUENCES = Path(__file__).resolve().parents[2] / "shared" / "data" / "tracking"
 
 FILTER = {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20, "manoeuvre": 0}
-PLAIN = FILTER | {"expand": 0, "min_visible": 0, "border_share": 0, "coast": 0, "tentative_misses": 0, "offline": False}
+PLAIN = FILTER | {
+    "expand": 0,
+    "min_visible": 0,
+    "border_share": 0,
+    "coast": 0,
+    "tentative_misses": 0,
+    "max_cover": 0,
+    "offline": False,
+}
 BYTE = {"association": "iou", "high_score": 0.6, "start_score": 0.7, "min_iou": 0.2, "low_iou": 0.5, "score_weight": 1}
 BYTE |= {"max_age": 1, "n_init": 2, "duplicate_iou": 0.85, "recover_iou": 0, "re_update": False}
 ONE_PASS = {"high_score": 0, "start_score": 0, "min_iou": 0.3, "n_init": 3, "duplicate_iou": 0, "score_weight": 0}

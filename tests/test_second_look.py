@@ -122,7 +122,7 @@ def test_detections_are_counted_over_all_that_is_linked_and_only_detections():
 @pytest.mark.parametrize("name", ["occlusion", "crowd"])
 def test_rows_say_whether_there_was_a_detection(name):
     moments, predicted = list(SCENES[name](25, 0)), 0
-    frames = looked([m.detections for m in moments], max_gap=2.0, detection_share=1)
+    frames = looked([m.detections for m in moments], max_gap=2.0, detection_share=1, max_cover=0)
     for moment, tracks in zip(moments, frames, strict=True):
         # Each detection starts a track, if it finds none.
         there, boxes = moment.detections.boxes, tracks.boxes[tracks.observed]

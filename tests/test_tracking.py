@@ -70,6 +70,22 @@ def test_an_id_is_given_at_confirmation():
     assert tracks[-1].boxes[:, 0].argsort().tolist() == [1, 0]
 
 
+@pytest.mark.parametrize(("label", "share", "ids"), [(0, 0.4, {1, 2}), (1, 0.4, {1, 2, 3}), (0, 0, {1, 2, 3})])
+def test_a_box_across_two_of_its_class_is_nobody_until_they_leave_it(label, share, ids):
+    """Two thirds of it are theirs, a third each; it gets its id in the frame in which that is over."""
+    tracker = DeepSort(TrackerConfig(max_cover=share))
+    pair = [(10, 10, 30, 80), (50, 10, 30, 80)]
+    between = (30, 10, 30, 80)
+    follow(tracker, [seen(*pair)] * 3)
+    together = seen(*pair, between, labels=[0, 0, label])
+    times = iter(np.arange(3, 60) / 30)
+    tracks = [tracker.update(together, bare(together), next(times)) for _ in range(10)]
+    assert all_ids(tracks) == ids
+    alone = seen(between, labels=[label])
+    tracks = [tracker.update(alone, bare(alone), next(times)) for _ in range(3)]
+    assert [t.ids.tolist() for t in tracks] == [[3]] * 3
+
+
 def test_coasting_tracks_are_reported_for_as_long_as_asked():
     frames = [seen((10 + 6 * i, 10, 40, 80)) for i in range(20)] + [NOBODY] * 10
     tracks = follow(DeepSort(TrackerConfig(coast=0.1)), frames)

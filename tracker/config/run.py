@@ -101,6 +101,9 @@ class TrackerConfig(Section):
     """Detections that confirm a track."""
     tentative_misses: Annotated[int, Field(ge=0)] = 1
     """Frames in a row that a track may miss before it is confirmed (DeepSORT: 0)."""
+    max_cover: Fraction01 = 0.4
+    """A track is not confirmed as long as confirmed ones of its class that are seen cover this share of its box, all
+    together: most likely it is a part of them, or two of them in one box. 0 confirms it all the same (DeepSORT)."""
     start_score: Fraction01 = 0.8
     """Detections below this score continue tracks and start none (ByteTrack: 0.7)."""
     high_score: Fraction01 = 0.65

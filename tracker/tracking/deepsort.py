@@ -6,7 +6,7 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import Floats, area, clip, iou, moved, xyah_to_xyxy, xyxy_to_xyah
+from tracker.boxes import Floats, area, clip, intersection, iou, moved, xyah_to_xyxy, xyxy_to_xyah
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
 from tracker.tracking.gallery import Embeddings, Gallery
@@ -35,7 +35,8 @@ def nothing_there(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Dete
 class DeepSort:
     """Follows objects through the frames of one video.
 
-    A detection that is sure enough starts a tentative track; `n_init` detections confirm it and give it an id. A
+    A detection that is sure enough starts a tentative track; `n_init` detections confirm it and give it an id, once it
+    is not what others are seen in. A
     confirmed track ends when it was not detected for `max_age` seconds, when it has left the picture, or when its
     predicted box has no area left. How tracks and detections find each other is told in `Matching`.
 
@@ -282,8 +283,14 @@ class DeepSort:
         self._remember(tracks, seen.embeddings[rows], seen.embedded[rows])
 
     def _confirm(self) -> None:
-        due = np.flatnonzero((self.table.ids == 0) & (self.table.hits >= self._config.n_init))
-        self.table.ids[due] = self._confirmed + 1 + np.arange(len(due))
+        table, seen = self.table, self.table.misses == 0
+        due = np.flatnonzero(seen & (table.ids == 0) & (table.hits >= self._config.n_init))
+        if self._config.max_cover and len(due):
+            others = np.flatnonzero(seen & (table.ids > 0))
+            shared = intersection(table.last[due], table.last[others])
+            shared[table.labels[due][:, None] != table.labels[others]] = 0
+            due = due[shared.sum(1) < self._config.max_cover * area(table.last[due])]
+        table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
 
     def _report(self, time: float, mean: Floats, observed: NDArray[np.bool_]) -> Tracks:

@@ -64,7 +64,8 @@ class Observed:
 class Matching:
     """Pairs tracks with detections, in five rounds; who has found its like takes part in no later one.
 
-    1. Confirmed tracks choose among the detections that are sure.
+    1. Established tracks, those of `n_init` detections, choose among the detections that are sure. Covered ones, which
+       are not confirmed, are among them: what they take, no other track can be led astray by.
     2. Those seen in the frame before choose among the unsure ones, by overlap alone. Source: BYTE, arXiv 2110.06864.
     3. Those still left choose among the sure ones by their last detected box, where `recover_iou` asks for it.
        Source: observation-centric recovery, arXiv 2203.14360.
@@ -105,24 +106,24 @@ class Matching:
         if not len(table) or not len(seen.boxes):
             return rounds.result()
         expected = _Expected.of(table, self._filter, self._config, time)
-        confirmed, sure = table.ids > 0, seen.scores >= self._config.high_score
+        established, sure = table.hits >= self._config.n_init, seen.scores >= self._config.high_score
         grown = expand(seen.boxes, self._config.expand)
         near_by = self._candidates(table, expected, seen, grown)
         pairs, cost = self._costs(near_by[sure[near_by.detections]], table, expected, seen, grown, galleries)
-        old = confirmed[pairs.tracks]
+        old = established[pairs.tracks]
         first = pairs[old]
         if self._config.cascade:
             rounds.add(first, cascade(first, cost[old], self._limit, table.misses[first.tracks]))
         else:
             rounds.add(first, assign(first, cost[old], self._limit))
         if not sure.all():
-            recent = confirmed & (table.misses == 1)
+            recent = established & (table.misses == 1)
             unsure = near_by[~sure[near_by.detections] & recent[near_by.tracks]]
             rounds.add_by_overlap(unsure, expected.boxes, seen.boxes, self._config.low_iou)
         if self._config.recover_iou:
-            self._recover(rounds, table, seen, grown, confirmed, sure)
+            self._recover(rounds, table, seen, grown, established, sure)
         if self._config.association == "mahalanobis":
-            recent = ~confirmed | (table.misses == 1)
+            recent = ~established | (table.misses == 1)
             rest = near_by[sure[near_by.detections] & recent[near_by.tracks]]
             rounds.add_by_overlap(rest, expected.grown, grown, self._config.min_iou)
         else:
@@ -226,13 +227,13 @@ class Matching:
         )
 
     def _recover(
-        self, rounds: "_Rounds", table: TrackTable, seen: Observed, grown: Floats, confirmed: Mask, sure: Mask
+        self, rounds: "_Rounds", table: TrackTable, seen: Observed, grown: Floats, established: Mask, sure: Mask
     ) -> None:
         last = expand(table.last, self._config.expand)
         pairs = near(last, np.zeros((len(table), 2)), grown)
         same = table.labels[pairs.tracks] == seen.labels[pairs.detections]
         same |= self._config.match_across_classes
-        pairs = pairs[same & confirmed[pairs.tracks] & sure[pairs.detections]]
+        pairs = pairs[same & established[pairs.tracks] & sure[pairs.detections]]
         rounds.add_by_overlap(pairs, last, grown, self._config.recover_iou)
 
     def _at_borders(self, rounds: "_Rounds", table: TrackTable, seen: Observed, time: float) -> None:

@@ -50,6 +50,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "max_age 1": {"max_age": 1},
     "n_init 3": {"n_init": 3},
     "tentative_misses 0": {"tentative_misses": 0},
+    "max_cover 0": {"max_cover": 0},
     "start_score 0.5": {"start_score": 0.5},
     "detection_share 0": {"detection_share": 0},
     "detection_share 1": {"detection_share": 1},

@@ -39,6 +39,7 @@ SPACE: Space = {
     "max_age": Range(0.3, 6, log=True),
     "n_init": Whole(1, 4),
     "tentative_misses": Whole(0, 3),
+    "max_cover": Range(0, 1),
     "start_score": Range(0, 0.98),
     "high_score": Range(0, 0.8),
     "low_iou": Range(0.1, 0.7),
