@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from media import Image, write_clip
 
 from tracker.types import Detections
@@ -23,8 +24,7 @@ SIZE = (160, 120)
 class StubDetector:
     """What `load_detector` gives, as far as the pipeline knows it. Wide rectangles are cars, the others persons."""
 
-    device = "cpu"
-    half = False
+    device = torch.device("cpu")
     backend = "torch"
 
     def __init__(self, delay: float = 0.0) -> None:
@@ -66,7 +66,7 @@ class StubEmbedder:
     def __exit__(self, *_: object) -> None:
         pass
 
-    device = "cpu"
+    device = torch.device("cpu")
     backend = "torch"
 
     def upload(self, images: Sequence[Image]) -> list[Image]:

@@ -123,6 +123,46 @@ def test_parts_of_all_kinds_of_networks_say_the_same(backend, name):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parts_of_all_kinds_of_networks_say_nearly_the_same_in_half_precision(name):
+    torch.manual_seed(0)
+    network = build_detector(DetectorNetwork(architecture=name, **NETWORKS[name]), 3).eval()
+    picture = torch.rand(1, 3, 352, 480)
+    with torch.inference_mode():
+        expected = parts_of(network, picture)
+        compile_parts(network, "torch", True, 1)
+        found = parts_of(network, picture)
+    assert {p.dtype for p in network.backbone.parameters()} == {torch.float16}
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() <= 0.02 * other.norm() + 1e-4 * other.numel() ** 0.5
+
+
+def test_in_half_precision_boxes_are_still_told_finer_than_a_pixel():
+    """Beyond 1,024 pixels, half precision knows whole ones alone; under autocast all that is proposed is rounded so."""
+    torch.manual_seed(0)
+    made_of = DetectorNetwork(architecture="fasterrcnn_fpn", backbone="resnet18")
+    network = build_detector(made_of, 3).eval()
+    compile_parts(network, "torch", True, 1)
+    with torch.inference_mode():
+        images, _ = network.transform([255 * torch.rand(3, 720, 1280)])
+        (proposals,), _ = network.rpn(images, network.backbone(images.tensors))
+    right = proposals[proposals[:, 2] > 1024, 2]
+    assert len(right) > 20
+    assert (right != right.round()).float().mean() > 0.5
+
+
+def test_in_half_precision_the_same_objects_are_found():
+    with opened("torch", score=0.5) as full, opened("torch", score=0.5, precision="half") as half:
+        expected, found = full.detect(photographs()), half.detect(photographs())
+    assert sum(map(len, expected)) >= 2
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=2)
+        np.testing.assert_allclose(one.scores, other.scores, atol=0.02)
+
+
 def parts_of(network, picture):
     """All that the parts of a network say of a picture, in a row."""
     maps = network.backbone(picture)

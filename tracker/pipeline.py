@@ -11,6 +11,7 @@ from tracker.config import Config
 from tracker.detection import Detector, load_detector, weights_path
 from tracker.detection.regions import NEUTRAL_DISTANCE
 from tracker.looking import Perceived
+from tracker.networks import in_half
 from tracker.record import file_hash
 from tracker.results import Looker, Outcome, Watcher, run_to_files
 from tracker.stages import Stages, check_source
@@ -41,7 +42,8 @@ class Pipeline(Stages):
                 self.detector.keep_maps()
             if self._of_regions:
                 self.measured_for(NEUTRAL_DISTANCE)
-            where = self.detector.device, self.detector.half, config.detector.threads, self.detector.backend
+            device, half = self.detector.device, in_half(config.detector.precision, self.detector.device)
+            where = device, half, config.detector.threads, self.detector.backend
             if not self._of_regions and config.appearance.embedder != "none":
                 self.embed_with(stack.enter_context(load_embedder(config.appearance.embedder, *where)))
             if config.appearance.classify:

@@ -31,7 +31,7 @@ def load_embedder(
     """
     network, info = read_network(embedder_path(name), "embedding")
     _make_ready(network, info, half, threads, backend)
-    return Embedder(network, info, device, half, threads, backend)
+    return Embedder(network, info, device, threads, backend)
 
 
 def load_classifier(
@@ -44,14 +44,13 @@ def load_classifier(
     """
     network, info = read_network(path, "classification")
     _make_ready(network, info, half, threads, backend)
-    return Classifier(network, info, device, half, threads, backend)
+    return Classifier(network, info, device, threads, backend)
 
 
 def _make_ready(network: AppearanceNetwork, info: ModelInfo, half: bool, threads: int, backend: str) -> None:
     """Makes a network fast, in place."""
     fold_batch_norm(network)
-    if backend != "torch":
-        network.body = compiled(network.body, (torch.zeros(2, 3, *info.size),), ROWS, backend, half, threads)
+    network.body = compiled(network.body, (torch.zeros(2, 3, *info.size),), ROWS, backend, half, threads)
 
 
 def embedder_path(name: str) -> Path:

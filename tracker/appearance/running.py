@@ -35,15 +35,12 @@ class CropNetwork:
         model: AppearanceNetwork,
         info: ModelInfo,
         device: torch.device,
-        half: bool = False,
         threads: int = 0,
         backend: str = "torch",
     ) -> None:
         self.info = info
         self.device = device
         self.backend = backend
-        # Other backends keep to themselves what precision they compute in.
-        self.dtype = torch.float16 if half and backend == "torch" else torch.float32
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._workers = picture_workers(device, threads, "crops")
 
@@ -112,8 +109,7 @@ class CropNetwork:
         if len(crops) == 0:
             return np.zeros((0, self.columns), np.float32)
         prepared = crops.float().contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.judged(prepared).float().cpu().numpy()
+        return self.judged(prepared).cpu().numpy()
 
 
 class Embedder(CropNetwork):
@@ -146,7 +142,7 @@ class Classifier(CropNetwork):
         return len(self.info.categories)
 
     def judged(self, crops: Tensor) -> Tensor:
-        return self.model.logits(crops).float().softmax(1)  # type: ignore[no-any-return]
+        return self.model.logits(crops).softmax(1)  # type: ignore[no-any-return]
 
     def classify(self, images: Sequence[Tensor], boxes: Sequence[Rows]) -> list[Rows]:
         """Says of what class is what boxes of pictures show; arguments and errors as those of `run`.

@@ -1,4 +1,4 @@
-"""Detection networks whose convolutions and layers another library computes."""
+"""Detection networks whose convolutions and layers are computed in half precision, or by another library."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,11 +17,12 @@ SIDE = 512  # of the square picture by which parts are shown what they are given
 def compile_parts(model: nn.Module, backend: str, half: bool, threads: int) -> None:
     """Replaces, in place, the parts of a network that take its time; each is called as before.
 
-    What PyTorch keeps follows what is found: anchors, proposals, regions cut out of maps, and the choice among boxes.
+    What PyTorch keeps, in full precision, follows what is found: anchors, proposals, regions cut out of maps, and the
+    choice among boxes.
 
     Args:
         model: A detector in torchvision's form, in evaluation mode, on the CPU.
-        backend: openvino or onnxruntime.
+        backend: torch, openvino or onnxruntime; with torch and without `half` nothing changes.
         half: Compute in half precision.
         threads: How many threads will compute at a time, 0 for as many as there are cores.
     """

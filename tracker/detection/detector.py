@@ -31,7 +31,6 @@ class Detector:
     Attributes:
         info: What the network was trained for; `info.categories[label]` names a label.
         device: Where it runs.
-        half: Whether it computes in half precision.
         backend: What computes it: torch, openvino or onnxruntime.
     """
 
@@ -40,7 +39,6 @@ class Detector:
         model: nn.Module,
         info: ModelInfo,
         device: torch.device,
-        half: bool = False,
         threads: int = 0,
         keep: Sequence[int] = (),
         masks: bool = True,
@@ -52,7 +50,6 @@ class Detector:
             model: The network; it is put into evaluation mode.
             info: What it was trained for.
             device: Where it shall run.
-            half: Compute in half precision.
             threads: CPU threads, 0 for as many as there are cores.
             keep: Labels to keep; none keeps all.
             masks: Compute masks too, where the network has them.
@@ -61,9 +58,7 @@ class Detector:
         self.info = info
         self.keep = np.array(keep or range(len(info.categories)), np.int64)
         self.device = device
-        self.half = half
         self.backend = backend
-        self._autocast = half and backend == "torch"  # others keep to themselves what precision they compute in
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._workers = picture_workers(device, threads, "detect")
         self._resources = ExitStack()
@@ -115,7 +110,7 @@ class Detector:
         heads = self._watched_heads
         pairs = self._detect(images)
         rescorers = [
-            Rescorer(heads, kept, (image.shape[1], image.shape[2]), self._autocast, self._on_one_core)
+            Rescorer(heads, kept, (image.shape[1], image.shape[2]), self._on_one_core)
             for (_, kept), image in zip(pairs, images, strict=True)
         ]
         return [found for found, _ in pairs], rescorers
@@ -156,9 +151,11 @@ class Detector:
     def _infer(self, images: Sequence[Tensor]) -> list[tuple[Detections, Kept]]:
         """Detections of the wanted classes for each picture, and what the RoI heads were given, if they are watched."""
         prepared = [self._prepare(image) for image in images]
-        with torch.autocast(self.device.type, torch.float16, enabled=self._autocast):
-            outputs = self.model(prepared)
-        found = [_detections(o, p.shape, i.shape) for o, p, i in zip(outputs, prepared, images, strict=True)]
+        outputs = self.model(prepared)
+        rows = _fetched(outputs)
+        found = [
+            _detections(r, o, p.shape, i.shape) for r, o, p, i in zip(rows, outputs, prepared, images, strict=True)
+        ]
         wanted = [detections[np.isin(detections.labels, self.keep)] for detections in found]
         return [(detections, o.get("kept", NOTHING)) for detections, o in zip(wanted, outputs, strict=True)]
 
@@ -184,11 +181,21 @@ def keep_cells(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         found["cells"] = found.pop("masks")
 
 
-def _detections(output: dict[str, Tensor], prepared: torch.Size, original: torch.Size) -> Detections:
+def _fetched(outputs: Sequence[dict[str, Tensor]]) -> list[NDArray[np.float32]]:
+    """Boxes, scores and labels of all pictures, (N, 6) each, brought from the device at one go: each waits for it."""
+    parts = [
+        torch.cat([o["boxes"], o["scores"][:, None], o["labels"][:, None].to(o["boxes"].dtype)], 1) for o in outputs
+    ]
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    return np.split(torch.cat(parts).cpu().numpy(), ends)
+
+
+def _detections(
+    rows: NDArray[np.float32], output: dict[str, Tensor], prepared: torch.Size, original: torch.Size
+) -> Detections:
     factor = np.array([original[2] / prepared[2], original[1] / prepared[1]] * 2, np.float32)
-    boxes = clip(output["boxes"].float().cpu().numpy() * factor, original[2], original[1])
-    scores = output["scores"].float().cpu().numpy()
-    labels = output["labels"].cpu().numpy().astype(np.int64) - 1
+    boxes = clip(rows[:, :4] * factor, original[2], original[1])
+    scores, labels = np.ascontiguousarray(rows[:, 4]), rows[:, 5].astype(np.int64) - 1
     found = Detections(boxes, scores, labels)
     if "cells" in output:
         cells = (output["cells"][:, 0].float() * 255).round().to(torch.uint8)

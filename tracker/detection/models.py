@@ -43,8 +43,7 @@ def load_detector(config: DetectorConfig) -> Detector:
         backend = choose_backend(config.backend, device, config.precision)
         model, info = _built(config, backend, in_half(config.precision, device))
     log.info("%s computes the detector on %s", backend, device)
-    half, keep = in_half(config.precision, device), labels_of(config.classes, info)
-    return Detector(model, info, device, half, config.threads, keep, config.masks, backend)
+    return Detector(model, info, device, config.threads, labels_of(config.classes, info), config.masks, backend)
 
 
 def _built(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module, ModelInfo]:
@@ -58,7 +57,7 @@ def _built(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module,
         raise InputError(f"{weights_path(config)} does not fit its architecture: {reason}") from None
     fold_batch_norm(model)
     set_thresholds(model, config)
-    if backend != "torch":
+    if half or backend != "torch":
         compile_parts(model, backend, half, config.threads)
     return model, info
 

@@ -85,7 +85,6 @@ class Rescorer:
         heads: RoIHeads,
         kept: Kept,
         size: tuple[int, int],
-        half: bool,
         run: Runner,
     ) -> None:
         """Takes what the detector kept of a picture.
@@ -94,13 +93,11 @@ class Rescorer:
             heads: The network's RoI heads.
             kept: What they were given for the picture.
             size: Height and width of the picture, pixels.
-            half: Compute in half precision.
             run: Calls a function where networks are to be computed.
         """
         self.heads = heads
         self.kept = kept
         self.size = size
-        self.half = half
         self._run = run
 
     def __call__(self, boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Detections:
@@ -143,9 +140,7 @@ class Rescorer:
     @torch.inference_mode()
     def _embed(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         regions = self._scaled(boxes)
-        with torch.autocast(regions.device.type, torch.float16, enabled=self.half):
-            found = embed_regions(self.heads.box_roi_pool, self.kept.maps, regions, self.kept.size)
-        return found.cpu().numpy()
+        return embed_regions(self.heads.box_roi_pool, self.kept.maps, regions, self.kept.size).cpu().numpy()
 
     @torch.inference_mode()
     def _judge(self, given: Detections, inside: NDArray[np.float32], solid: NDArray[np.bool_]) -> Detections:
@@ -163,11 +158,10 @@ class Rescorer:
 
     def _heads_on(self, proposals: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(M, 4) xyxy in the network's pixels -> probabilities (M, C) and boxes (M, C, 4) of all its classes."""
-        with torch.autocast(proposals.device.type, torch.float16, enabled=self.half):
-            pooled = self.heads.box_roi_pool(self.kept.maps, [proposals], [self.kept.size])
-            logits, offsets = self.heads.box_predictor(self.heads.box_head(pooled))
-        boxes = self.heads.box_coder.decode(offsets.float(), [proposals])
-        return logits.float().softmax(1).cpu().numpy(), boxes.cpu().numpy()
+        pooled = self.heads.box_roi_pool(self.kept.maps, [proposals], [self.kept.size])
+        logits, offsets = self.heads.box_predictor(self.heads.box_head(pooled))
+        boxes = self.heads.box_coder.decode(offsets, [proposals])
+        return logits.softmax(1).cpu().numpy(), boxes.cpu().numpy()
 
     @property
     def _factor(self) -> NDArray[np.float32]:

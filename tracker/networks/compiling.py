@@ -1,4 +1,4 @@
-"""Parts of networks that another library computes in PyTorch's stead."""
+"""Parts of networks that are computed in half precision, or by another library in PyTorch's stead."""
 
 import io
 import logging
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from tracker.networks.backends import Run, load_graph
+from tracker.networks.halving import HalfPart
 
 ROWS = (0,)
 MAPS = (0, 2, 3)
@@ -40,17 +41,19 @@ class CompiledPart(nn.Module):
 
 def compiled(
     part: nn.Module, arguments: tuple[Any, ...], axes: Sequence[int], backend: str, half: bool, threads: int
-) -> CompiledPart:
-    """A part of a network, computed by another library.
+) -> nn.Module:
+    """A part of a network that takes and gives the same float32 tensors, but for rounding.
 
     Args:
         part: The part; what it does must not depend on its input but through tensors.
         arguments: What it is given, for example; a call with others gets the same arithmetic.
         axes: Of the sides of all tensors that differ from call to call; the first one is among them.
-        backend: openvino or onnxruntime.
+        backend: torch, openvino or onnxruntime; with torch and without `half` it stays as it is.
         half: Compute in half precision.
         threads: How many threads will compute at a time, 0 for as many as there are cores.
     """
+    if backend == "torch":
+        return HalfPart(part) if half else part
     with torch.inference_mode():
         results, form = tree_flatten(part.eval()(*arguments))
     graph = _as_onnx(part, arguments, axes, len(results))

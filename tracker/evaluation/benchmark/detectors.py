@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tracker.config import detector_network
 from tracker.detection import Detector, build_detector, torchvision_names
+from tracker.detection.compiling import compile_parts
 from tracker.errors import InputError, did_you_mean
 from tracker.networks import choose_device, fold_batch_norm, in_half
 from tracker.weights import ModelInfo
@@ -122,7 +123,9 @@ def compare_inference(setting: Setting, repetitions: int) -> Speed:
         license="",
         provenance="",
     )
-    with Detector(fold_batch_norm(model), info, setting.device, half) as detector:
+    fold_batch_norm(model)
+    compile_parts(model, "torch", half, 0)
+    with Detector(model, info, setting.device) as detector:
 
         def ours(start: int) -> None:
             detector.detect(setting.pictures[start : start + setting.batch])

@@ -49,9 +49,8 @@ def open_embedder(config: EmbedderScoring) -> Embedder:
     if config.weights == ROI:
         raise InputError("a detector looks at whole pictures, not at crops: give --gap and sequences, or an embedder")
     device = choose_device(config.device)
-    half = in_half(config.precision, device)
     if config.weights not in BASELINES:
-        return load_embedder(config.weights, device, half, config.threads)
+        return load_embedder(config.weights, device, in_half(config.precision, device), config.threads)
     size = crop_size("builtin")
     if config.weights == "hsv":
         made_of = EmbedderNetwork(dimension=0, neck=False)
@@ -63,7 +62,7 @@ def open_embedder(config: EmbedderScoring) -> Embedder:
     info = ModelInfo(
         task="embedding", architecture=config.weights, categories=(), size=size, license="", provenance="untrained"
     )
-    return Embedder(network, info, device, half, config.threads)
+    return Embedder(network, info, device, config.threads)
 
 
 class RegionEmbedder:
