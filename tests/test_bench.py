@@ -8,10 +8,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
+import torch
 from media import write_clip
 from stub import install, moving_clip
 
@@ -23,6 +25,7 @@ from tracker.demo import draw_clip
 from tracker.evaluation.benchmark import alternatives, memory, runs, startup
 from tracker.evaluation.benchmark.advice import advice
 from tracker.evaluation.benchmark.alternatives import backend_ratios
+from tracker.evaluation.benchmark.gpu import GpuUse, gpu_use
 from tracker.evaluation.benchmark.looping import write_loop
 from tracker.evaluation.benchmark.memory import summarised, trend
 from tracker.evaluation.benchmark.processes import environment
@@ -46,6 +49,7 @@ SLOW = Speeds(
     whole=9.0,
     cores_used=1.8,
     queues={"read": Fill(4, 4, 100, 390)},
+    gpu=GpuUse(),
 )
 """200 ms of the cores' time for a frame: two cores allow 10 frames per second, the thread that looks too."""
 
@@ -254,11 +258,11 @@ def test_noise_that_remembers_tells_less() -> None:
 def test_a_long_run_in_figures() -> None:
     """A minute of video in each ten seconds: 1 MiB more every ten seconds is 60 MiB for an hour of video."""
     samples = [(float(t), 900 + t / 10 if 20 <= t <= 95 else 400.0) for t in range(0, 101, 5)]
-    run = summarised(samples, 10, {})
+    run = summarised(samples, 10, {}, GpuUse())
     assert (run.start, run.end, run.peak) == (902, 909.5, 909.5)
     assert run.slope == pytest.approx(60) and run.error == pytest.approx(0, abs=1e-6)
     with pytest.raises(InputError, match="too short"):
-        summarised(samples[:3], 10, {})
+        summarised(samples[:3], 10, {}, GpuUse())
 
 
 @pytest.mark.slow
@@ -346,3 +350,28 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
         said = process.stderr.read()
     assert (process.returncode, said) == (130, "")
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_what_a_gpu_did_is_read_from_its_driver(tmp_path, monkeypatch):
+    """Asked for by the device's own name, stopped at the end, and understood whatever is cut off or not known."""
+    tool = tmp_path / "nvidia-smi"
+    lines = r"0, 500\n50, 900\n[N/A], [N/A]\n100, 700\n10"
+    tool.write_text(f"#!/bin/sh\necho $$ $@ > {tmp_path}/asked\nprintf '{lines}'\nexec sleep 60\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"a-{number}"))
+    with gpu_use(torch.device("cuda:1")) as seen:
+        while not (tmp_path / "asked").is_file() or not (asked := (tmp_path / "asked").read_text().split()):
+            time.sleep(0.01)
+        time.sleep(0.2)
+    assert "GPU-a-1" in asked
+    assert not Path("/proc", asked[0]).exists()
+    assert seen.busy == [0.0, 0.5, 1.0]
+    assert seen.memory == [500, 900, 700]
+    assert str(seen) == "busy for 50% of the time, 500 MiB at first and 900 at most"
+
+
+def test_without_a_gpu_nothing_is_seen_of_it():
+    with gpu_use(torch.device("cpu")) as seen:
+        pass
+    assert not seen.busy

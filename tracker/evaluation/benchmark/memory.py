@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from tracker.errors import InputError
+from tracker.evaluation.benchmark.gpu import GpuUse, gpu_use
 from tracker.evaluation.benchmark.looping import write_loop
 from tracker.evaluation.benchmark.processes import COMMAND, environment
+from tracker.networks import choose_device
 
 INTERVAL = 2.0  # seconds between two looks at the memory
 WARM_UP, WIND_UP = 0.2, 0.95  # shares of a long run before and after which it does other things: loads, finishes files
@@ -35,6 +37,7 @@ class LongRun:
         slope: By which it grew between these two, least squares, MiB for each hour of video.
         error: Standard error of that.
         queues: Of the run's record.
+        gpu: What was seen of the GPU.
     """
 
     minutes: float
@@ -45,6 +48,7 @@ class LongRun:
     slope: float
     error: float
     queues: Mapping[str, Mapping[str, float]]
+    gpu: GpuUse
 
 
 def peak_memory(clip: str) -> int:
@@ -80,7 +84,10 @@ def long_run(clip: str, minutes: float, options: Sequence[str] = ()) -> LongRun:
         looped = Path(folder) / f"looped{Path(clip).suffix}"
         seconds = write_loop(clip, 60 * minutes, looped)
         command = [*COMMAND, str(looped), "--quiet", *options]
-        with subprocess.Popen(command, cwd=folder, env=environment()) as process:
+        with (
+            gpu_use(choose_device("auto")) as gpu,
+            subprocess.Popen(command, cwd=folder, env=environment()) as process,
+        ):
             try:
                 samples = _sampled(process)
             except BaseException:
@@ -88,16 +95,19 @@ def long_run(clip: str, minutes: float, options: Sequence[str] = ()) -> LongRun:
                 raise
         _check(process.returncode, clip)
         record = json.loads((Path(folder) / "tracked" / "looped" / "run.json").read_text())
-    return summarised(samples, seconds / 60, record["queues"])
+    return summarised(samples, seconds / 60, record["queues"], gpu)
 
 
-def summarised(samples: Sequence[tuple[float, float]], minutes: float, queues: Mapping[str, Any]) -> LongRun:
+def summarised(
+    samples: Sequence[tuple[float, float]], minutes: float, queues: Mapping[str, Any], gpu: GpuUse
+) -> LongRun:
     """A long run in figures.
 
     Args:
         samples: Seconds since its start, and MiB, at each look.
         minutes: Of video.
         queues: Of its record.
+        gpu: What was seen of the GPU.
 
     Raises:
         InputError: There are too few samples.
@@ -110,7 +120,15 @@ def summarised(samples: Sequence[tuple[float, float]], minutes: float, queues: M
     slope, error = trend(times[warm], sizes[warm])
     hours = minutes / 60 / times[-1]  # of video for a second
     return LongRun(
-        minutes, times[-1], sizes[warm][0], sizes[warm][-1], sizes.max(), slope / hours, error / hours, dict(queues)
+        minutes,
+        times[-1],
+        sizes[warm][0],
+        sizes[warm][-1],
+        sizes.max(),
+        slope / hours,
+        error / hours,
+        dict(queues),
+        gpu,
     )
 
 

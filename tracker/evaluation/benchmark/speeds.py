@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tracker.evaluation.benchmark.gpu import GpuUse
 from tracker.flow import Fill
 
 THREADS = {
@@ -58,6 +59,7 @@ class Speeds:
         whole: Frames per second of a run whose stages work at the same time.
         cores_used: How many cores that kept at work, on average.
         queues: How much waited between these stages.
+        gpu: What the GPU did in that run.
     """
 
     clip: Clip
@@ -68,6 +70,7 @@ class Speeds:
     whole: float
     cores_used: float
     queues: Mapping[str, Fill]
+    gpu: GpuUse
 
     @property
     def limits(self) -> dict[str, float]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tracker.config import Config
 from tracker.errors import InputError
+from tracker.evaluation.benchmark.gpu import gpu_use
 from tracker.evaluation.benchmark.speeds import THREADS, Clip, Cost, Speeds
 from tracker.output import Annotator, VideoInfo
 from tracker.output.base import cannot_write
@@ -96,7 +97,8 @@ def stage_speeds(
         _run(source, alone, draw)
         drawn.flush()
         together = _Timed(_writing(config, names, folder), seen)
-        outcome, busy = _run(source, together, lambda *_: count())
+        with gpu_use(together.detector.device) as gpu:
+            outcome, busy = _run(source, together, lambda *_: count())
     return Speeds(
         clip,
         device=str(alone.detector.device),
@@ -106,6 +108,7 @@ def stage_speeds(
         whole=outcome.frames / outcome.elapsed,
         cores_used=busy / outcome.elapsed,
         queues=together.fills,
+        gpu=gpu,
     )
 
 
