@@ -88,6 +88,9 @@ def test_only_what_can_run_a_file_does(exported):
     wrong = {".onnx": "torch", ".xml": "onnxruntime", ".pt": "openvino"}[exported.suffix]
     with pytest.raises(InputError, match=f"{wrong}"):
         load_detector(DetectorConfig(device="cpu", weights=str(exported), backend=wrong))
+    if exported.suffix == ".pt":
+        with pytest.raises(InputError, match="computes in full precision"):
+            load_detector(DetectorConfig(device="cpu", weights=str(exported), precision="half"))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES.values())

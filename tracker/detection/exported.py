@@ -77,6 +77,8 @@ def load_exported(config: DetectorConfig, device: torch.device) -> tuple[Exporte
     if path.suffix == ".pt":
         if config.backend not in ("auto", "torch"):
             raise InputError(f"{config.backend} cannot run {path}, which is TorchScript: leave --backend out")
+        if config.precision == "half":
+            raise InputError(f"{path} is TorchScript, which computes in full precision: leave --precision out")
         return ExportedNetwork(_load_script(path, {}), config), "torch"
     backend = _backend_for(path, config, device)
     run = load_graph(path, backend, config.precision == "half", config.threads)
