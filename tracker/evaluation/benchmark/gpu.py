@@ -1,5 +1,6 @@
 """What a GPU does meanwhile, as NVIDIA's driver tells it."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def gpu_use(device: torch.device) -> Iterator[GpuUse]:
             finally:
                 process.terminate()
         said.seek(0)
-        lines = said.read().split("\n")[:-1]  # it may be stopped in the middle of the last one
-        for busy, memory in (line.split(",") for line in lines if "N/A" not in line):  # of a part of a GPU
+        # Whole lines alone: the last one may be cut off, and of a part of a GPU (MIG) it says [N/A].
+        for busy, memory in re.findall(r"^(\d+), (\d+)\n", said.read(), re.MULTILINE):
             seen.busy.append(float(busy) / 100)
             seen.memory.append(float(memory))
