@@ -355,7 +355,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
 def test_what_a_gpu_did_is_read_from_its_driver(tmp_path, monkeypatch):
     """Asked for by the device's own name, stopped at the end, and understood whatever is cut off or not known."""
     tool = tmp_path / "nvidia-smi"
-    lines = r"0, 500\n50, 900\n[N/A], [N/A]\n100, 700\n10"
+    lines = r"0, 500\n50, 900\n[N/A], [N/A]\nNo devices were found\n100, 700\n10"
     tool.write_text(f"#!/bin/sh\necho $$ $@ > {tmp_path}/asked\nprintf '{lines}'\nexec sleep 60\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
