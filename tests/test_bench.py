@@ -352,7 +352,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_what_a_gpu_did_is_read_from_its_driver(tmp_path, monkeypatch):
+def test_what_a_gpu_did_is_read_from_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for by the device's own name, stopped at the end, and understood whatever is cut off or not known."""
     tool = tmp_path / "nvidia-smi"
     lines = r"0, 500\n50, 900\n[N/A], [N/A]\nNo devices were found\n100, 700\n10"
@@ -368,10 +368,10 @@ def test_what_a_gpu_did_is_read_from_its_driver(tmp_path, monkeypatch):
     assert not Path("/proc", asked[0]).exists()
     assert seen.busy == [0.0, 0.5, 1.0]
     assert seen.memory == [500, 900, 700]
-    assert str(seen) == "busy for 50% of the time, 500 MiB at first and 900 at most"
+    assert seen.lines == ["the GPU was busy for 50% of the time; memory: 500 MiB at first, 900 at most"]
 
 
-def test_without_a_gpu_nothing_is_seen_of_it():
+def test_without_a_gpu_nothing_is_seen_of_it() -> None:
     with gpu_use(torch.device("cpu")) as seen:
         pass
-    assert not seen.busy
+    assert (seen.busy, seen.lines) == ([], [])

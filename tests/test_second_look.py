@@ -124,7 +124,7 @@ def test_rows_say_whether_there_was_a_detection(name):
     moments, predicted = list(SCENES[name](25, 0)), 0
     frames = looked([m.detections for m in moments], max_gap=2.0, detection_share=1, max_cover=0)
     for moment, tracks in zip(moments, frames, strict=True):
-        # Each detection starts a track, if it finds none.
+        # Each detection starts a track, if it finds none, and no id is held back.
         there, boxes = moment.detections.boxes, tracks.boxes[tracks.observed]
         np.testing.assert_allclose(boxes[boxes[:, 0].argsort()], there[there[:, 0].argsort()], atol=1e-3)
         distance = np.abs(tracks.boxes[~tracks.observed][:, None] - there).max(2)

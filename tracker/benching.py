@@ -84,7 +84,7 @@ def _whole(speeds: Speeds, ratios: Mapping[str, float]) -> str:
         f"of the {allowed:.1f} frames/s that {speeds.slowest} alone would allow, that is {speeds.share:.0%}; "
         f"{speeds.cores_used:.1f} of {speeds.cores} cores were at work",
     ]
-    lines += [f"the GPU was {speeds.gpu}"] if speeds.gpu.busy else []
+    lines += speeds.gpu.lines
     queues = [f"{name} {fill.mean:.1f} of {fill.room}" for name, fill in speeds.queues.items()]
     lines += [f"waiting between the stages, on average: {', '.join(queues)}"] if queues else []
     others = [f"{name} {ratio:.2f}" for name, ratio in ratios.items()]

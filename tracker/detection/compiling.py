@@ -26,6 +26,8 @@ def compile_parts(model: nn.Module, backend: str, half: bool, threads: int) -> N
         half: Compute in half precision.
         threads: How many threads will compute at a time, 0 for as many as there are cores.
     """
+    if backend == "torch" and not half:
+        return
 
     def compile_one(part: nn.Module, arguments: tuple[Any, ...], axes: tuple[int, ...]) -> nn.Module:
         return compiled(part, arguments, axes, backend, half, threads)

@@ -57,8 +57,7 @@ def _built(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module,
         raise InputError(f"{weights_path(config)} does not fit its architecture: {reason}") from None
     fold_batch_norm(model)
     set_thresholds(model, config)
-    if half or backend != "torch":
-        compile_parts(model, backend, half, config.threads)
+    compile_parts(model, backend, half, config.threads)
     return model, info
 
 

@@ -35,10 +35,10 @@ def nothing_there(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Dete
 class DeepSort:
     """Follows objects through the frames of one video.
 
-    A detection that is sure enough starts a tentative track; `n_init` detections confirm it and give it an id, once it
-    is not what others are seen in. A
-    confirmed track ends when it was not detected for `max_age` seconds, when it has left the picture, or when its
-    predicted box has no area left. How tracks and detections find each other is told in `Matching`.
+    A detection that is sure enough starts a tentative track; `n_init` detections confirm it and give it an id, once
+    others no longer cover it. A confirmed track ends when it was not detected for `max_age` seconds, when it has left
+    the picture, or when its predicted box has no area left. How tracks and detections find each other is told in
+    `Matching`.
 
     Source: arXiv 1703.07402, and what `TrackerConfig` names beside each setting.
 

@@ -65,7 +65,7 @@ class Matching:
     """Pairs tracks with detections, in five rounds; who has found its like takes part in no later one.
 
     1. Established tracks, those of `n_init` detections, choose among the detections that are sure. Covered ones, which
-       are not confirmed, are among them: what they take, no other track can be led astray by.
+       are not confirmed, are among them: what they take leads no other track astray.
     2. Those seen in the frame before choose among the unsure ones, by overlap alone. Source: BYTE, arXiv 2110.06864.
     3. Those still left choose among the sure ones by their last detected box, where `recover_iou` asks for it.
        Source: observation-centric recovery, arXiv 2203.14360.

@@ -47,8 +47,8 @@ def memory(*clips: str, minutes: float = 0.0) -> Iterator[str]:
         yield f"{clip}: {run.minutes:.1f} minutes of video in {run.elapsed:.0f} s"
         yield f"  resident: {run.start:.0f} MiB after the warm-up, {run.end:.0f} before the end, {run.peak:.0f} at most"
         yield f"  growth: {run.slope:+.1f} MiB for each hour of video, standard error {run.error:.1f}"
-        if run.gpu.busy:
-            yield f"  the GPU was {run.gpu}"
+        for line in run.gpu.lines:
+            yield f"  {line}"
         for name, queue in run.queues.items():
             yield f"  queue {name}: {queue['highest']} of {queue['room']} at most, {queue['mean']:.1f} on average"
 

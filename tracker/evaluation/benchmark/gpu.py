@@ -25,11 +25,13 @@ class GpuUse:
     busy: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
-    def __str__(self) -> str:
+    @property
+    def lines(self) -> list[str]:
+        """What to tell of it: a line, or none."""
         if not self.busy:
-            return "not seen"
-        mean = sum(self.busy) / len(self.busy)
-        return f"busy for {mean:.0%} of the time, {self.memory[0]:.0f} MiB at first and {max(self.memory):.0f} at most"
+            return []
+        busy = f"the GPU was busy for {sum(self.busy) / len(self.busy):.0%} of the time"
+        return [f"{busy}; memory: {self.memory[0]:.0f} MiB at first, {max(self.memory):.0f} at most"]
 
 
 @contextmanager
