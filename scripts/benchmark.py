@@ -13,7 +13,7 @@ LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_
 def main() -> None:
     if sys.argv[1:2] == ["association"]:
         os.environ |= dict.fromkeys(LIMITS, "1")  # numerical libraries read these once, when they are loaded
-    from tracker.evaluation.benchmark import commands
+    from benchmarks import commands
 
     app = App(name="benchmark.py", help=__doc__, help_format="plaintext", version_flags=())
     app.default(commands.stages)

@@ -1,4 +1,4 @@
-"""Who may import whom: a stage knows no other stage, nothing knows what is built on it, and few know torch."""
+"""Each folder imports only from folders on lower floors, and few of them import torch."""
 
 import ast
 from collections.abc import Iterator
@@ -7,41 +7,22 @@ from pathlib import Path
 import tracker
 
 ROOT = Path(tracker.__file__).parent
-STAGES = {"video", "stored", "data", "detection", "appearance", "tracking", "output"}
-
-LEVEL = {
-    **dict.fromkeys(("types", "boxes", "masks", "config", "errors", "motchallenge", "weights", "flow"), 0),
-    "networks": 1,
-    **dict.fromkeys(STAGES, 2),
-    **dict.fromkeys(("summary", "record", "voting", "looking", "remembered", "demo"), 3),
-    "stages": 4,
-    **dict.fromkeys(("results", "sharing"), 5),
-    **dict.fromkeys(("pipeline", "retracking"), 6),
-    **dict.fromkeys(("several", "evaluation", "collecting"), 7),
-    "training": 8,
-    **dict.fromkeys(("screen", "reports", "scores", "accuracy", "trials", "checks", "sheet", "harvest"), 9),
-    **dict.fromkeys(("watching", "resemblance", "exporting", "benching", "cli"), 9),
+FLOOR = {
+    **dict.fromkeys(("errors", "structures"), 0),
+    "config": 1,
+    **dict.fromkeys(("video", "data", "models", "tracking", "output"), 2),
+    "pipeline": 3,
+    "evaluation": 4,
+    "training": 5,
+    "cli": 6,
+    "__main__": 7,
 }
-
-# What a room sees of tracker besides itself, where its level alone would allow more.
-ONLY = {
-    **{room: {"types", "boxes", "config", "errors"} for room in ("video", "tracking")},
-    "output": {"types", "boxes", "masks", "config", "errors"},
-    **{room: {"types", "boxes", "config", "errors", "motchallenge"} for room in ("stored", "data")},
-    **{room: {"types", "boxes", "config", "errors", "weights", "networks"} for room in ("detection", "appearance")},
-    "networks": {"errors", "weights"},
-    **{room: {"types"} for room in ("summary", "voting")},
-    "demo": {"errors"},
-    "record": {"config", "errors"},
-    "training": {"types", "boxes", "config", "errors", "weights", "networks", *STAGES, "evaluation"},
-}
-BESIDE = {"training": {"data", "detection", "appearance"}}  # stages that a room may know, where that is not all of them
 HEAVY = {"torch", "torchvision", "lightning"}
-MAY_LOAD_HEAVY = {"networks", "detection", "appearance", "training", "evaluation"}
+MAY_LOAD_HEAVY = {"models", "training", "evaluation"}
 
 
 def modules() -> Iterator[tuple[str, str, ast.Module]]:
-    """Room, file and syntax tree of each module; the lazy `tracker/__init__.py` belongs to no room."""
+    """Yields folder, file and syntax tree of each module; the lazy `tracker/__init__.py` belongs to no folder."""
     for path in sorted(ROOT.rglob("*.py")):
         inside = path.relative_to(ROOT)
         if str(inside) != "__init__.py":
@@ -49,7 +30,7 @@ def modules() -> Iterator[tuple[str, str, ast.Module]]:
 
 
 def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
-    """Dotted names of all modules that are imported; of `from a import b`, both a and a.b."""
+    """Yields the dotted names of all modules that are imported; of `from a import b`, both a and a.b."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -60,45 +41,35 @@ def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
 
 
 def at_import(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run when a module is imported: not the bodies of functions."""
+    """Yields the nodes that run when a module is imported: not the bodies of functions."""
     for node in ast.iter_child_nodes(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield node
             yield from at_import(node)
 
 
-def rooms_of(tree: ast.Module) -> set[str]:
+def folders_imported(tree: ast.Module) -> set[str]:
     names = [name.split(".") for name in imported(ast.walk(tree)) if name.startswith("tracker.")]
-    return {parts[1] for parts in names} & LEVEL.keys()
+    return {parts[1] for parts in names} & FLOOR.keys()
 
 
-def test_every_room_has_its_level() -> None:
-    assert {room for room, _, _ in modules()} == LEVEL.keys()
+def test_every_folder_has_its_floor() -> None:
+    assert {folder for folder, _, _ in modules()} == FLOOR.keys()
 
 
-def test_nothing_knows_what_is_built_on_it() -> None:
-    for room, file, tree in modules():
-        above = {other for other in rooms_of(tree) - {room} if LEVEL[other] > LEVEL[room]}
-        assert not above, f"{file} imports {above}"
+def test_folders_import_only_from_lower_floors() -> None:
+    for folder, file, tree in modules():
+        wrong = {other for other in folders_imported(tree) - {folder} if FLOOR[other] >= FLOOR[folder]}
+        assert not wrong, f"{file} imports {wrong}"
 
 
-def test_rooms_know_only_what_they_need() -> None:
-    for room, file, tree in modules():
-        if room in ONLY:
-            more = rooms_of(tree) - {room} - ONLY[room]
-            assert not more, f"{file} imports {more}"
-        if room in BESIDE:
-            stages = (rooms_of(tree) & STAGES) - BESIDE[room]
-            assert not stages, f"{file} imports {stages}"
+def test_torch_is_imported_by_few() -> None:
+    for folder, file, tree in modules():
+        heavy = {name.split(".")[0] for name in imported(at_import(tree))} & HEAVY
+        assert not heavy or folder in MAY_LOAD_HEAVY, f"{file} imports {heavy}"
 
 
-def test_torch_is_loaded_by_few() -> None:
-    for room, file, tree in modules():
-        loaded = {name.split(".")[0] for name in imported(at_import(tree))} & HEAVY
-        assert not loaded or room in MAY_LOAD_HEAVY, f"{file} imports {loaded}"
-
-
-def test_stages_without_networks_never_touch_torch() -> None:
-    for room, file, tree in modules():
-        if room in {"video", "stored", "data", "tracking", "output"}:
+def test_torch_is_never_imported_where_no_network_runs() -> None:
+    for folder, file, tree in modules():
+        if folder in {"structures", "config", "video", "data", "tracking", "output"}:
             assert not {name.split(".")[0] for name in imported(ast.walk(tree))} & HEAVY, file

@@ -1,9 +1,8 @@
 """Every tunable value: its default, unit, range and source. The command line, YAML files and Python share it."""
 
-from tracker.config.collecting import CropsConfig
-from tracker.config.embedding import EmbedderNetwork
-from tracker.config.exporting import ExportConfig
-from tracker.config.network import DetectorNetwork, detector_network
+from tracker.config.base import Section, read_yaml, validated
+from tracker.config.evaluation import DetectorScoring, EmbedderScoring
+from tracker.config.network import DetectorNetwork, EmbedderNetwork, detector_network
 from tracker.config.run import (
     AppearanceConfig,
     Config,
@@ -15,8 +14,7 @@ from tracker.config.run import (
     load_config,
     merged,
 )
-from tracker.config.scoring import DetectorScoring, EmbedderScoring
-from tracker.config.section import Section, read_yaml, validated
+from tracker.config.tools import CropsConfig, ExportConfig
 from tracker.config.training import ClassifierTraining, CropTraining, DetectorTraining, EmbedderTraining, Training
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tracker.config.section import Count, Fraction01, NonNegative, Positive, Section, read_yaml, validated
+from tracker.config.base import Count, Fraction01, NonNegative, Positive, Section, read_yaml, validated
 
 
 class SourceConfig(Section):

@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tracker.config.embedding import EmbedderNetwork
-from tracker.config.network import DetectorNetwork
-from tracker.config.section import Count, Fraction01, NonNegative, Positive, Section
+from tracker.config.base import Count, Fraction01, NonNegative, Positive, Section
+from tracker.config.network import DetectorNetwork, EmbedderNetwork
 
 
 class Training(Section):

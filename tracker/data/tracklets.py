@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.individuals import TABLE, Crops
+from tracker.data.reid_crops import TABLE, Crops
 from tracker.errors import InputError
 
 COLUMNS = ("folder", "category", "first", "last", "frames", "score")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.data import Crops, read_crop
 from tracker.errors import InputError
-from tracker.evaluation.painting import GROUND, INK, Image, fitted, label, write
+from tracker.evaluation.drawing import GROUND, INK, Image, fitted, label, write
 
 MANY = 5  # of top-5
 COLUMNS, ROWS = 6, 4
@@ -63,7 +63,7 @@ def write_class_report(
     Raises:
         InputError: A file cannot be written, or a picture not be read again.
     """
-    from tracker.evaluation.detection.charts import confusion_figure
+    from tracker.evaluation.detection.plots import confusion_figure
 
     figures, counts = class_figures(probabilities, crops.ids), confused(probabilities, crops.ids)
     names = zip(categories, counts.sum(1).tolist(), counts.sum(0).tolist(), np.diag(counts).tolist(), strict=True)

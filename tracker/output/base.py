@@ -10,9 +10,9 @@ from typing import Self
 
 import numpy as np
 
-from tracker import boxes
 from tracker.errors import InputError
-from tracker.types import Frame, Tracks
+from tracker.structures import boxes
+from tracker.structures.types import Frame, Tracks
 
 
 @dataclass(frozen=True)

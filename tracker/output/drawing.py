@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.masks import patch
 from tracker.output.base import visible
-from tracker.types import FineTracks, Frame, MaskedTracks, Tracks
+from tracker.structures.masks import patch
+from tracker.structures.types import FineTracks, Frame, MaskedTracks, Tracks
 
 Colour = tuple[int, int, int]
 Image = NDArray[np.uint8]

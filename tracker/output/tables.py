@@ -6,10 +6,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.boxes import xyxy_to_xywh
 from tracker.output.base import ResultWriter, VideoInfo, visible
-from tracker.output.growing import GrowingText
-from tracker.types import FineTracks, Frame, Tracks
+from tracker.output.text_file import GrowingText
+from tracker.structures.boxes import xyxy_to_xywh
+from tracker.structures.types import FineTracks, Frame, Tracks
 
 CSV_COLUMNS = ("frame", "time_s", "track_id", "class", "score", "x1", "y1", "x2", "y2", "observed")
 FINE_COLUMNS = ("fine_class", "fine_score")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tracker.config import OutputConfig
 from tracker.errors import InputError
+from tracker.output.annotated_video import AnnotatedVideoWriter
 from tracker.output.base import ResultWriter, VideoInfo
-from tracker.output.coco import CocoWriter
+from tracker.output.coco_json import CocoWriter
 from tracker.output.tables import CsvWriter, MotWriter
-from tracker.output.video import AnnotatedVideoWriter
 
 
 def open_writer(path: Path, info: VideoInfo, categories: Sequence[str], config: OutputConfig) -> ResultWriter:

@@ -5,8 +5,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tracker.boxes import Floats
-from tracker.tracking.candidates import Candidates, Indices
+from tracker.structures.boxes import Floats
+from tracker.tracking.candidate_pairs import Candidates, Indices
 
 _BLOCK = 64
 """Tracks that are solved together. Many small matrices take long to set up, and one large one takes long to solve."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from tracker.boxes import Floats, paired_giou, paired_iou
+from tracker.structures.boxes import Floats, paired_giou, paired_iou
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]

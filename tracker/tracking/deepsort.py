@@ -6,15 +6,15 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import Floats, area, clip, intersection, iou, moved, xyah_to_xyxy, xyxy_to_xyah
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
+from tracker.structures.boxes import Floats, area, clip, intersection, iou, moved, xyah_to_xyxy, xyxy_to_xyah
+from tracker.structures.types import Detections, Tracks
+from tracker.tracking.association import Matching, Observed
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
-from tracker.tracking.matching import Matching, Observed
-from tracker.tracking.recovery import re_update
-from tracker.tracking.table import TICK, Indices, LabelVote, TrackTable
-from tracker.types import Detections, Tracks
+from tracker.tracking.re_update import re_update
+from tracker.tracking.track_table import TICK, Indices, LabelVote, TrackTable
 
 _DIRECTION = 0.1
 """Seconds after which the detection from which a track's direction is taken is replaced. Source: OC-SORT, 3 frames."""

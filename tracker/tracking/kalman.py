@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import Floats
+from tracker.structures.boxes import Floats
 
 FRAME = 1 / 30
 """Seconds of one step of the paper's filter, whose noise is given per frame."""

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from tracker.boxes import Floats, xyxy_to_xyah
 from tracker.config import TrackerConfig
+from tracker.structures.boxes import Floats, xyxy_to_xyah
 from tracker.tracking.assignment import assign
-from tracker.tracking.candidates import Candidates, Indices, spans
+from tracker.tracking.candidate_pairs import Candidates, Indices, spans
 from tracker.tracking.costs import unlikelihood
 from tracker.tracking.kalman import KalmanFilter
-from tracker.tracking.table import TICK
+from tracker.tracking.track_table import TICK
 from tracker.tracking.tracklets import Tracklets
 
 States = tuple[Floats, Floats]

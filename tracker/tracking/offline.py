@@ -6,16 +6,16 @@ from math import inf
 
 import numpy as np
 
-from tracker.boxes import Floats, moved
 from tracker.config import TrackerConfig
+from tracker.structures.boxes import Floats, moved
+from tracker.structures.types import Detections, Tracks
 from tracker.tracking.deepsort import DeepSort, Rescorer, nothing_there
 from tracker.tracking.gallery import Embeddings
 from tracker.tracking.kalman import IDENTITY, KalmanFilter
 from tracker.tracking.linking import link
 from tracker.tracking.smoothing import filled, smooth
-from tracker.tracking.table import Indices
+from tracker.tracking.track_table import Indices
 from tracker.tracking.tracklets import TrackletRecorder, Tracklets
-from tracker.types import Detections, Tracks
 
 
 class SecondLook:

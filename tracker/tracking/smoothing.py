@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from tracker.boxes import Floats, xyah_to_xyxy, xyxy_to_xyah
+from tracker.structures.boxes import Floats, xyah_to_xyxy, xyxy_to_xyah
 from tracker.tracking.kalman import KalmanFilter
-from tracker.tracking.table import TICK, Indices
+from tracker.tracking.track_table import TICK, Indices
 from tracker.tracking.tracklets import Tracklets
 
 

@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import Floats, moved
+from tracker.structures.boxes import Floats, moved
+from tracker.structures.types import Detections
 from tracker.tracking.kalman import IDENTITY
-from tracker.tracking.table import TICK, Indices, TrackTable
-from tracker.types import Detections
+from tracker.tracking.track_table import TICK, Indices, TrackTable
 
 _BLOCK = 1024
 """Frames whose rows are kept in one piece: arrays of a few rows are mostly overhead."""

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tracker.errors import InputError
-from tracker.training.fitting import LOG, TABLE
+from tracker.training.trainer import LOG, TABLE
 
 Course = dict[str, dict[int, float]]
 """Values of each logged figure by step."""

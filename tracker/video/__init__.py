@@ -1,7 +1,7 @@
 """Reading: video files, pictures, cameras and streams as frames with their true times."""
 
 from tracker.video.blank import BlankSource, blank_image
-from tracker.video.opening import kind_of, name_of, open_source, without_password
+from tracker.video.open import kind_of, name_of, open_source, without_password
 from tracker.video.source import Source, check_span
 
 __all__ = [

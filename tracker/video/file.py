@@ -15,9 +15,9 @@ from av.video.stream import VideoStream
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
-from tracker.video.pixels import RGBConverter
+from tracker.video.rgb import RGBConverter
 from tracker.video.source import Picture, Source, beyond_end
-from tracker.video.timing import Timestamps
+from tracker.video.timestamps import Timestamps
 
 logger = logging.getLogger(__name__)
 

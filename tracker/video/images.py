@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
-from tracker.video.pixels import RGBConverter
+from tracker.video.rgb import RGBConverter
 from tracker.video.source import DamagedPicture, Picture, Source, beyond_end
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})

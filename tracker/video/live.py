@@ -14,7 +14,7 @@ from av.container import InputContainer
 from tracker.config import SourceConfig
 from tracker.errors import InputError
 from tracker.video.file import average_rate, packets, video_stream
-from tracker.video.pixels import RGBConverter
+from tracker.video.rgb import RGBConverter
 from tracker.video.source import Picture, Source
 
 logger = logging.getLogger(__name__)

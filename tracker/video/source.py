@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
-from tracker.types import Frame
-from tracker.video.timing import in_microseconds
+from tracker.structures.types import Frame
+from tracker.video.timestamps import in_microseconds
 
 logger = logging.getLogger(__name__)
 

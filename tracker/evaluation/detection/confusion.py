@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import area
 from tracker.data import PictureSet
 from tracker.evaluation.detection.matching import NO_OBJECT, match, missed, right
-from tracker.types import Detections
+from tracker.structures.boxes import area
+from tracker.structures.types import Detections
 
 SIZES = {"small": 0.0, "medium": 32.0**2, "large": 96.0**2}
 """Least area of a box, square pixels, as COCO has it."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tracker.data import Picture, PictureSet
 from tracker.evaluation.detection.matching import NOT_COUNTED, match, right
-from tracker.types import Detections
+from tracker.structures.types import Detections
 
 BINS = 10
 Floats = NDArray[np.float64]

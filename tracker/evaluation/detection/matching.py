@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.boxes import area, intersection, iou
 from tracker.data import Picture
-from tracker.types import Detections
+from tracker.structures.boxes import area, intersection, iou
+from tracker.structures.types import Detections
 
 NO_OBJECT = -1
 NOT_COUNTED = -2

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from tracker.data import PictureSet
 from tracker.errors import InputError
+from tracker.evaluation.detection.average_precision import FIGURES, PRECISIONS, RECALLS
 from tracker.evaluation.detection.curves import Choice, Curve
-from tracker.evaluation.detection.precision import FIGURES, PRECISIONS, RECALLS
-from tracker.evaluation.detection.scores import USUAL_SCORE, DetectorScores, measured
-from tracker.types import Detections
+from tracker.evaluation.detection.metrics import USUAL_SCORE, DetectorScores, measured
+from tracker.structures.types import Detections
 
 COLUMNS = ("class", "objects", "AP", "AP50", "best score", "precision", "recall", "F1")
 ALL = "all"
@@ -47,8 +47,8 @@ def write_report(
         InputError: A file cannot be written, or a picture not be read again.
         ModuleNotFoundError: Matplotlib is missing.
     """
-    from tracker.evaluation.detection.charts import draw_confusion, draw_curves, draw_scores
-    from tracker.evaluation.detection.sheets import write_sheets
+    from tracker.evaluation.detection.contact_sheets import write_sheets
+    from tracker.evaluation.detection.plots import draw_confusion, draw_curves, draw_scores
 
     scores = measured(found, pictures, seconds, score)
     try:

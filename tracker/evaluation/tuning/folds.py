@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
-from tracker.evaluation.labelled import Labelled
-from tracker.evaluation.tracks.scores import Figures
+from tracker.evaluation.mot.metrics import Figures
+from tracker.evaluation.mot.sequences import Labelled
 from tracker.evaluation.tuning.search import Judge, Search, Settings, value_of
 from tracker.evaluation.tuning.space import Space
 

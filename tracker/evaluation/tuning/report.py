@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.config import Config, TrackerConfig
-from tracker.evaluation.tracks.scores import Figures
+from tracker.evaluation.mot.metrics import Figures
 from tracker.evaluation.tuning.folds import Tuning
 from tracker.evaluation.tuning.search import METRICS, value_of
 from tracker.evaluation.tuning.space import Value
-from tracker.record import plain
+from tracker.pipeline.run_record import plain
 
 FIGURES = ("HOTA", "MOTA", "IDF1", "IDSW")
 LITTLE = 1 / 3

@@ -9,8 +9,8 @@ from typing import Any
 
 from tracker.config import TrackerConfig, validated
 from tracker.errors import InputError
-from tracker.evaluation.labelled import Labelled, follow
-from tracker.evaluation.tracks.scores import Figures, Measured, combine, measure
+from tracker.evaluation.mot.metrics import Figures, Measured, combine, measure
+from tracker.evaluation.mot.sequences import Labelled, follow
 from tracker.evaluation.tuning.space import OneOf, Range, Space, Value, Whole
 
 METRICS = {"HOTA": ("HOTA",), "MOTA": ("MOTA",), "IDF1": ("IDF1",), "mean": ("HOTA", "MOTA", "IDF1")}

@@ -1,0 +1,1 @@
+"""Measurements and comparisons with other programs; run with scripts/benchmark.py."""

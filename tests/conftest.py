@@ -1,0 +1,64 @@
+"""Fixtures that tests of several folders share."""
+
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+import tracker.pipeline.networks
+from stub_networks import install
+from tracker.video.rgb import RGBConverter
+
+TIME_BOX = 120  # seconds after which a test that hangs fails
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """Fails a test that hangs or that leaves a thread behind."""
+
+    def over(*_: object) -> None:
+        raise TimeoutError(f"this hangs: {[thread.name for thread in threading.enumerate()]}")
+
+    before = set(threading.enumerate())
+    previous = signal.signal(signal.SIGALRM, over)
+    signal.alarm(TIME_BOX)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+    assert set(threading.enumerate()) == before
+
+
+@pytest.fixture(name="stubbed")
+def stub_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process find bright rectangles, without networks."""
+    for name in ("load_detector", "load_embedder"):
+        monkeypatch.setattr(tracker.pipeline.networks, name, getattr(tracker.pipeline.networks, name))
+    install(tracker.pipeline.networks)
+
+
+@pytest.fixture(name="pictures_alive")
+def count_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Tells how many of the pictures that were decoded are still in memory."""
+    made: list[weakref.ref[Any]] = []
+    convert = RGBConverter.__call__
+
+    def noted(*arguments: Any) -> Any:
+        image = convert(*arguments)
+        made.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(RGBConverter, "__call__", noted)
+    return lambda: sum(image() is not None for image in made)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Lets PyTorch compute with one thread: several would get in each other's way on images this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

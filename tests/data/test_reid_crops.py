@@ -1,0 +1,115 @@
+"""Reading crops of known individuals, however they are laid out and whatever shape they have."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from drawn_people import draw_people, write_sequence
+from tracker.data import read_crop, read_crops, split_by_individual
+from tracker.errors import InputError
+from tracker.evaluation.reid import embed_crops
+from tracker.models.reid import load_embedder
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def numbered(height: int, width: int) -> np.ndarray:
+    """uint8 (height, width, 3): each pixel says its row and column."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, 0 * rows], 2).astype(np.uint8)
+
+
+def test_a_folder_for_each_individual(tmp_path: Path) -> None:
+    for name in ("bessie", "clover", "night/daisy"):
+        for number in range(2):
+            save(tmp_path / name / f"{number}.png", np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "empty").mkdir()  # all of its crops were deleted
+    crops = read_crops([tmp_path])
+    assert crops.individuals == ("bessie", "clover", "night/daisy")
+    assert crops.ids.tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(set(crops.cameras.tolist())) == 6
+    assert max(crops.cameras) < 0
+    assert crops.seen_again().all()
+
+
+def test_sequences_with_boxes_partly_outside(tmp_path: Path) -> None:
+    frames = [numbered(30, 50)] * 2
+    rows = [(1, 7, 11, 6, 10, 20), (1, 9, 46, 21, 20, 20), (2, 9, -4, 1, 10, 10)]
+    sequence = write_sequence(tmp_path / "SEQ", frames, rows)
+    crops = read_crops([sequence])
+    assert crops.individuals == ("SEQ/7", "SEQ/9")
+    inside, right, left = (read_crop(crops, row) for row in range(3))
+    np.testing.assert_array_equal(inside, frames[0][5:25, 10:20])
+    np.testing.assert_array_equal(right, frames[0][20:30, 45:50])
+    np.testing.assert_array_equal(left, frames[0][0:10, 0:5])
+
+
+def test_the_surroundings_of_a_crop(tmp_path: Path) -> None:
+    """Out of the picture, and beyond its edge mirrored, so that the crop stays in the middle."""
+    frame = numbered(30, 50)
+    sequence = write_sequence(tmp_path / "SEQ", [frame], [(1, 1, 11, 9, 8, 12), (1, 2, 43, 21, 8, 8)])
+    crops = read_crops([sequence])
+    np.testing.assert_array_equal(read_crop(crops, 0, 0.25), frame[5:23, 8:20])
+    corner = read_crop(crops, 1, 0.5)
+    np.testing.assert_array_equal(corner[:, :, 0], np.tile([*range(16, 30), 28, 27], (16, 1)).T)
+    np.testing.assert_array_equal(corner[:, :, 1], np.tile([*range(38, 50), 48, 47, 46, 45], (16, 1)))
+
+
+def test_a_box_outside_its_picture(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "1.png", np.zeros((4, 4, 3), np.uint8))
+    crops = read_crops([tmp_path])
+    crops.boxes[0] = (10, 10, 20, 20)
+    with pytest.raises(InputError, match=r"1\.png is 4 x 4: it does not reach to the box"):
+        read_crop(crops, 0)
+
+
+def test_crops_of_any_shape_are_embedded(tmp_path: Path) -> None:
+    """Grey as its colours would be, a single pixel, and very long ones."""
+    grey = np.random.default_rng(0).integers(0, 255, (40, 20), np.uint8)
+    shapes = {
+        "0001_c1_grey": grey,
+        "0001_c2_same": np.stack([grey] * 3, 2),
+        "0002_c1_dot": np.full((1, 1, 3), 90, np.uint8),
+        "0002_c2_flat": np.full((5, 9, 3), 90, np.uint8),
+        "0003_c1_long": np.full((3000, 10, 3), 200, np.uint8),
+        "0003_c2_wide": np.full((10, 3000, 3), 200, np.uint8),
+    }
+    for name, pixels in shapes.items():
+        save(tmp_path / f"{name}.png", pixels)
+    crops = read_crops([tmp_path])
+    with load_embedder("builtin", torch.device("cpu"), threads=1) as embedder:
+        rows = embed_crops(embedder, crops)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(rows[0::2], rows[1::2], atol=1e-4)  # the same when resized
+    assert read_crop(crops, 2, 0.25).shape == (1, 1, 3)
+    assert read_crop(crops, 4, 0.25).shape == (4500, 14, 3)
+
+
+def test_a_split_keeps_individuals_together(tmp_path: Path) -> None:
+    draw_people(tmp_path / "people", 8, pictures=1)
+    (tmp_path / "people" / "0008_c1s1_0.png").write_bytes(
+        (tmp_path / "people" / "0000_c1s1_000000_00.png").read_bytes()
+    )
+    crops = read_crops([tmp_path / "people"])
+    assert crops.seen_again().tolist() == [True] * 8 + [False]
+    learned, held = split_by_individual(crops, 0.25, seed=3)
+    assert len(held.individuals) == 2
+    assert len(learned.individuals) == 7
+    assert not set(held.individuals) & set(learned.individuals)
+    assert "000008" in learned.individuals  # who is seen once cannot be looked for
+    assert {learned.individuals[n] for n in learned.ids} == set(learned.individuals)
+    again, _ = split_by_individual(crops, 0.25, seed=3)
+    assert again.individuals == learned.individuals
+
+
+def test_names_that_say_nothing(tmp_path: Path) -> None:
+    save(tmp_path / "holiday.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match=r"holiday\.png does not start with individual and camera"):
+        read_crops([tmp_path])

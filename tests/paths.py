@@ -1,0 +1,16 @@
+"""Paths of the repository, of the stand-in program, and of the larger data beside the repository."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+STUB = TESTS / "stub_networks.py"
+"""`track` with a detector that finds bright rectangles, as a program."""
+SHARED = REPOSITORY.parent / "shared"
+"""Clips, annotated images and sequences that are not in the repository; tests that need them skip without them."""
+DATA = SHARED / "data"
+CLIPS = DATA / "clips"
+SEQUENCES = DATA / "tracking"
+PETS = SEQUENCES / "PETS09-S2L1"
+MOT15 = ("ADL-Rundle-6", "ETH-Sunnyday", "KITTI-17", "PETS09-S2L1", "TUD-Campus", "TUD-Stadtmitte")
+"""The sequences that the tracker's default settings were chosen on."""

@@ -1,0 +1,94 @@
+"""The known designs in configs/: they say what the papers say, and reach what the published trackers reach."""
+
+from pathlib import Path
+
+import pytest
+
+from paths import MOT15, REPOSITORY, SEQUENCES
+from tracker.config import load_config
+from tracker.evaluation import score_tracks
+from tracker.evaluation.mot.sequences import find_labelled, follow, read_labelled
+
+CONFIGS = REPOSITORY / "configs"
+
+FILTER = {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20, "manoeuvre": 0}
+PLAIN = FILTER | {
+    "expand": 0,
+    "min_visible": 0,
+    "border_share": 0,
+    "coast": 0,
+    "tentative_misses": 0,
+    "max_cover": 0,
+    "offline": False,
+}
+BYTE = {"association": "iou", "high_score": 0.6, "start_score": 0.7, "min_iou": 0.2, "low_iou": 0.5, "score_weight": 1}
+BYTE |= {"max_age": 1, "n_init": 2, "duplicate_iou": 0.85, "recover_iou": 0, "re_update": False}
+ONE_PASS = {"high_score": 0, "start_score": 0, "min_iou": 0.3, "n_init": 3, "duplicate_iou": 0, "score_weight": 0}
+NO_CAMERA = {"camera_motion": "none", "rescore": 0}
+
+PUBLISHED = {
+    "sort": (0.5, "none", ONE_PASS | NO_CAMERA | {"association": "iou", "re_update": False, "recover_iou": 0}),
+    "deepsort": (
+        0.3,
+        "builtin",
+        ONE_PASS
+        | NO_CAMERA
+        | {"association": "mahalanobis", "cascade": True, "max_age": 1, "gallery_size": 100, "appearance_momentum": 0}
+        | {"gating_probability": 0.95, "appearance_weight": 1, "confidence_noise": 0, "re_update": False},
+    ),
+    "bytetrack": (0.1, "none", BYTE | NO_CAMERA),
+    "ocsort": (
+        0.6,
+        "none",
+        ONE_PASS
+        | NO_CAMERA
+        | {"association": "iou", "re_update": True, "direction_weight": 0.2, "recover_iou": 0.3, "max_age": 1},
+    ),
+    "botsort": (0.1, "builtin", BYTE | {"camera_motion": "flow", "appearance_momentum": 0.9}),
+    "strongsort": (
+        0.6,
+        "builtin",
+        ONE_PASS
+        | {"association": "mahalanobis", "cascade": False, "camera_motion": "ecc", "confidence_noise": 1, "max_age": 1}
+        | {"appearance_momentum": 0.9, "appearance_weight": 0.98, "max_cosine_distance": 0.45, "re_update": False},
+    ),
+}
+"""The detector's threshold, the embedder, and settings that make the design, whatever our own defaults are."""
+
+FLOORS = {
+    "sort": ((39.2, 51.0), (40.9, 51.8)),
+    "deepsort": ((38.3, 51.7), (40.1, 52.3)),
+    "bytetrack": ((39.3, 52.3), (41.0, 52.7)),
+    "ocsort": ((38.1, 50.6), (39.7, 50.9)),
+    "botsort": ((39.3, 52.3), (41.0, 52.7)),
+    "strongsort": ((38.7, 51.4), (39.7, 51.7)),
+}
+"""Least HOTA and MOTA by motion alone, with true times and with counted frames, which is how their authors ran them."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_preset_says_what_its_source_says(name: str) -> None:
+    config = load_config(CONFIGS / f"{name}.yaml")
+    score, embedder, published = PUBLISHED[name]
+    assert (config.detector.score, config.appearance.embedder) == (score, embedder)
+    settings = config.tracker.model_dump()
+    wanted = PLAIN | published
+    assert {setting: settings[setting] for setting in wanted} == pytest.approx(wanted)
+
+
+@pytest.fixture(scope="module")
+def places() -> list[Path]:
+    if not SEQUENCES.is_dir():
+        pytest.skip("the MOT15 sequences are not here")
+    return [path for path in find_labelled(SEQUENCES, "det.txt") if path.name in MOT15]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_preset_reaches_what_the_published_tracker_reaches(name: str, places: list[Path]) -> None:
+    config = load_config(CONFIGS / f"{name}.yaml")
+    sequences = [read_labelled(place, "det.txt", config.detector) for place in places]
+
+    for rate, (hota, mota) in zip((0.0, 30.0), FLOORS[name], strict=True):
+        figures = score_tracks({one.name: (follow(one, config.tracker, rate), one.truth) for one in sequences})
+        assert figures["HOTA"] >= hota and figures["MOTA"] >= mota, (rate, figures)

@@ -1,0 +1,57 @@
+"""A short clip to try the program on, drawn from two photographs that it ships: a person and a cat pass each other."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.errors import InputError
+
+WIDTH, HEIGHT, RATE, FRAMES = 640, 360, 25, 150
+Image = NDArray[np.uint8]
+
+
+def draw_clip(path: Path) -> None:
+    """Writes the clip: 640x360, 25 frames/s, 6 seconds, H.264.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    background = _background()
+    astronaut, cat = (_photograph(name, height) for name, height in (("astronaut.jpg", 240), ("cat.jpg", 120)))
+    try:
+        with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+            stream = container.add_stream("libx264", rate=Fraction(RATE), options={"crf": "20", "preset": "veryfast"})
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            for n in range(FRAMES):
+                image = background.copy()
+                progress = n / (FRAMES - 1)
+                sway = 8 * np.sin(progress * 6 * np.pi)
+                _paste(image, astronaut, -20 + progress * 470, 12 + sway)
+                _paste(image, cat, WIDTH - 190 - progress * 430, 228 - sway)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+    except OSError as error:
+        raise InputError(f"cannot write the demo clip {path}: {error.strerror}") from None
+
+
+def _photograph(name: str, height: int) -> Image:
+    with av.open(str(Path(__file__).parent / "demo_images" / name)) as container:
+        image = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    width = round(image.shape[1] * height / image.shape[0])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _background() -> Image:
+    shade = np.linspace(205, 150, HEIGHT)[:, None, None] * np.array([1.0, 0.99, 0.96])
+    return np.broadcast_to(shade, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+
+
+def _paste(image: Image, part: Image, left: float, top: float) -> None:
+    """Draws `part` into `image` with its corner at whole pixels, cut at the borders."""
+    x, y = round(left), round(top)
+    x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + part.shape[1], WIDTH), min(y + part.shape[0], HEIGHT)
+    image[y1:y2, x1:x2] = part[y1 - y : y2 - y, x1 - x : x2 - x]

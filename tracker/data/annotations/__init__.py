@@ -1,0 +1,1 @@
+"""Annotated images: COCO, Pascal VOC, YOLO and MOTChallenge files."""

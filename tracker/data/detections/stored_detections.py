@@ -1,0 +1,122 @@
+"""Stored detections of one sequence, by frame."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.errors import InputError, did_you_mean
+from tracker.structures.boxes import area, clip
+from tracker.structures.types import Detections
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """The detections of a file. Frames count from 0, whatever the file counts from.
+
+    Attributes:
+        path: The file.
+        name: Of the sequence; can be part of a file name.
+        categories: Class names by label.
+        frames: int64 (F,), the frames that the file names, ascending.
+        times: float64 (F,), seconds from the start of the source, ascending.
+        offsets: int64 (F + 1,), the detections of `frames[i]` are those from `offsets[i]` to `offsets[i + 1]`.
+        detections: All of them, by frame, in the file's order within a frame.
+        first: The first frame of the sequence, at most `frames[0]`.
+        last: The last frame of the sequence, at least `frames[-1]`.
+        step: Frames of the sequence are `step` apart, and `first` is one of them.
+        complete: Whether `frames` are all frames of the sequence. Otherwise nothing was found in the others.
+        timed: Whether the file states the times; otherwise they follow from `frame_rate`.
+        frame_rate: Frames per second.
+        width: Of the pictures, pixels; 0 where that is unknown.
+        height: As `width`.
+        left_out: Detections that `chosen` left out.
+    """
+
+    path: Path
+    name: str
+    categories: tuple[str, ...]
+    frames: NDArray[np.int64]
+    times: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+    detections: Detections
+    first: int
+    last: int
+    step: int
+    complete: bool
+    timed: bool
+    frame_rate: Fraction
+    width: int
+    height: int
+    left_out: int = 0
+
+    def at(self, frame: int) -> Detections:
+        """The detections of a frame."""
+        row = int(np.searchsorted(self.frames, frame))
+        if row == len(self.frames) or self.frames[row] != frame:
+            return Detections.empty()
+        return self.detections[int(self.offsets[row]) : int(self.offsets[row + 1])]
+
+    def moments(self) -> Iterator[tuple[int, float]]:
+        """All frames of the sequence and their times, seconds."""
+        if self.complete:
+            for row in range(len(self.frames)):
+                yield int(self.frames[row]), float(self.times[row])
+        else:
+            for frame in range(self.first, self.last + 1, self.step):
+                yield frame, self._time(frame)
+
+    def count(self) -> int:
+        """How many frames `moments` gives."""
+        return len(self.frames) if self.complete else (self.last - self.first) // self.step + 1
+
+    def has_frame(self, frame: int) -> bool:
+        """Whether a frame of the source was among those that were looked at."""
+        if not self.complete:
+            return (frame - self.first) % self.step == 0
+        row = int(np.searchsorted(self.frames, frame))
+        return row < len(self.frames) and int(self.frames[row]) == frame
+
+    def duration(self) -> float:
+        """Seconds from the first frame of the sequence to the end of its last one, about."""
+        return self._time(self.last) - self._time(self.first) + float(self.step / self.frame_rate)
+
+    def chosen(self, score: float, classes: tuple[str, ...], width: int, height: int) -> "Stored":
+        """The detections of at least a score, of some classes (none: of all), with a part inside the picture.
+
+        Args:
+            score: Least score.
+            classes: Their names.
+            width: Of the picture, pixels; 0 where that is unknown.
+            height: As `width`.
+
+        Raises:
+            InputError: A name is not among the file's classes.
+        """
+        for name in classes:
+            if name not in self.categories:
+                raise InputError(f"{self.path}: unknown class {name!r}{did_you_mean(name, list(self.categories))}")
+        labels = [n for n, name in enumerate(self.categories) if not classes or name in classes]
+        keep = (self.detections.scores >= score) & np.isin(self.detections.labels, labels)
+        if width and height:
+            keep &= area(clip(self.detections.boxes, width, height)) > 0
+        kept_before = np.concatenate([[0], np.cumsum(keep)])
+        return replace(
+            self,
+            detections=self.detections[keep],
+            offsets=kept_before[self.offsets],
+            left_out=self.left_out + int((~keep).sum()),
+        )
+
+    def _time(self, frame: int) -> float:
+        """Of a frame that the file names or not, seconds; between two times on the line that joins them."""
+        if not self.timed:
+            return float(frame / self.frame_rate)
+        row = min(int(np.searchsorted(self.frames, frame)), len(self.frames) - 1)
+        if self.frames[row] == frame or row == 0:
+            return float(self.times[row])
+        (f0, f1), (t0, t1) = self.frames[row - 1 : row + 1].tolist(), self.times[row - 1 : row + 1].tolist()
+        return float(t0 + (t1 - t0) * (frame - f0) / (f1 - f0))

@@ -1,0 +1,1 @@
+"""The networks: detectors, embedders, and what runs them."""

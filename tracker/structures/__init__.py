@@ -1,0 +1,1 @@
+"""The data that passes between the parts: frames, detections, tracks, boxes, masks."""
