@@ -15,12 +15,17 @@ SIDE = 400.0
 
 VARIANTS = {
     "default": {},
-    "likelihood": {"association": "likelihood", "max_unlikelihood": 6.0, "height_weight": 1.0, "absence": 0.1},
+    "likelihood": {
+        "association": "likelihood",
+        "max_nll": 6.0,
+        "height_weight": 1.0,
+        "absence_penalty": 0.1,
+    },
     "iou": {
         "association": "iou",
         "min_iou": 0.3,
-        "expand": 0,
-        "manoeuvre": 0,
+        "buffer_scale": 0,
+        "adaptive_noise_gate": 0,
         "confidence_noise": 0,
     },
     "mahalanobis": {
@@ -49,16 +54,16 @@ VARIANTS = {
     "fused": {
         "association": "iou",
         "max_cosine_distance": 0.5,
-        "generalised_iou": True,
-        "expand": 0.3,
+        "generalized_iou": True,
+        "buffer_scale": 0.3,
         "re_update": False,
     },
     "gallery": {
         "appearance_momentum": 0,
         "gallery_size": 3,
         "max_cosine_distance": 0.6,
-        "coast": 0.5,
-        "detection_share": 1.0,
+        "max_coast": 0.5,
+        "detection_weight": 1.0,
     },
     "classless": {"match_across_classes": True, "duplicate_iou": 0.6, "recover_iou": 0.2, "direction_weight": 0.5},
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.config import Config, load_config, merged
 from tracker.evaluation.mot.metrics import Figures, score_tracks
-from tracker.evaluation.mot.sequences import Labelled, find_labelled, follow, read_labelled
+from tracker.evaluation.mot.sequences import MotSequence, find_sequences, follow, read_sequence
 
 STEPS = (1, 2, 3)
 """Every so many-th frame is tracked, for the columns of the table."""
@@ -23,7 +23,7 @@ PAPERS = "the papers' filter"
 SWITCHES: dict[str, dict[str, Any]] = {
     "re_update off": {"re_update": False},
     "no second pass: high_score 0": {"high_score": 0},
-    "manoeuvre 0": {"manoeuvre": 0},
+    "adaptive_noise_gate 0": {"adaptive_noise_gate": 0},
     "confidence_noise 0": {"confidence_noise": 0},
     "noise 1/20, 1/160, 1/20": {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20},
     PAPERS: {
@@ -31,29 +31,29 @@ SWITCHES: dict[str, dict[str, Any]] = {
         "velocity_noise": 1 / 160,
         "measurement_noise": 1 / 20,
         "confidence_noise": 0,
-        "manoeuvre": 0,
+        "adaptive_noise_gate": 0,
         "re_update": False,
     },
     "association iou": {"association": "iou"},
     "association iou, cascade": {"association": "iou", "cascade": True},
     "cascade": {"cascade": True},
-    "absence 0": {"absence": 0},
+    "absence_penalty 0": {"absence_penalty": 0},
     "height_weight 1": {"height_weight": 1},
-    "expand 0": {"expand": 0},
-    "generalised_iou": {"generalised_iou": True},
+    "buffer_scale 0": {"buffer_scale": 0},
+    "generalized_iou": {"generalized_iou": True},
     "score_weight 1": {"score_weight": 1},
     "direction_weight 0.2": {"direction_weight": 0.2},
     "recover_iou 0.3": {"recover_iou": 0.3},
     "min_visible 0": {"min_visible": 0},
-    "border_share 0": {"border_share": 0},
+    "border_overlap 0": {"border_overlap": 0},
     "duplicate_iou 0.85": {"duplicate_iou": 0.85},
     "max_age 1": {"max_age": 1},
     "n_init 3": {"n_init": 3},
     "tentative_misses 0": {"tentative_misses": 0},
-    "max_cover 0": {"max_cover": 0},
+    "max_occlusion 0": {"max_occlusion": 0},
     "start_score 0.5": {"start_score": 0.5},
-    "detection_share 0": {"detection_share": 0},
-    "detection_share 1": {"detection_share": 1},
+    "detection_weight 0": {"detection_weight": 0},
+    "detection_weight 1": {"detection_weight": 1},
 }
 """Changes of settings, each to what it is without the switch, or to another design's choice. The papers' filter is
 DeepSORT's, arXiv 1703.07402, which many trackers took over: noise 1/20, 1/160, 1/20, and nothing that corrects it."""
@@ -103,15 +103,15 @@ def measured(folder: Path, detections: str, compared: Iterable[Row]) -> Iterator
     """The results of all rows, as soon as each is known.
 
     Raises:
-        InputError: As `find_labelled`, which tells the arguments, and as `read_labelled`.
+        InputError: As `find_sequences`, which tells the arguments, and as `read_sequence`.
     """
-    places = find_labelled(folder, detections)
+    places = find_sequences(folder, detections)
     for row in compared:
-        sequences = [read_labelled(place, detections, row.config.detector) for place in places]
+        sequences = [read_sequence(place, detections, row.config.detector) for place in places]
         yield row, tuple(_scored([one.every(step) for one in sequences], row) for step in STEPS)
 
 
-def _scored(sequences: Sequence[Labelled], row: Row) -> Figures:
+def _scored(sequences: Sequence[MotSequence], row: Row) -> Figures:
     return score_tracks({one.name: (follow(one, row.config.tracker, row.rate), one.truth) for one in sequences})
 
 

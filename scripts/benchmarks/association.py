@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.other_trackers import OURS, Contestant, Entry, Found
+from benchmarks.other_trackers import OURS, Entry, Found, TrackerUnderTest
 from benchmarks.synthetic import Stream, Truth, frames_of, make_stream
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
@@ -90,7 +90,7 @@ class _Run:
     found: list[Found]
 
 
-def _run(contestant: Contestant) -> _Run:
+def _run(contestant: TrackerUnderTest) -> _Run:
     spent: list[tuple[float, float]] = []
     found: list[Found] = []
     gc.collect()

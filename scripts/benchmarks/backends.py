@@ -65,7 +65,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Way:
+class BackendResult:
     """One way of computing a network.
 
     Attributes:
@@ -101,7 +101,7 @@ def installed_backends() -> list[str]:
     return found
 
 
-def compare_ways(model: str, size: tuple[int, int], number: int, threads: int, repetitions: int) -> list[Way]:
+def compare_ways(model: str, size: tuple[int, int], number: int, threads: int, repetitions: int) -> list[BackendResult]:
     """Runs a detector in all ways that are installed, in turn.
 
     Args:
@@ -134,11 +134,13 @@ def _way(
     spent: Mapping[str, Sequence[tuple[float, float]]],
     found: Mapping[str, list[Detections]],
     number: int,
-) -> Way:
+) -> BackendResult:
     ratio = median(other / mine for (mine, _), (other, _) in zip(spent[name], spent[REFERENCE], strict=True))
     cpu = 1000 * median(busy for _, busy in spent[name]) / number
     equal, boxes = count_equal(zip(found[name], found[REFERENCE], strict=True))
-    return Way(name, tuple(number / wall for wall, _ in spent[name]), ratio, cpu, equal / max(boxes, 1), boxes)
+    return BackendResult(
+        name, tuple(number / wall for wall, _ in spent[name]), ratio, cpu, equal / max(boxes, 1), boxes
+    )
 
 
 def _pictures(size: tuple[int, int], number: int) -> list[Picture]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.backends import Job, prepared
 from benchmarks.loop_video import write_loop
-from benchmarks.naive_script import track_as_usual
+from benchmarks.naive_script import naive_pipeline
 from benchmarks.processes import COMMAND, environment
 from tracker.config import DetectorConfig, SourceConfig
 from tracker.errors import InputError
@@ -39,7 +39,7 @@ Run = Callable[[str, Path], None]
 
 
 @dataclass(frozen=True)
-class Rival:
+class BaselinePipeline:
     """One way from a clip to its tracks, what it is made of, and how it is run."""
 
     name: str
@@ -48,7 +48,7 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """How fast one of them is.
 
     Attributes:
@@ -64,7 +64,7 @@ class Pace:
     ratio: float
 
 
-def rivals_of(model: str, picture_of: str, ultralytics: str, folder: Path) -> list[Rival]:
+def rivals_of(model: str, picture_of: str, ultralytics: str, folder: Path) -> list[BaselinePipeline]:
     """Ours and those that are installed.
 
     Args:
@@ -80,11 +80,13 @@ def rivals_of(model: str, picture_of: str, ultralytics: str, folder: Path) -> li
         raise InputError(f"there is no command yolo beside {ultralytics}: give the Python that has ultralytics")
     job = _job(model, picture_of, folder)
     options = [] if model == "builtin" else ["--weights", str(folder / "model.safetensors"), "--nms-iou", "0.5"]
-    found = [Rival(OURS, f"{model}, --backend auto", partial(_ours, [*options, "--score", str(job.config.score)]))]
+    found = [
+        BaselinePipeline(OURS, f"{model}, --backend auto", partial(_ours, [*options, "--score", str(job.config.score)]))
+    ]
     if not missing_for_usual():
         versions = f"torchvision {version_of('torchvision')}, deep-sort-realtime {version_of('deep-sort-realtime')}"
         about = f"OpenCV {version_of('opencv-python')}, {versions}: {model} frame by frame, the same weights"
-        found.append(Rival("the usual script", about, partial(_usual, job)))
+        found.append(BaselinePipeline("the usual script", about, partial(_usual, job)))
     if ultralytics:
         found.append(_ultralytics(Path(ultralytics)))
     return found
@@ -95,7 +97,7 @@ def missing_for_usual() -> list[str]:
     return [package for package in ("deep_sort_realtime", "pkg_resources") if find_spec(package) is None]
 
 
-def compare_runs(rivals: Sequence[Rival], clip: str, rounds: int, repetitions: int) -> list[Pace]:
+def compare_runs(rivals: Sequence[BaselinePipeline], clip: str, rounds: int, repetitions: int) -> list[Throughput]:
     """Lets all of them track a clip that is shown several times in a row, in turn; loading counts too.
 
     Args:
@@ -153,9 +155,9 @@ def timed(run: Run, video: str) -> tuple[float, float]:
     return stop.elapsed - start.elapsed, busy
 
 
-def _pace(name: str, spent: Sequence[_Spent], ours: Sequence[_Spent]) -> Pace:
+def _pace(name: str, spent: Sequence[_Spent], ours: Sequence[_Spent]) -> Throughput:
     ratio = median(theirs / mine for (theirs, _), (mine, _) in zip(spent, ours, strict=True))
-    return Pace(name, tuple(1 / wall for wall, _ in spent), 1000 * median(cpu for _, cpu in spent), ratio)
+    return Throughput(name, tuple(1 / wall for wall, _ in spent), 1000 * median(cpu for _, cpu in spent), ratio)
 
 
 def _ours(options: Sequence[str], clip: str, folder: Path) -> None:
@@ -164,14 +166,14 @@ def _ours(options: Sequence[str], clip: str, folder: Path) -> None:
 
 
 def _usual(job: Job, clip: str, folder: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=track_as_usual, args=(job, clip, folder))
+    process = multiprocessing.get_context("spawn").Process(target=naive_pipeline, args=(job, clip, folder))
     process.start()
     process.join()
     if process.exitcode:
         raise InputError(f"the usual script ended with exit code {process.exitcode}")
 
 
-def _ultralytics(python: Path) -> Rival:
+def _ultralytics(python: Path) -> BaselinePipeline:
     """Its command, as its users call it. Nothing of it is imported here; its licence is not ours."""
     command = python.with_name("yolo")
     code = "from importlib.metadata import version; print(version('ultralytics'))"
@@ -183,7 +185,7 @@ def _ultralytics(python: Path) -> Rival:
         _checked([str(command), "track", f"model={UNTRAINED}", *options], {**os.environ, **settings})
 
     about = f"{version}, yolo track model={UNTRAINED}: untrained, it finds nothing, and its tracker is idle"
-    return Rival("ultralytics", about, run)
+    return BaselinePipeline("ultralytics", about, run)
 
 
 def _checked(command: Sequence[str], variables: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from tracker.structures.types import Detections
 GREEN = (0, 220, 0)
 
 
-def track_as_usual(job: Job, clip: str, folder: Path) -> None:
+def naive_pipeline(job: Job, clip: str, folder: Path) -> None:
     """Tracks a clip as examples on the web do, frame by frame, into video.mp4 and tracks.csv of a folder.
 
     Args:

@@ -17,7 +17,7 @@ Found = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
-class Contestant:
+class TrackerUnderTest:
     """A tracker that has seen nothing yet, and all that it will be given, in its own types.
 
     Attributes:
@@ -31,7 +31,7 @@ class Contestant:
     read: Callable[[Any], Found]
 
 
-Maker = Callable[[Stream], Contestant]
+Maker = Callable[[Stream], TrackerUnderTest]
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Entry:
 
 
 def _ours(embedded: bool) -> Maker:
-    def make(stream: Stream) -> Contestant:
-        tracker = DeepSort(TrackerConfig(), embedded_labels=(0,) if embedded else ())
+    def make(stream: Stream) -> TrackerUnderTest:
+        tracker = DeepSort(TrackerConfig(), reid_class_ids=(0,) if embedded else ())
         rows = enumerate(zip(stream.detections, stream.embeddings, strict=True))
         inputs = [(found, views if embedded else views[:, :0], stream.time(n)) for n, (found, views) in rows]
-        return Contestant(tracker.update, inputs, lambda tracks: (tracks.ids, tracks.boxes.astype(np.float64)))
+        return TrackerUnderTest(tracker.update, inputs, lambda tracks: (tracks.ids, tracks.boxes.astype(np.float64)))
 
     return make
 
 
-def _deep_sort_realtime(stream: Stream) -> Contestant:
+def _deep_sort_realtime(stream: Stream) -> TrackerUnderTest:
     """With embeddings, and galleries as large as ours by default: without a bound they would grow for ever."""
     module = import_module("deep_sort_realtime.deepsort_tracker")
     tracker = module.DeepSort(embedder=None, nn_budget=TrackerConfig().gallery_size)
@@ -68,13 +68,13 @@ def _deep_sort_realtime(stream: Stream) -> Contestant:
         xywh = np.concatenate([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]], axis=-1)
         rows = [(box, score, "0") for box, score in zip(xywh.tolist(), found.scores.tolist(), strict=True)]
         inputs.append((rows, list(views)))
-    return Contestant(tracker.update_tracks, inputs, read)
+    return TrackerUnderTest(tracker.update_tracks, inputs, read)
 
 
 def _supervised(module: str, tracker: str, update: str) -> Maker:
     """A tracker that takes and gives supervision's Detections, with its own defaults."""
 
-    def make(stream: Stream) -> Contestant:
+    def make(stream: Stream) -> TrackerUnderTest:
         detections = import_module("supervision").Detections
         made = getattr(import_module(module), tracker)()
 
@@ -86,7 +86,7 @@ def _supervised(module: str, tracker: str, update: str) -> Maker:
             (detections(xyxy=found.boxes.copy(), confidence=found.scores.copy(), class_id=found.labels.copy()),)
             for found in stream.detections
         ]
-        return Contestant(getattr(made, update), inputs, read)
+        return TrackerUnderTest(getattr(made, update), inputs, read)
 
     return make
 
@@ -124,6 +124,6 @@ def available() -> tuple[list[Entry], Mapping[str, str]]:
     return working, missing
 
 
-def _try(contestant: Contestant) -> None:
+def _try(contestant: TrackerUnderTest) -> None:
     for arguments in contestant.inputs:
         contestant.read(contestant.update(*arguments))

@@ -21,7 +21,7 @@ import tracker.config
 from paths import REPOSITORY, STUB
 from stub_networks import moving_clip
 from tracker.cli.app import main
-from tracker.config import Config, DetectorTraining, EmbedderTraining, load_config, read_yaml, validated
+from tracker.config import Config, DetectorTrainingConfig, EmbedderTrainingConfig, load_config, read_yaml, validated
 from video_clips import write_clip, write_tone
 
 Result = tuple[int, str, str]
@@ -127,7 +127,7 @@ def test_the_config_of_a_record_is_a_config(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_file_of_settings_loads(path: Path) -> None:
-    kinds = {"detector": DetectorTraining, "embedder": EmbedderTraining}
+    kinds = {"detector": DetectorTrainingConfig, "embedder": EmbedderTrainingConfig}
     kind = kinds.get(path.name.split("_")[0], Config)
     assert validated(kind, read_yaml(path), str(path)) != kind()
     assert path.read_text().startswith("#"), "the head says why"
@@ -141,7 +141,7 @@ def test_training_takes_the_file_and_flags(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SystemExit) as end:
         main(["train", "embedder", str(path), "--steps", "7", "--size", "64", "32", "--resume"])
     assert end.value.code == 0
-    given = validated(EmbedderTraining, {**read_yaml(path), "steps": 7, "size": (64, 32)}, "")
+    given = validated(EmbedderTrainingConfig, {**read_yaml(path), "steps": 7, "size": (64, 32)}, "")
     assert got == [(given, True)]
 
 

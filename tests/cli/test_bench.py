@@ -31,7 +31,7 @@ from tracker.evaluation.speed.backend_ratios import backend_ratios
 from tracker.evaluation.speed.gpu import GpuUse, gpu_use
 from tracker.evaluation.speed.speed import Clip, Cost, Speeds
 from tracker.evaluation.speed.stages import first_frames, stage_speeds
-from tracker.pipeline.prefetch import Fill
+from tracker.pipeline.prefetch import QueueStats
 from video_clips import write_clip
 
 SLOW = Speeds(
@@ -49,7 +49,7 @@ SLOW = Speeds(
     },
     whole=9.0,
     cores_used=1.8,
-    queues={"read": Fill(4, 4, 100, 390)},
+    queues={"read": QueueStats(4, 4, 100, 390)},
     gpu=GpuUse(),
 )
 """200 ms of the cores' time for a frame: two cores allow 10 frames per second, the thread that looks too."""
@@ -302,7 +302,7 @@ def test_whole_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return start + each * played(video), 2 * (start + each * played(video))
 
     monkeypatch.setattr(runs, "timed", spent)
-    rivals = [runs.Rival(name, "", name) for name in costs]  # type: ignore[arg-type]
+    rivals = [runs.BaselinePipeline(name, "", name) for name in costs]  # type: ignore[arg-type]
     ours, other = runs.compare_runs(rivals, str(clip), 3, 2)
     assert ours.rates == pytest.approx((60 / 3.6, 60 / 3.6)) and ours.ratio == pytest.approx(1)
     assert other.rates == pytest.approx((60 / 7.4, 60 / 7.4)) and other.ratio == pytest.approx(7.4 / 3.6)

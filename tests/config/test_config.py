@@ -1,7 +1,7 @@
 import pytest
 
 from paths import REPOSITORY
-from tracker.config import Config, DetectorTraining, TrackerConfig, load_config, merged, read_yaml, validated
+from tracker.config import Config, DetectorTrainingConfig, TrackerConfig, load_config, merged, read_yaml, validated
 from tracker.errors import InputError
 
 
@@ -64,7 +64,7 @@ def test_every_leaf_has_a_description_and_a_name_of_its_own():
 
 def test_the_shipped_recipe_of_the_detector_loads():
     path = REPOSITORY / "configs" / "detector_builtin.yaml"
-    assert validated(DetectorTraining, read_yaml(path), str(path)).steps > 0
+    assert validated(DetectorTrainingConfig, read_yaml(path), str(path)).steps > 0
 
 
 def test_merging_nothing_changes_nothing():

@@ -32,7 +32,7 @@ def test_a_folder_for_each_individual(tmp_path: Path) -> None:
             save(tmp_path / name / f"{number}.png", np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "empty").mkdir()  # all of its crops were deleted
     crops = read_crops([tmp_path])
-    assert crops.individuals == ("bessie", "clover", "night/daisy")
+    assert crops.identities == ("bessie", "clover", "night/daisy")
     assert crops.ids.tolist() == [0, 0, 1, 1, 2, 2]
     assert len(set(crops.cameras.tolist())) == 6
     assert max(crops.cameras) < 0
@@ -44,7 +44,7 @@ def test_sequences_with_boxes_partly_outside(tmp_path: Path) -> None:
     rows = [(1, 7, 11, 6, 10, 20), (1, 9, 46, 21, 20, 20), (2, 9, -4, 1, 10, 10)]
     sequence = write_sequence(tmp_path / "SEQ", frames, rows)
     crops = read_crops([sequence])
-    assert crops.individuals == ("SEQ/7", "SEQ/9")
+    assert crops.identities == ("SEQ/7", "SEQ/9")
     inside, right, left = (read_crop(crops, row) for row in range(3))
     np.testing.assert_array_equal(inside, frames[0][5:25, 10:20])
     np.testing.assert_array_equal(right, frames[0][20:30, 45:50])
@@ -100,13 +100,13 @@ def test_a_split_keeps_individuals_together(tmp_path: Path) -> None:
     crops = read_crops([tmp_path / "people"])
     assert crops.seen_again().tolist() == [True] * 8 + [False]
     learned, held = split_by_individual(crops, 0.25, seed=3)
-    assert len(held.individuals) == 2
-    assert len(learned.individuals) == 7
-    assert not set(held.individuals) & set(learned.individuals)
-    assert "000008" in learned.individuals  # who is seen once cannot be looked for
-    assert {learned.individuals[n] for n in learned.ids} == set(learned.individuals)
+    assert len(held.identities) == 2
+    assert len(learned.identities) == 7
+    assert not set(held.identities) & set(learned.identities)
+    assert "000008" in learned.identities  # who is seen once cannot be looked for
+    assert {learned.identities[n] for n in learned.ids} == set(learned.identities)
     again, _ = split_by_individual(crops, 0.25, seed=3)
-    assert again.individuals == learned.individuals
+    assert again.identities == learned.identities
 
 
 def test_names_that_say_nothing(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import pytest
 from image_sets import draw_pictures, write_coco, write_yolo
 from tracker.cli.app import main
 from tracker.config import DetectorConfig
-from tracker.data import Picture, PictureSet
+from tracker.data import AnnotatedImage, ImageSet
 from tracker.errors import InputError
 from tracker.evaluation.detection import average_precision, measured, write_report
 from tracker.evaluation.detection.average_precision import FIGURES
 from tracker.evaluation.detection.confusion import confusion, found_by_size
 from tracker.evaluation.detection.contact_sheets import FALSE, MISSED, RIGHT, WRONG
-from tracker.evaluation.detection.curves import Curve, best_choice, choice, curves, reliability, together
+from tracker.evaluation.detection.curves import Curve, best_f1_threshold, choice, curves, reliability, together
 from tracker.evaluation.detection.inference import detect_pictures, pictures_for
 from tracker.evaluation.detection.matching import NO_OBJECT, NOT_COUNTED, match
 from tracker.models.detection import load_detector
@@ -34,11 +34,11 @@ def found(boxes, scores, labels):
 
 def truth(boxes=(), labels=(), ignore=(), unlabelled=(), path=Path("none.png")):
     rows, excused = (np.array(b, np.float32).reshape(-1, 4) for b in (boxes, ignore))
-    return Picture(path.name, path, rows, np.array(labels, np.int64), ((),) * len(rows), excused, unlabelled)
+    return AnnotatedImage(path.name, path, rows, np.array(labels, np.int64), ((),) * len(rows), excused, unlabelled)
 
 
 def pictures(*truths, names=("a", "b")):
-    return PictureSet(tuple(names), truths)
+    return ImageSet(tuple(names), truths)
 
 
 def ap50(pairs, names=("a", "b")):
@@ -163,7 +163,7 @@ def test_precision_recall_and_f1():
     np.testing.assert_allclose(curve.precision, [1, 1, 2 / 3])
     np.testing.assert_allclose(curve.recall, [1 / 3, 2 / 3, 2 / 3])
     np.testing.assert_allclose(curve.f1, [2 / 4, 4 / 5, 4 / 6])
-    best = best_choice(curve)
+    best = best_f1_threshold(curve)
     assert (best.score, best.precision, best.recall, best.f1) == pytest.approx((0.8, 1, 2 / 3, 0.8))
     assert choice(curve, 0.85).recall == pytest.approx(1 / 3)
     assert choice(curve, 0.99).recall == 0
@@ -173,8 +173,8 @@ def test_precision_recall_and_f1():
 def test_detections_of_one_score_are_taken_together():
     curve = Curve(2, np.array([0.9, 0.5, 0.5, 0.5]), np.array([True, True, False, False]))
     # Between the two of score 0.5 precision would be 1; no least score leads to it.
-    assert best_choice(curve).score == 0.9
-    assert best_choice(curve).f1 == pytest.approx(2 / 3)
+    assert best_f1_threshold(curve).score == 0.9
+    assert best_f1_threshold(curve).f1 == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("seed", range(3))

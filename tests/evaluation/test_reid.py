@@ -10,17 +10,17 @@ from PIL import Image
 
 from paths import SHARED
 from tracker.cli.app import main
-from tracker.config import Config, DetectorNetwork, EmbedderScoring, TrackerConfig
-from tracker.data import Crops, read_crops
-from tracker.data.reid_crops import WHOLE, Crop
+from tracker.config import Config, DetectorNetwork, EmbedderEvalConfig, TrackerConfig
+from tracker.data import ReIDDataset, read_crops
+from tracker.data.reid_crops import WHOLE, ReIDSample
 from tracker.errors import InputError
 from tracker.evaluation.drawing import GROUND
 from tracker.evaluation.reid import embed_crops, measured, write_report
 from tracker.evaluation.reid.baselines import open_embedder
 from tracker.evaluation.reid.inference import read_search
 from tracker.evaluation.reid.retrieval import Retrieval
-from tracker.evaluation.reid.separation import Separation
-from tracker.evaluation.reid.temporal_gap import Seen, after_gap, known_objects
+from tracker.evaluation.reid.separation import VerificationCurve
+from tracker.evaluation.reid.temporal_gap import Seen, known_objects, temporal_retrieval
 from tracker.models.detection import build_detector
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.pipeline.analyzer import Stages
@@ -37,9 +37,9 @@ def draw(path: Path, colour: tuple[int, int, int], seed: int) -> None:
     Image.fromarray((np.array(colour) + grain).clip(0, 255).astype(np.uint8)).save(path)
 
 
-def market(folder: Path, per_camera: int = 2, individuals: int = 3) -> Path:
+def market(folder: Path, per_camera: int = 2, identities: int = 3) -> Path:
     """Crops of people in plain clothes, as two cameras see them."""
-    for number in range(1, individuals + 1):
+    for number in range(1, identities + 1):
         for camera in (1, 2):
             for shot in range(per_camera):
                 draw(
@@ -48,12 +48,12 @@ def market(folder: Path, per_camera: int = 2, individuals: int = 3) -> Path:
     return folder
 
 
-def crops_of(ids: list[int], cameras: list[int], folder: Path) -> Crops:
+def crops_of(ids: list[int], cameras: list[int], folder: Path) -> ReIDDataset:
     """Crops whose files differ in content and in size."""
     files = [folder / f"{n}.png" for n in range(len(ids))]
     for n, file in enumerate(files):
         file.write_bytes(bytes([n]) * (n + 1))
-    return Crops.of([Crop(f, WHOLE, f"{i:06}", c) for f, i, c in zip(files, ids, cameras, strict=True)])
+    return ReIDDataset.of([ReIDSample(f, WHOLE, f"{i:06}", c) for f, i, c in zip(files, ids, cameras, strict=True)])
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ def test_queries_of_their_own_do_not_stand_in_the_gallery(tmp_path: Path) -> Non
     crops, queries = read_search([tmp_path / "gallery"], tmp_path / "query")
     assert queries == 3
     assert len(crops) == 3 + 12
-    with open_embedder(EmbedderScoring(weights="hsv", threads=1)) as embedder:
+    with open_embedder(EmbedderEvalConfig(weights="hsv", threads=1)) as embedder:
         scores = measured(embed_crops(embedder, crops), crops, queries)
     assert scores.retrieval.matches.tolist() == [2, 2, 2]
     assert scores.figures["rank-1"] == 1
@@ -146,10 +146,10 @@ def test_nothing_to_score(tmp_path: Path, ids: list[int], cameras: list[int]) ->
 # --- distances ---
 
 
-def separation(same: list[float], different: list[float]) -> Separation:
+def separation(same: list[float], different: list[float]) -> VerificationCurve:
     rows = np.array([[*same, *different]], np.float32)
     which = np.array([[True] * len(same) + [False] * len(different)])
-    return Separation.of(rows, which, np.ones_like(which))
+    return VerificationCurve.of(rows, which, np.ones_like(which))
 
 
 def test_distances_that_overlap() -> None:
@@ -194,10 +194,10 @@ def test_after_a_gap_by_hand() -> None:
     ids = {1: np.array([1, 2]), 2: np.array([1, 2]), 3: np.array([1, 2, 3]), 5: np.array([4])}
     looks = {1: np.stack([a, b]), 2: np.stack([a, b]), 3: np.stack([b, a, b]), 5: np.stack([a])}
     seen = Seen(2, ids, looks)
-    assert after_gap(seen, 1)["rank-1"] == 0.5  # right from frame 1 to 2, wrong from 2 to 3
-    assert after_gap(seen, 2)["AUC"] == pytest.approx(3 / 14)  # same: 1 1; different: 0 1 0 0, and 1 0 1 to 4
+    assert temporal_retrieval(seen, 1)["rank-1"] == 0.5  # right from frame 1 to 2, wrong from 2 to 3
+    assert temporal_retrieval(seen, 2)["AUC"] == pytest.approx(3 / 14)  # same: 1 1; different: 0 1 0 0, and 1 0 1 to 4
     with pytest.raises(InputError, match="nobody is seen again after 3 frames"):
-        after_gap(seen, 3)
+        temporal_retrieval(seen, 3)
 
 
 def test_objects_of_the_truth_and_detections_that_show_them(tmp_path: Path) -> None:
@@ -351,9 +351,9 @@ def test_bad_input_gets_a_sentence(
 
 def test_a_box_beyond_its_picture(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", COLOURS[1], 0)
-    crops = Crops.of([Crop(tmp_path / "a.png", (20, 0, 30, 10), "a", -1)])
+    crops = ReIDDataset.of([ReIDSample(tmp_path / "a.png", (20, 0, 30, 10), "a", -1)])
     with (
-        open_embedder(EmbedderScoring(weights="hsv", threads=1)) as embedder,
+        open_embedder(EmbedderEvalConfig(weights="hsv", threads=1)) as embedder,
         pytest.raises(InputError, match="16 x 32"),
     ):
         embed_crops(embedder, crops)
@@ -364,20 +364,20 @@ def test_a_box_beyond_its_picture(tmp_path: Path) -> None:
 
 def test_the_neutral_distance_is_the_settings_else_the_files_else_the_usual() -> None:
     assert TrackerConfig().neutral_distance == 0.35
-    assert TrackerConfig().measured_for(0.6).neutral_distance == 0.6
-    assert TrackerConfig().measured_for(0.0).neutral_distance == 0.35
-    assert TrackerConfig(neutral_cosine_distance=0.5).measured_for(0.6).neutral_distance == 0.5
+    assert TrackerConfig().with_neutral_distance(0.6).neutral_distance == 0.6
+    assert TrackerConfig().with_neutral_distance(0.0).neutral_distance == 0.35
+    assert TrackerConfig(neutral_cosine_distance=0.5).with_neutral_distance(0.6).neutral_distance == 0.5
 
 
 def test_a_run_takes_the_neutral_distance_out_of_the_file_and_records_it() -> None:
-    with open_embedder(EmbedderScoring(weights="hsv", threads=1)) as embedder:
+    with open_embedder(EmbedderEvalConfig(weights="hsv", threads=1)) as embedder:
         embedder.info = embedder.info.model_copy(update={"max_distance": 0.6})
         stages = Blind(Config())
-        stages.embed_with(embedder)
+        stages.set_embedder(embedder)
         assert stages.config.tracker.neutral_distance == 0.6
         assert plain(stages.config)["tracker"]["neutral_cosine_distance"] == 0.6
         stages = Blind(Config(tracker=TrackerConfig(neutral_cosine_distance=0.2)))
-        stages.embed_with(embedder)
+        stages.set_embedder(embedder)
         assert plain(stages.config)["tracker"]["neutral_cosine_distance"] == 0.2
 
 
@@ -404,7 +404,7 @@ def test_the_builtin_finds_people_again() -> None:
     if not folder.is_dir():
         pytest.skip("the Re-ID pictures of ../shared are not here")
     crops = read_crops([folder / "query", folder / "bounding_box_test"])
-    with open_embedder(EmbedderScoring()) as embedder:
+    with open_embedder(EmbedderEvalConfig()) as embedder:
         scores = measured(embed_crops(embedder, crops), crops)
     assert len(scores.retrieval.counted) == 192
     assert scores.figures["rank-1/other cameras"] >= 0.85

@@ -17,8 +17,8 @@ from tracker.cli.app import main
 from tracker.config import Config, FoundConfig, TrackerConfig, load_config, validated
 from tracker.errors import InputError
 from tracker.evaluation import score_tracks
-from tracker.evaluation.mot.sequences import Labelled, find_labelled, follow, read_labelled
-from tracker.evaluation.tuning.folds import Held, Progress, Tuning, deal, tune
+from tracker.evaluation.mot.sequences import MotSequence, find_sequences, follow, read_sequence
+from tracker.evaluation.tuning.folds import FoldResult, Progress, Tuning, split_folds, tune
 from tracker.evaluation.tuning.report import verdict
 from tracker.evaluation.tuning.search import METRICS, RANDOM_TRIALS, value_of, with_settings
 from tracker.evaluation.tuning.space import SPACE, USUAL, OneOf, chosen_space
@@ -35,8 +35,8 @@ FEW = chosen_space(("n_init", "start_score", "min_iou"), BAD)
 Result = tuple[int, str, str]
 
 
-def read(folder: Path, found: FoundConfig = FoundConfig()) -> list[Labelled]:
-    return [read_labelled(place, "det.txt", found) for place in find_labelled(folder, "det.txt")]
+def read(folder: Path, found: FoundConfig = FoundConfig()) -> list[MotSequence]:
+    return [read_sequence(place, "det.txt", found) for place in find_sequences(folder, "det.txt")]
 
 
 def plainly(tuning: Tuning) -> object:
@@ -62,7 +62,7 @@ def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_a_sequence_is_tracked_as_its_file_of_detections_is(tmp_path: Path) -> None:
-    sequence = read_labelled(write_sequence(tmp_path / "a", 1), "det.txt", FoundConfig(score=0.7))
+    sequence = read_sequence(write_sequence(tmp_path / "a", 1), "det.txt", FoundConfig(score=0.7))
     config = Config.model_validate({"detector": {"score": 0.7}, "tracker": {"max_age": 1, "min_iou": 0.2}})
     rows = [
         np.column_stack([np.full(len(tracks), frame.index + 1), tracks.ids, xyxy_to_xywh(tracks.boxes), tracks.scores])
@@ -73,7 +73,7 @@ def test_a_sequence_is_tracked_as_its_file_of_detections_is(tmp_path: Path) -> N
 
 
 def test_every_third_frame_keeps_its_number_its_time_and_its_truth(tmp_path: Path) -> None:
-    sequence = read_labelled(write_sequence(tmp_path / "a", 1, frames=20), "det.txt", FoundConfig())
+    sequence = read_sequence(write_sequence(tmp_path / "a", 1, frames=20), "det.txt", FoundConfig())
     thinned = sequence.every(3)
     assert thinned.frames.tolist() == [1, 4, 7, 10, 13, 16, 19] == np.unique(thinned.truth[:, 0]).tolist()
     assert thinned.times == pytest.approx((thinned.frames - 1) / 10)
@@ -82,7 +82,7 @@ def test_every_third_frame_keeps_its_number_its_time_and_its_truth(tmp_path: Pat
 
 
 def test_counted_frames_are_the_true_times_where_the_rate_is_right(tmp_path: Path) -> None:
-    sequence = read_labelled(write_sequence(tmp_path / "a", 1), "det.txt", FoundConfig())
+    sequence = read_sequence(write_sequence(tmp_path / "a", 1), "det.txt", FoundConfig())
     true = follow(sequence, TrackerConfig())
     np.testing.assert_array_equal(follow(sequence, TrackerConfig(), rate=10), true)
     assert not np.array_equal(follow(sequence, TrackerConfig(), rate=30), true)
@@ -92,7 +92,7 @@ def test_scores_beyond_1_are_refused(tmp_path: Path) -> None:
     place = write_sequence(tmp_path / "a", 1)
     (place / "det" / "raw.txt").write_text("1,-1,10,10,50,120,37.5,-1,-1,-1\n")
     with pytest.raises(InputError, match=r"raw\.txt holds a score of 37\.5"):
-        read_labelled(place, "raw.txt", FoundConfig())
+        read_sequence(place, "raw.txt", FoundConfig())
 
 
 # The space
@@ -109,10 +109,10 @@ def test_every_range_lies_within_what_the_config_takes_and_holds_its_default() -
 
 def test_settings_that_would_do_nothing_are_not_searched() -> None:
     overlap = TrackerConfig(association="iou")
-    assert "absence" in chosen_space((), TrackerConfig())
-    assert "absence" not in chosen_space((), overlap)
-    with pytest.raises(InputError, match="absence does nothing"):
-        chosen_space(("absence",), overlap)
+    assert "absence_penalty" in chosen_space((), TrackerConfig())
+    assert "absence_penalty" not in chosen_space((), overlap)
+    with pytest.raises(InputError, match="absence_penalty does nothing"):
+        chosen_space(("absence_penalty",), overlap)
 
 
 # The search
@@ -122,7 +122,7 @@ def test_a_bad_start_is_left_behind_also_on_sequences_held_out(tmp_path: Path) -
     sequences = read(write_sequences(tmp_path))
     tuning = tune([sequences], BAD, FEW, trials=12)
     assert value_of(tuning.before, "mean") < 40
-    assert tuning.gain_seen > 30 and tuning.gain_unseen > 30
+    assert tuning.train_gain > 30 and tuning.test_gain > 30
     assert verdict(tuning).startswith("Tuning generalised")
     # The figures are those of the settings: tracked and scored apart from the search.
     config = with_settings(BAD, tuning.settings)
@@ -139,7 +139,7 @@ def test_the_same_search_gives_the_same_and_another_seed_something_else(tmp_path
 def test_trials_that_the_searches_share_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracked: list[str] = []
 
-    def counting(sequence: Labelled, config: TrackerConfig) -> Any:
+    def counting(sequence: MotSequence, config: TrackerConfig) -> Any:
         tracked.append(sequence.name)
         return follow(sequence, config)
 
@@ -180,13 +180,13 @@ def test_several_frame_rates_count_alike(tmp_path: Path) -> None:
 def test_settings_that_track_nothing_are_only_the_worst(tmp_path: Path) -> None:
     nothing = with_settings(BAD, {"start_score": 1.0})
     tuning = tune([read(write_sequences(tmp_path, 2))], nothing, FEW, trials=3)
-    assert value_of(tuning.before, "mean") == 0 < tuning.gain_unseen
+    assert value_of(tuning.before, "mean") == 0 < tuning.test_gain
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_start_is_the_least_that_a_search_gives(tmp_path: Path, metric: str) -> None:
     tuning = tune([read(write_sequences(tmp_path, 2))], TrackerConfig(), chosen_space((), TrackerConfig()), metric, 4)
-    assert tuning.gain_seen >= 0
+    assert tuning.train_gain >= 0
     assert value_of(tuning.before, "MOTA") == tuning.before["MOTA"]
 
 
@@ -205,13 +205,13 @@ def test_folds_hold_each_sequence_once_and_are_about_as_long(tmp_path: Path) -> 
     for name, frames in (("a", 40), ("b", 10), ("c", 20), ("d", 10)):
         write_sequence(tmp_path / name, 1, frames=frames)
     sequences = read(tmp_path)
-    assert deal(sequences, 2) == [("a",), ("b", "c", "d")]
-    assert deal(sequences, 0) == [("a",), ("b",), ("c",), ("d",)]
+    assert split_folds(sequences, 2) == [("a",), ("b", "c", "d")]
+    assert split_folds(sequences, 0) == [("a",), ("b",), ("c",), ("d",)]
     for wrong in (1, 5):
         with pytest.raises(InputError, match=f"2 to 4 folds, not {wrong}"):
-            deal(sequences, wrong)
+            split_folds(sequences, wrong)
     with pytest.raises(InputError, match="only the sequence a"):
-        deal(sequences[:1], 0)
+        split_folds(sequences[:1], 0)
 
 
 # The verdict
@@ -233,7 +233,7 @@ def figures(value: float) -> dict[str, float]:
     ],
 )
 def test_the_verdict_says_what_the_figures_say(seen: float, folds: tuple[float, ...], said: str) -> None:
-    held = tuple(Held((str(n),), {}, figures(50), figures(50 + gain)) for n, gain in enumerate(folds))
+    held = tuple(FoldResult((str(n),), {}, figures(50), figures(50 + gain)) for n, gain in enumerate(folds))
     unseen = figures(50 + sum(folds) / len(folds))
     assert said in verdict(Tuning("mean", ("0", "1"), 9, {}, figures(50), figures(seen), unseen, held))
 

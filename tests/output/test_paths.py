@@ -8,7 +8,7 @@ import pytest
 
 from tracker.config import OutputConfig
 from tracker.errors import InputError
-from tracker.output import VideoInfo, choose_places, open_writer, remove_if_empty, results_folder
+from tracker.output import VideoInfo, open_writer, remove_if_empty, resolve_outputs, results_folder
 from tracker.output.paths import SUFFIXES
 
 
@@ -33,7 +33,7 @@ def test_the_default_folder_gets_a_number_where_there_is_one_already() -> None:
 def test_the_default_folder_is_used_again_when_asked() -> None:
     for _ in range(2):
         config = OutputConfig(overwrite=True)
-        places, record = choose_places(config, results_folder(config, "video"), ())
+        places, record = resolve_outputs(config, results_folder(config, "video"), ())
         assert places == [Path("tracked/video/video.mp4"), Path("tracked/video/tracks.csv")]
         assert record == Path("tracked/video/run.json")
         places[0].touch()
@@ -71,7 +71,7 @@ def test_no_folder_can_be_made(what: str) -> None:
 
 def test_named_outputs_have_no_record() -> None:
     folder = results_folder(named("a.csv", "b.MP4"), "video")
-    assert choose_places(named("a.csv", "b.MP4"), folder, ()) == ([Path("a.csv"), Path("b.MP4")], None)
+    assert resolve_outputs(named("a.csv", "b.MP4"), folder, ()) == ([Path("a.csv"), Path("b.MP4")], None)
     assert not Path("tracked").exists()
 
 
@@ -82,7 +82,7 @@ def test_the_source_is_never_written_to() -> None:
     Path("link.mp4").symlink_to(source)
     for config in (named(str(source), overwrite=True), named("link.mp4", overwrite=True), OutputConfig(overwrite=True)):
         with pytest.raises(InputError, match="is the source itself"):
-            choose_places(config, results_folder(config, "video"), [source])
+            resolve_outputs(config, results_folder(config, "video"), [source])
     assert source.read_text() == "film"
 
 
@@ -100,20 +100,20 @@ def test_what_is_refused(output: str, said: str) -> None:
     Path("old.csv").touch()
     Path("folder").mkdir()
     with pytest.raises(InputError, match=said):
-        choose_places(named("fine.csv", output), None, ())
+        resolve_outputs(named("fine.csv", output), None, ())
     assert not Path("fine.csv").exists()
 
 
 def test_two_outputs_of_one_name() -> None:
     with pytest.raises(InputError, match="same name"):
-        choose_places(named("a.csv", "./a.csv"), None, ())
+        resolve_outputs(named("a.csv", "./a.csv"), None, ())
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_folder_that_may_not_be_written_to() -> None:
     Path("locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match=r"no permission to write locked/a\.csv"):
-        choose_places(named("locked/a.csv"), None, ())
+        resolve_outputs(named("locked/a.csv"), None, ())
 
 
 def test_suffixes_are_those_of_the_writers() -> None:

@@ -144,7 +144,7 @@ def test_public_names():
         "DetectionWriter",
         "ResultWriter",
         "VideoInfo",
-        "choose_places",
+        "resolve_outputs",
         "numbered",
         "open_writer",
         "remove_if_empty",

@@ -21,7 +21,7 @@ from tracker.config import EmbedderNetwork, SourceConfig
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.models.reid import BUILTIN, build_embedder, load_classifier
 from tracker.output import Annotator
-from tracker.pipeline.class_voting import Ballot
+from tracker.pipeline.class_voting import ClassVoter
 from tracker.structures.types import Frame
 from tracker.video import open_source
 
@@ -48,7 +48,7 @@ def tracks_of(ids: Sequence[int], found: Sequence[int], labels: Sequence[int] = 
 
 def test_many_crops_outvote_one_that_is_sure_and_wrong() -> None:
     """By hand: the means are (0.98 + 3 x 0.3) / 4 = 0.47 and 0.53; a product of probabilities would say the first."""
-    ballot = Ballot(("taxi", "van"), [0])
+    ballot = ClassVoter(("taxi", "van"), [0])
     for first in (0.98, 0.3, 0.3, 0.3):
         ballot.count(tracks_of([7], [1]), np.array([[0.5, 0.5], [first, 1 - first]]))
     named = ballot.named(tracks_of([7], [-1]))  # also where the box is predicted
@@ -58,9 +58,9 @@ def test_many_crops_outvote_one_that_is_sure_and_wrong() -> None:
 
 
 def test_tracks_without_an_opinion_have_no_fine_class() -> None:
-    ballot = Ballot(("taxi", "van"), [2])
-    opinions = np.array([[0.1, 0.9], [0, 0], [0.8, 0.2]])
-    ballot.count(tracks_of([1, 2, 3], [0, 1, 2]), opinions)
+    ballot = ClassVoter(("taxi", "van"), [2])
+    class_probs = np.array([[0.1, 0.9], [0, 0], [0.8, 0.2]])
+    ballot.count(tracks_of([1, 2, 3], [0, 1, 2]), class_probs)
     named = ballot.named(tracks_of([1, 2, 3, 4], [0, 1, 2, -1], labels=[2, 2, 0, 2]))
     assert isinstance(named, FineTracks)
     assert named.fine_classes.tolist() == ["van", "", "", ""]  # nobody asked about 2, of class 0, or ever saw 4
@@ -68,7 +68,7 @@ def test_tracks_without_an_opinion_have_no_fine_class() -> None:
 
 
 def test_the_votes_of_ended_tracks_are_forgotten() -> None:
-    ballot = Ballot(("taxi", "van"), [0])
+    ballot = ClassVoter(("taxi", "van"), [0])
     for number in range(1, 100):
         ballot.count(tracks_of([number], [0]), np.array([[0.4, 0.6]]))
         ballot.keep([number, number + 1])
@@ -124,7 +124,7 @@ def settings(*outputs: str, of: tuple[str, ...] = (), batch_size: int = 4, **fol
     return Config.model_validate(
         {
             "detector": {"batch_size": batch_size},
-            "appearance": {"classify": "colours.safetensors", "classify_of": of},
+            "appearance": {"classify": "colours.safetensors", "classify_classes": of},
             "output": {"output": outputs, "overwrite": True},
             "tracker": follow,
         }
@@ -283,7 +283,7 @@ def test_bad_input_gets_one_sentence(track: Callable[..., Result]) -> None:
     for arguments, sentence in (
         ((*video, "--classify", "no.safetensors"), "there is no model file no.safetensors"),
         ((*video, "--classify", BUILTIN), "is a model for embedding, not for classification"),
-        ((*video, "--classify", "trees.safetensors", "--classify-of", "car,persn"), "unknown class 'persn'"),
+        ((*video, "--classify", "trees.safetensors", "--classify-classes", "car,persn"), "unknown class 'persn'"),
         (("retrack", "found.csv", "--classify", "trees.safetensors"), "--classify looks at the pictures: give --video"),
     ):
         code, errors = track(*arguments, "--embedder", "none")

@@ -20,7 +20,7 @@ from tracker.cli.app import main
 from tracker.data import read_crop, read_crops
 from tracker.errors import InputError
 from tracker.models.model_file import load_model
-from tracker.pipeline.crops.selection import View, Views, most_different, quality
+from tracker.pipeline.crops.selection import CropCandidate, CropReservoir, farthest_point_sampling, quality
 from video_clips import write_clip, write_image
 
 pytestmark = SMALL_TRAINING
@@ -60,23 +60,23 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_long_track_is_covered_evenly_by_few_views() -> None:
     """100 000 frames of a track that is seen best in the middle of each second."""
-    views = Views(most=64, start=5.0)
+    views = CropReservoir(most=64, start=5.0)
     for n in range(100_000):
         time, good = 5 + n / 25, 0.5 + 0.4 * (n % 25 == 12)
-        if views.wants(time, good):
-            views.add(View(n, time, good, b""))
+        if views.would_keep(time, good):
+            views.add(CropCandidate(n, time, good, b""))
         assert len(views.kept) <= 64
-    kept = views.fair()
+    kept = views.above_quality()
     assert len(kept) >= 32
     assert {view.quality for view in kept} == {0.9}
     assert np.diff([view.time for view in kept], prepend=5, append=4005).max() < 4000 / 32 * 2
 
 
 def test_much_worse_views_are_left_out() -> None:
-    views = Views(most=8, start=0)
+    views = CropReservoir(most=8, start=0)
     for n, good in enumerate((0.4, 0.81, 0.39, 0.6)):
-        views.add(View(n, n, good, b""))
-    assert [view.frame for view in views.fair()] == [1, 3]  # 0.405 is the least
+        views.add(CropCandidate(n, n, good, b""))
+    assert [view.frame for view in views.above_quality()] == [1, 3]  # 0.405 is the least
 
 
 def test_how_good_a_view_is_worked_by_hand() -> None:
@@ -91,9 +91,9 @@ def test_the_most_different_views_worked_by_hand() -> None:
     """The best first; then 9 is farthest from 1 although it is worse than 7; then 4 is 3 from both, times 0.8."""
     points = np.array([[0.0], [1], [4], [7], [9]])
     worth = np.array([0.5, 1.0, 0.8, 0.9, 0.8])
-    assert most_different(points, worth, 3) == [1, 4, 2]
-    assert sorted(most_different(points, worth, 9)) == [0, 1, 2, 3, 4]
-    assert most_different(np.zeros((3, 2)), np.ones(3), 2) == [0, 1]
+    assert farthest_point_sampling(points, worth, 3) == [1, 4, 2]
+    assert sorted(farthest_point_sampling(points, worth, 9)) == [0, 1, 2, 3, 4]
+    assert farthest_point_sampling(np.zeros((3, 2)), np.ones(3), 2) == [0, 1]
 
 
 # Files
@@ -106,7 +106,7 @@ def test_what_a_run_writes_and_says(track: Callable[..., Result]) -> None:
     assert (code, errors) == (0, "")
     assert output == "30 frames; tracks: 1 car, 1 person\nwrote 10 crops into crops/clip\n"
     crops = read_crops([Path("crops")])
-    assert crops.individuals == ("clip/car-0002", "clip/person-0001")
+    assert crops.identities == ("clip/car-0002", "clip/person-0001")
     assert np.bincount(crops.ids).tolist() == [5, 5]
     for row in range(len(crops)):
         pixels = read_crop(crops, row)
@@ -136,7 +136,7 @@ def test_detections_that_are_stored_give_the_same_crops(track: Callable[..., Res
     code, output, _ = track("crops", "one.csv", "two.csv", "--video", "one.mp4", "two.mp4", "-o", "b")
     assert code == 0 and output.count("tracks: 1 car, 1 person") == 2
     assert contents(Path("a")) == contents(Path("b"))
-    assert len(read_crops([Path("a")]).individuals) == 4
+    assert len(read_crops([Path("a")]).identities) == 4
 
 
 def test_two_videos_of_one_name(track: Callable[..., Result]) -> None:
@@ -150,7 +150,7 @@ def test_two_videos_of_one_name(track: Callable[..., Result]) -> None:
 def test_with_a_second_look(track: Callable[..., Result]) -> None:
     moving_clip(Path("clip.mp4"), 20)
     assert track("crops", "clip.mp4", "--offline")[0] == 0
-    assert set(read_crops([Path("crops")]).individuals) == {"clip/person-0001", "clip/car-0002"}
+    assert set(read_crops([Path("crops")]).identities) == {"clip/person-0001", "clip/car-0002"}
 
 
 def test_frames_that_nobody_looks_at_are_no_break(track: Callable[..., Result]) -> None:
@@ -185,7 +185,7 @@ def test_what_a_person_made_of_the_crops(track: Callable[..., Result]) -> None:
         file.rename(root / "Rex" / file.name)
     next((root / "later/car-0002").iterdir()).unlink()
     crops = read_crops([root])
-    assert crops.individuals == ("Rex", "clip/car-0002", "clip/person-0001", "later/car-0002")
+    assert crops.identities == ("Rex", "clip/car-0002", "clip/person-0001", "later/car-0002")
     assert np.bincount(crops.ids).tolist() == [3, 13, 32, 15]
 
 
@@ -203,7 +203,7 @@ def test_tracks_of_several_videos_are_put_together_without_loss(track: Callable[
     for file in Path("again/clip/person-0001").iterdir():
         file.replace(merged / file.name)
     assert set(contents(merged).values()) == {data for name, data in before.items() if "person" in name}
-    assert read_crops([root]).individuals == ("clip/car-0002", "clip/person-0001", "dark/car-0002")
+    assert read_crops([root]).identities == ("clip/car-0002", "clip/person-0001", "dark/car-0002")
 
 
 def test_a_folder_put_into_another_is_merged_with_it(track: Callable[..., Result]) -> None:
@@ -217,7 +217,7 @@ def test_a_folder_put_into_another_is_merged_with_it(track: Callable[..., Result
     for video in ("one", "two"):
         (root / video / "car-0002").rename(root / "one/Rex" / video)
     crops = read_crops([root])
-    assert crops.individuals == ("one/Rex", "one/person-0001")
+    assert crops.identities == ("one/Rex", "one/person-0001")
     assert np.bincount(crops.ids).tolist() == [counts[0] + counts[2], counts[1] + counts[3]]
     stray = next((root / "one/Rex/one").iterdir())
     stray.rename(root / "one" / stray.name)
@@ -278,10 +278,10 @@ def test_a_signal_lets_the_tracks_be_written() -> None:
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "loading\n") and "frames, stopped; tracks: " in output
-    individuals = read_crops([Path("crops")]).individuals
-    assert len(individuals) > 2
+    identities = read_crops([Path("crops")]).identities
+    assert len(identities) > 2
     with Path("crops/clip/tracks.csv").open() as file:
-        assert {f"clip/{row['folder']}" for row in csv.DictReader(file)} == set(individuals)
+        assert {f"clip/{row['folder']}" for row in csv.DictReader(file)} == set(identities)
 
 
 # From crops to an embedder

@@ -23,8 +23,8 @@ from tracker import Config, Frame, Tracks, track_all_to_files, track_to_files
 from tracker.cli.app import main
 from tracker.cli.demo import draw_clip
 from tracker.pipeline.analyzer import Stages
-from tracker.pipeline.batcher import Guest, Host
-from tracker.pipeline.file_run import Looker, Outcome, Watcher
+from tracker.pipeline.batcher import BatcherClient, DynamicBatcher
+from tracker.pipeline.file_run import Looker, RunResult, Watcher
 from tracker.pipeline.frame_sampler import Perceived
 from tracker.video import Source
 from video_clips import write_clip, write_image
@@ -99,9 +99,9 @@ def rows_of(path: str) -> list[dict[str, str]]:
     "how",
     [
         {},
-        {"detector": {"batch_size": 1}, "source": {"at_once": 3}},
-        {"detector": {"batch_size": 3, "detect_every": 2}, "source": {"at_once": 3, "start": 0.3, "end": 2.0}},
-        {"tracker": {"offline": True}, "source": {"at_once": 1}},
+        {"detector": {"batch_size": 1}, "source": {"max_parallel": 3}},
+        {"detector": {"batch_size": 3, "detect_every": 2}, "source": {"max_parallel": 3, "start": 0.3, "end": 2.0}},
+        {"tracker": {"offline": True}, "source": {"max_parallel": 1}},
         {"appearance": {"embedder": "none"}, "tracker": {"camera_motion": "flow"}},
     ],
     ids=["default", "three at once", "some frames of a part", "offline, one by one", "camera"],
@@ -115,7 +115,7 @@ def test_the_same_files_and_records_as_alone(stubbed: None, how: dict[str, Any])
     outcomes = dict(track_all_to_files(sources, config(**how)))
     for number, source in enumerate(sources):
         outcome = outcomes[number]
-        assert isinstance(outcome, Outcome) and outcome.places[0].parent == Path("tracked", source.stem)
+        assert isinstance(outcome, RunResult) and outcome.places[0].parent == Path("tracked", source.stem)
         assert (files_of(Path("tracked", source.stem)), record_of(source.stem)) == alone[source.stem]
         assert alone[source.stem][0]["tracks.csv"].count(b"\n") > 8
 
@@ -138,7 +138,7 @@ def test_the_same_bytes_from_real_networks() -> None:
     alone = [Path(name).read_bytes() for name in ("large.csv", "small.csv")]
     assert all(table.count(b"\n") > 10 for table in alone)
     again = {"output": how["output"] | {"overwrite": True}}
-    assert all(isinstance(outcome, Outcome) for _, outcome in track_all_to_files(sources, config(**how | again)))
+    assert all(isinstance(outcome, RunResult) for _, outcome in track_all_to_files(sources, config(**how | again)))
     assert [Path(name).read_bytes() for name in ("large.csv", "small.csv")] == alone
 
 
@@ -170,7 +170,7 @@ class Slow(Stages):
         pass
 
 
-def ask(guest: Guest, frames: list[Any], heard: dict[int, Any]) -> threading.Thread:
+def ask(guest: BatcherClient, frames: list[Any], heard: dict[int, Any]) -> threading.Thread:
     def work() -> None:
         try:
             heard[frames[0]] = guest.perceive(frames)[0]
@@ -185,8 +185,8 @@ def ask(guest: Guest, frames: list[Any], heard: dict[int, Any]) -> threading.Thr
 def test_what_waits_is_looked_at_together() -> None:
     heard: dict[int, Any] = {}
     slow = Slow()
-    with Host(slow) as host:
-        guests = [Guest(host, Config().output) for _ in range(4)]
+    with DynamicBatcher(slow) as host:
+        guests = [BatcherClient(host, Config().output) for _ in range(4)]
         threads = [ask(guests[0], [1], heard)]
         slow.begun.acquire()
         for guest, frames in zip(guests[1:], ([2, 3], [4], [5, 6, 7]), strict=True):
@@ -204,8 +204,8 @@ def test_what_waits_is_looked_at_together() -> None:
 def test_an_error_while_looking_reaches_all_that_it_was_for_and_no_other() -> None:
     heard: dict[int, Any] = {}
     slow = Slow()
-    with Host(slow) as host:
-        guests = [Guest(host, Config().output) for _ in range(3)]
+    with DynamicBatcher(slow) as host:
+        guests = [BatcherClient(host, Config().output) for _ in range(3)]
         first = ask(guests[0], [1], heard)
         slow.begun.acquire()
         others = [ask(guest, [number], heard) for guest, number in zip(guests[1:], (12, 13), strict=True)]
@@ -228,7 +228,7 @@ def test_frames_in_memory_are_bounded(stubbed: None, pictures_alive: Callable[[]
         return True
 
     sources = [moving_clip(Path(f"film{number}.mp4"), 40) for number in range(3)]
-    how = config(source={"at_once": 3}, detector={"batch_size": 2, "detect_every": 2})
+    how = config(source={"max_parallel": 3}, detector={"batch_size": 2, "detect_every": 2})
     assert len(list(track_all_to_files(sources, how, lambda _: (watch, lambda *_: True)))) == 3
     assert 3 < max(alive) <= 3 * (2 * 2 * (2 + 1) + 1)
 
@@ -243,8 +243,8 @@ def test_no_more_files_than_asked_for_at_a_time(stubbed: None) -> None:
         most.append(len(going))
         return lambda *_: True, lambda *_: True
 
-    for number, outcome in track_all_to_files(sources, config(source={"at_once": 2}), begin):
-        assert isinstance(outcome, Outcome)
+    for number, outcome in track_all_to_files(sources, config(source={"max_parallel": 2}), begin):
+        assert isinstance(outcome, RunResult)
         going.remove(number)
     assert most == [1, 2, 2, 2, 2]
 
@@ -339,7 +339,7 @@ def test_what_fails_does_not_stop_the_others(track: Callable[..., Result]) -> No
         side = 160 if number < 9 else 200
         write_image(Path("pictures", f"{number}.png"), moving(number, side, 120))
     sources = "gone.mp4", "film.mp4", "text.mp4", "pictures"
-    code, output, errors = track(*sources, "--at-once", 4)
+    code, output, errors = track(*sources, "--max-parallel", 4)
     assert code == 2 and errors.count("loading") == 1 and len(errors) == 4
     told = "\n".join(error for error in errors if error.startswith("track: "))
     assert "there is no file or folder gone.mp4" in told and "text.mp4 is not a video" in told
@@ -406,9 +406,9 @@ def test_a_stream_that_falls_silent_holds_nobody_up(stubbed: None) -> None:
     done: dict[int, float] = {}
     with streamed(data, True) as address:
         begin = time.monotonic()
-        settings = config(source={"timeout": 3.0, "at_once": 1}, detector={"batch_size": 2})
+        settings = config(source={"timeout": 3.0, "max_parallel": 1}, detector={"batch_size": 2})
         for number, outcome in track_all_to_files([address, *sources, address + "2"], settings):
-            assert isinstance(outcome, Outcome) and outcome.frames > 3 and not outcome.stopped
+            assert isinstance(outcome, RunResult) and outcome.frames > 3 and not outcome.stopped
             done[number] = time.monotonic() - begin
     assert [*done][:3] == [1, 2, 3] and {*done} == {0, 1, 2, 3, 4} and min(done[0], done[4]) > 3
     names = {

@@ -59,7 +59,7 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tracker.pipeline.networks, name, getattr(tracker.pipeline.networks, name))
     install(tracker.pipeline.networks)
     monkeypatch.setattr(tracker.models.reid, "load_embedder", lambda *_: StubEmbedder())
-    monkeypatch.setattr(tracker.pipeline.analyzer, "second_look", AddsTheCount)
+    monkeypatch.setattr(tracker.pipeline.analyzer, "offline_tracker", AddsTheCount)
 
 
 @pytest.fixture
@@ -344,5 +344,5 @@ if __name__ == "__main__":
     import tracker.pipeline.analyzer
 
     install(tracker.pipeline.networks, float(sys.argv[1]), float(sys.argv[2]))
-    tracker.pipeline.analyzer.second_look = AddsTheCount
+    tracker.pipeline.analyzer.offline_tracker = AddsTheCount
     tracker.cli.app.main(sys.argv[3:])

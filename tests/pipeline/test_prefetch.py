@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tracker.pipeline.prefetch import Behind, Fills, ahead
+from tracker.pipeline.prefetch import BackgroundWorker, Fills, prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("room", [1, 3])
 def test_items_come_in_order_and_no_more_are_made_than_there_is_room_for(room: int) -> None:
     made: list[int] = []
-    with closing(ahead(numbers(20, made, []), room, "numbers")) as items:
+    with closing(prefetch(numbers(20, made, []), room, "numbers")) as items:
         for taken, item in enumerate(items, 1):
             assert item == taken - 1
             most = min(taken + room, 20)
@@ -55,7 +55,7 @@ def test_without_room_there_is_no_thread() -> None:
     made: list[int] = []
     closed: list[str] = []
     before = threading.active_count()
-    with closing(ahead(numbers(9, made, closed), 0, "numbers")) as items, Behind(0, "work") as later:
+    with closing(prefetch(numbers(9, made, closed), 0, "numbers")) as items, BackgroundWorker(0, "work") as later:
         for item in items:
             later(partial(made.append, 10 * item))
             assert made[-2:] == [item, 10 * item] and threading.active_count() == before
@@ -69,18 +69,18 @@ def test_an_error_comes_after_the_items_before_it(error: type[BaseException]) ->
     closed: list[str] = []
     got: list[int] = []
     with pytest.raises(error, match="after the last"):
-        got.extend(ahead(numbers(5, [], closed, error), 2, "numbers"))
+        got.extend(prefetch(numbers(5, [], closed, error), 2, "numbers"))
     assert got == list(range(5)) and closed == ["closed"]
 
 
 def test_leaving_early_closes_the_items() -> None:
     made: list[int] = []
     closed: list[str] = []
-    items = ahead(numbers(99, made, closed), 4, "numbers")
+    items = prefetch(numbers(99, made, closed), 4, "numbers")
     assert next(items) == 0
     items.close()
     assert len(made) < 7 and closed == ["closed"]
-    unused = ahead(numbers(99, made, closed), 4, "numbers")
+    unused = prefetch(numbers(99, made, closed), 4, "numbers")
     unused.close()
     assert len(made) < 7
 
@@ -92,8 +92,8 @@ def test_one_thread_ahead_of_another() -> None:
         with closing(items):
             yield from (2 * item for item in items)
 
-    inner = ahead(numbers(99, [], closed), 2, "inner")
-    with closing(ahead(doubled(inner), 1, "outer")) as items:
+    inner = prefetch(numbers(99, [], closed), 2, "inner")
+    with closing(prefetch(doubled(inner), 1, "outer")) as items:
         assert [next(items) for _ in range(9)] == list(range(0, 18, 2))
     assert closed == ["closed"]
 
@@ -112,7 +112,7 @@ def test_work_is_done_in_order_and_never_far_behind() -> None:
         assert gate.acquire(timeout=30)
         done.append(number)
 
-    with Behind(3, "work") as later:
+    with BackgroundWorker(3, "work") as later:
         for number in range(10):
             if number >= 3:
                 gate.release()
@@ -130,10 +130,10 @@ def test_after_an_error_nothing_more_is_done_and_the_owner_hears_of_it() -> None
             raise ValueError("number 2")
         done.append(number)
 
-    with pytest.raises(ValueError, match="number 2"), Behind(4, "work") as later:
+    with pytest.raises(ValueError, match="number 2"), BackgroundWorker(4, "work") as later:
         for number in range(99):
             later(partial(work, number))
-    with pytest.raises(ValueError, match="number 2"), Behind(4, "work") as later:
+    with pytest.raises(ValueError, match="number 2"), BackgroundWorker(4, "work") as later:
         later(partial(work, 1))
         later(partial(work, 2))
     assert done == [0, 1, 1]
@@ -141,7 +141,7 @@ def test_after_an_error_nothing_more_is_done_and_the_owner_hears_of_it() -> None
 
 def test_the_owners_error_leaves_nothing_undone_and_goes_before_others() -> None:
     done: list[int] = []
-    with pytest.raises(KeyError), Behind(4, "work") as later:
+    with pytest.raises(KeyError), BackgroundWorker(4, "work") as later:
         later(partial(done.append, 1))
         later(partial(done.append, 2))
         later(partial(int, "no number"))  # type: ignore[arg-type]
@@ -151,12 +151,12 @@ def test_the_owners_error_leaves_nothing_undone_and_goes_before_others() -> None
 
 def test_a_full_queue_waits_for_who_takes_from_it() -> None:
     made: list[int] = []
-    fills: Fills = {}
-    with closing(ahead(numbers(20, made, []), 3, "numbers", fills)) as items:
+    queue_stats: Fills = {}
+    with closing(prefetch(numbers(20, made, []), 3, "numbers", queue_stats)) as items:
         for taken, _ in enumerate(items, 1):
             until(lambda taken=taken: len(made) == min(taken + 3, 20))  # type: ignore[misc]
             time.sleep(0.005)
-    fill = fills["numbers"]
+    fill = queue_stats["numbers"]
     assert (fill.room, fill.highest, fill.asked) == (3, 3, 21)
     assert 2 < fill.mean < 3  # nothing was there at first, and ever less at the end
 
@@ -167,24 +167,24 @@ def test_an_empty_queue_waits_for_who_fills_it() -> None:
             time.sleep(0.02)
             yield number
 
-    fills: Fills = {}
-    assert list(ahead(slow(), 3, "slow", fills)) == list(range(10))
-    assert fills["slow"].mean < 0.5
+    queue_stats: Fills = {}
+    assert list(prefetch(slow(), 3, "slow", queue_stats)) == list(range(10))
+    assert queue_stats["slow"].mean < 0.5
 
 
 def test_how_far_work_is_behind() -> None:
     gate = threading.Semaphore(0)
-    fills: Fills = {}
-    with Behind(3, "work", fills) as later:
+    queue_stats: Fills = {}
+    with BackgroundWorker(3, "work", queue_stats) as later:
         for _ in range(3):  # meets 0, 1 and 2 that are not done
             later(partial(gate.acquire, timeout=30))  # type: ignore[arg-type]
         gate.release(3)
-    assert (fills["work"].asked, fills["work"].highest, fills["work"].mean) == (3, 2, 1.0)
+    assert (queue_stats["work"].asked, queue_stats["work"].highest, queue_stats["work"].mean) == (3, 2, 1.0)
 
 
 def test_what_has_no_thread_has_no_queue() -> None:
-    fills: Fills = {}
-    assert list(ahead(numbers(3, [], []), 0, "numbers", fills)) == [0, 1, 2]
-    with Behind(0, "work", fills) as later:
+    queue_stats: Fills = {}
+    assert list(prefetch(numbers(3, [], []), 0, "numbers", queue_stats)) == [0, 1, 2]
+    with BackgroundWorker(0, "work", queue_stats) as later:
         later(lambda: None)
-    assert fills == {}
+    assert queue_stats == {}

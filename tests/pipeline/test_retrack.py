@@ -282,7 +282,7 @@ def test_stored_detections_give_the_very_same_tracks(stubbed: None, embedder: st
     times = [5 * n + n % 2 + 2 * (n % 5 == 0) for n in range(40)]
     write_clip(Path("clip.mp4"), 40, 30, pts=times, options={"bf": "0"}, size=SIZE, draw=blinking)
     appearance = {"embedder": embedder}
-    coasting = {"coast": 0.5}
+    coasting = {"max_coast": 0.5}
     first = track_to_files(
         "clip.mp4",
         config("a.csv", "a.mp4", source=part, appearance=appearance, tracker=coasting, output={"detections": "d.csv"}),
@@ -293,7 +293,7 @@ def test_stored_detections_give_the_very_same_tracks(stubbed: None, embedder: st
     else:
         again = retrack_to_files("d.csv", config("b.csv", "b.mp4", tracker=coasting), "clip.mp4")
         assert shown(Path("a.mp4"))[0] == shown(Path("b.mp4"))[0]
-    assert (again.frames, again.left_out) == (first.frames, 0)
+    assert (again.frames, again.filtered_out) == (first.frames, 0)
     assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
     assert Path("a.csv").read_bytes().count(b"\n") > 5
 
@@ -371,7 +371,7 @@ def test_with_the_video_it_is_drawn_and_has_appearance(stubbed: None, monkeypatc
     rows = [f"{n},-1,-5,{100 - n},30,40,0.9" for n in range(1, 21)] + ["4,-1,200,200,30,40,0.9"]
     path = written("det.txt", "\n".join(rows))
     outcome = retrack_to_files(path, config("v.mp4", "t.csv"), "clip.mp4")
-    assert (outcome.frames, outcome.left_out, outcome.summary.counts) == (20, 1, {"person": 1})
+    assert (outcome.frames, outcome.filtered_out, outcome.summary.counts) == (20, 1, {"person": 1})
     assert shown(Path("v.mp4"))[0] == shown(Path("clip.mp4"))[0]
     with av.open("v.mp4") as container:
         assert len(container.streams.audio) == 1
@@ -404,7 +404,7 @@ def test_score_and_classes_choose(stubbed: None) -> None:
     found = (("cat", 0.4, 10, 50), ("cat", 0.95, 50, 90), ("cat", 0.97, 10, 10), ("dog", 0.96, 100, 10))
     rows = [f"{n},{n / 10},{name},{score},{x},{y},{x + 20},{y + 30}" for n in range(9) for name, score, x, y in found]
     stored = read_detections(written("d.csv", HEAD + "\n".join(rows)))
-    for settings, counts, left_out in [
+    for settings, counts, filtered_out in [
         ({}, {"cat": 2, "dog": 1}, 9),
         ({"score": 0.4}, {"cat": 2, "dog": 1}, 0),
         ({"score": 0.96}, {"cat": 1, "dog": 1}, 18),
@@ -412,7 +412,7 @@ def test_score_and_classes_choose(stubbed: None) -> None:
         ({"classes": ["dog"]}, {"dog": 1}, 27),
     ]:
         outcome = retrack_to_files(stored, config("t.csv", detector=settings, output={"overwrite": True}))
-        assert (dict(outcome.summary.counts), outcome.left_out) == (counts, left_out)
+        assert (dict(outcome.summary.counts), outcome.filtered_out) == (counts, filtered_out)
     with pytest.raises(InputError, match=r"d.csv: unknown class 'cta' \(did you mean 'cat'\?\)"):
         retrack_to_files(stored, config("u.csv", detector={"classes": ["cta"]}))
 

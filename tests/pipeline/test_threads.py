@@ -28,8 +28,8 @@ from tracker import Config, InputError, retrack, track, track_to_files
 from tracker.cli.app import main
 from tracker.config import SourceConfig
 from tracker.output import AnnotatedVideoWriter
-from tracker.output.encoder import GrowingVideo
-from tracker.pipeline.prefetch import Behind, ahead
+from tracker.output.encoder import FragmentedMp4Writer
+from tracker.pipeline.prefetch import BackgroundWorker, prefetch
 from tracker.tracking import DeepSort
 from tracker.video import Source
 from tracker.video.rgb import RGBConverter
@@ -70,8 +70,12 @@ def played(name: str) -> int:
 
 
 def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker.pipeline.analyzer, "ahead", lambda items, room, name, fills: ahead(items, 0, name))
-    monkeypatch.setattr(tracker.pipeline.file_run, "Behind", lambda room, name, fills: Behind(0, name))
+    monkeypatch.setattr(
+        tracker.pipeline.analyzer, "prefetch", lambda items, room, name, queue_stats: prefetch(items, 0, name)
+    )
+    monkeypatch.setattr(
+        tracker.pipeline.file_run, "BackgroundWorker", lambda room, name, queue_stats: BackgroundWorker(0, name)
+    )
 
 
 OUTPUTS = ("out.mp4", "out.csv", "out.json", "out.txt")
@@ -82,7 +86,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "offline": {"tracker": {"offline": True}},
     "stored": {"output": {"detections": "found.csv"}},
     "offline, stored": {"tracker": {"offline": True}, "output": {"detections": "found.csv"}},
-    "camera": {"tracker": {"camera_motion": "flow", "coast": 1.0}},
+    "camera": {"tracker": {"camera_motion": "flow", "max_coast": 1.0}},
     "every third": {"detector": {"detect_every": 3}, "output": {"detections": "found.csv"}},
     "every third, offline": {"detector": {"detect_every": 3}, "tracker": {"offline": True}},
 }
@@ -120,7 +124,7 @@ def test_the_same_loop_as_one_after_the_other(stubbed: None, clip: Path, monkeyp
 @needs_pets
 @pytest.mark.parametrize(
     "how",
-    [{"tracker": {"rescore": 0.4}}, {"appearance": {"source": "roi"}, "tracker": {"camera_motion": "flow"}}],
+    [{"tracker": {"rescore": 0.4}}, {"appearance": {"embedding_source": "roi"}, "tracker": {"camera_motion": "flow"}}],
     ids=["rescore", "roi"],
 )
 def test_the_same_bytes_from_real_networks(
@@ -279,14 +283,14 @@ def test_a_film_that_cannot_be_read_again(stubbed: None, clip: Path, monkeypatch
 
 
 def test_an_encoder_that_fails(stubbed: None, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    add, numbers = GrowingVideo.add, iter(range(99))
+    add, numbers = FragmentedMp4Writer.add, iter(range(99))
 
     def full(*arguments: Any) -> None:
         if next(numbers) == 7:
             raise OSError(28, "No space left on device")
         add(*arguments)
 
-    monkeypatch.setattr(GrowingVideo, "add", full)
+    monkeypatch.setattr(FragmentedMp4Writer, "add", full)
     with pytest.raises(InputError, match=r"cannot write on to out.mp4: No space left on device"):
         track_to_files(clip, config("out.mp4", "out.csv", output={"detections": "found.csv"}))
     assert rows_of("out.csv")[-1]["frame"] == "6"

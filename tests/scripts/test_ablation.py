@@ -12,7 +12,7 @@ from paths import REPOSITORY
 from tracker.config import Config, FoundConfig, TrackerConfig, load_config, validated
 from tracker.errors import InputError
 from tracker.evaluation import score_tracks
-from tracker.evaluation.mot.sequences import find_labelled, follow, read_labelled
+from tracker.evaluation.mot.sequences import find_sequences, follow, read_sequence
 from walking_sequences import write_sequences
 
 pytest.importorskip("trackeval", reason="the extra [eval] is not installed")
@@ -31,7 +31,7 @@ def test_each_row_is_one_change_and_those_that_change_nothing_are_left_out() -> 
     different = Config.model_validate({"tracker": {"n_init": 3, "re_update": False}})
     compared = {row.name: row for row in rows(different, ())}
     assert not {"n_init 3", "re_update off"} & compared.keys()
-    assert compared["expand 0"].config.tracker.n_init == 3
+    assert compared["buffer_scale 0"].config.tracker.n_init == 3
 
 
 def test_files_of_settings_are_compared_with_true_times_and_counted_frames(tmp_path: Path) -> None:
@@ -48,7 +48,9 @@ def test_the_figures_are_those_of_the_settings_at_each_frame_rate(tmp_path: Path
     chosen = [row for row in rows(Config(), ()) if row.name in ("start", "start, frames counted")]
     for row, figures in measured(tmp_path, "det.txt", chosen):
         for step, reached in zip((1, 2, 3), figures, strict=True):
-            sequences = [read_labelled(place, "det.txt", FoundConfig()) for place in find_labelled(tmp_path, "det.txt")]
+            sequences = [
+                read_sequence(place, "det.txt", FoundConfig()) for place in find_sequences(tmp_path, "det.txt")
+            ]
             pairs = {}
             for sequence in sequences:
                 thinned = sequence.every(step)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.association import Comparison, Result, compare, identity
-from benchmarks.other_trackers import ENTRIES, OURS, Contestant, Entry, available
+from benchmarks.other_trackers import ENTRIES, OURS, Entry, TrackerUnderTest, available
 from benchmarks.report import check_chart, draw_chart, spread, table
 from benchmarks.synthetic import make_stream
 from paths import REPOSITORY
@@ -96,7 +96,7 @@ class Clock:
                 self.now += 1000
                 return np.zeros(0, np.int64), np.zeros((0, 4))
 
-            return Contestant(update, [(n,) for n in range(len(stream.detections))], read)
+            return TrackerUnderTest(update, [(n,) for n in range(len(stream.detections))], read)
 
         return Entry(name, "somewhere", make)
 

@@ -28,7 +28,7 @@ from tracker.output import Annotator
 from tracker.output.drawing import colour_of
 from tracker.structures.boxes import iou
 from tracker.structures.masks import Patch, paste, patch, run_lengths
-from tracker.tracking.offline import SecondLook
+from tracker.tracking.offline import OfflineTracker
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
 
@@ -201,7 +201,7 @@ def test_masks_are_the_same_bytes_in_any_batch(network: Any, pictures: list[Imag
     with detector_of(network, threads=2) as detector:
         together = detector.detect(pictures)
         (alone,) = zip(*(detector.detect([picture]) for picture in pictures), strict=True)
-        (kept, _), (again, _) = (detector.detect_and_keep(detector.upload(pictures[n:])) for n in (0, 2))
+        (kept, _), (again, _) = (detector.detect_with_features(detector.upload(pictures[n:])) for n in (0, 2))
     for one, two in zip([*together, *together, *together[2:]], [*alone, *kept, *again], strict=True):
         for field in fields(MaskedDetections):
             assert getattr(one, field.name).tobytes() == getattr(two, field.name).tobytes()
@@ -250,9 +250,9 @@ def test_empty_pictures_and_chosen_classes(network: Any, pictures: list[Image]) 
 @pytest.mark.parametrize("seed", range(3))
 def test_tracks_say_which_detection_they_took(seed: int) -> None:
     """A box that is all detection and no estimate is the box of that row, in whatever order the rows come."""
-    config = TrackerConfig(detection_share=1, coast=0.5, association="iou", recover_iou=0.3)
+    config = TrackerConfig(detection_weight=1, max_coast=0.5, association="iou", recover_iou=0.3)
     rng, took, missed = np.random.default_rng(seed), 0, 0
-    online, offline = DeepSort(config, (), (SIDE, SIDE)), SecondLook(config, (), (SIDE, SIDE))
+    online, offline = DeepSort(config, (), (SIDE, SIDE)), OfflineTracker(config, (), (SIDE, SIDE))
     video = []
     for n, (detections, _) in enumerate(world(seed, doubled=True)):
         video.append(detections[rng.permutation(len(detections))])
@@ -284,7 +284,7 @@ def test_a_track_found_by_rescoring_took_no_detection() -> None:
     online = follow(DeepSort(config), frames, rescore=there)
     assert [tracks.found.tolist() for tracks in online] == [[0], [0], [-1], [0]]
     assert all(tracks.observed.all() for tracks in online)
-    look = SecondLook(config)
+    look = OfflineTracker(config)
     follow(look, frames, rescore=there)
     assert [tracks.found.tolist() for tracks in look.finish()] == [[0], [0], [-1], [0]]
 
@@ -352,7 +352,7 @@ def settings(*outputs: str, **follow_how: Any) -> Config:
     return Config.model_validate({"output": {"output": outputs, "overwrite": True}, "tracker": follow_how})
 
 
-@pytest.mark.parametrize("how", [{}, {"offline": True}, {"coast": 1.0, "n_init": 1}])
+@pytest.mark.parametrize("how", [{}, {"offline": True}, {"max_coast": 1.0, "n_init": 1}])
 def test_a_run_writes_and_gives_its_masks(discs: Path, how: dict[str, Any]) -> None:
     tracker.track_to_files(discs, settings("out.json", "out.mp4", **how))
     annotations = json.loads(Path("out.json").read_text())["annotations"]
@@ -391,7 +391,7 @@ def test_rows_without_a_mask(discs: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return found[np.zeros(len(found), np.bool_)] if next(calls) % 10 == 5 else found
 
     monkeypatch.setattr(DiscDetector, "_detect", blinking)
-    tracker.track_to_files(discs, settings("out.json", coast=1.0))
+    tracker.track_to_files(discs, settings("out.json", max_coast=1.0))
     rows = json.loads(Path("out.json").read_text())["annotations"]
     assert sum(not row["observed"] for row in rows) > 3
     assert all(row["observed"] == coco.decode(row["segmentation"]).any() for row in rows)

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from tracker.structures.boxes import iou
 from tracker.tracking.assignment import assign, cascade
-from tracker.tracking.candidate_pairs import Candidates, near
+from tracker.tracking.candidate_pairs import CandidatePairs, near
 from tracker.tracking.gallery import Gallery
 
 SEED = st.integers(0, 10**6)
@@ -59,7 +59,7 @@ def test_near_looks_at_few_pairs_among_many_objects():
 def sparse(draw, tracks, detections, density):
     """Candidates, and their costs from 0 to 1."""
     there = draw.random((tracks, detections)) < density
-    pairs = Candidates(*np.nonzero(there))
+    pairs = CandidatePairs(*np.nonzero(there))
     return pairs, draw.random(len(pairs))
 
 
@@ -113,7 +113,7 @@ def test_the_cascade_lets_those_seen_lately_choose_first(seed, tracks, detection
 
 
 def test_the_cascade_by_hand():
-    pairs = Candidates(np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 0, 1]))
+    pairs = CandidatePairs(np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 0, 1]))
     cost = np.array([0.1, 0.9, 0.5, 0.6, 0.0, 0.0])
     chosen = cascade(pairs, cost, 1.0, np.array([2, 1, 3])[pairs.tracks])
     assert sorted(listed(pairs[chosen])) == [(0, 1), (1, 0)]

@@ -20,9 +20,12 @@ def test_who_stopped_unseen_is_found_again_where_it_was_last_seen(recover_iou, i
     assert all_ids(follow(tracker, frames)) == ids
 
 
-@pytest.mark.parametrize(("absence", "hidden", "ids"), [(0.0, 2.0, {1}), (4.0, 0.5, {1}), (4.0, 2.0, {1, 2})])
-def test_the_longer_someone_is_missed_the_nearer_a_detection_must_be(absence, hidden, ids):
-    tracker, stands = plain(absence=absence, max_unlikelihood=9.0, max_age=5.0), seen((100, 100, 60, 120))
+@pytest.mark.parametrize(("absence_penalty", "hidden", "ids"), [(0.0, 2.0, {1}), (4.0, 0.5, {1}), (4.0, 2.0, {1, 2})])
+def test_the_longer_someone_is_missed_the_nearer_a_detection_must_be(absence_penalty, hidden, ids):
+    tracker, stands = (
+        plain(absence_penalty=absence_penalty, max_nll=9.0, max_age=5.0),
+        seen((100, 100, 60, 120)),
+    )
     follow(tracker, [stands] * 60)
     back = seen((125, 100, 60, 120))
     assert set(tracker.update(NOBODY, bare(NOBODY), 2.1).ids.tolist()) == set()
@@ -34,14 +37,14 @@ def test_with_re_update_the_velocity_is_that_of_the_way_through_the_gap():
     # It walks 3 px a frame, and twice as fast while it is not seen.
     frames = [seen((100 + 3 * i, 100, 60, 120)) for i in range(60)]
     frames += [NOBODY] * 19 + [seen((100 + 3 * 59 + 6 * 20, 100, 60, 120))]
-    slow, fast = (follow(plain(re_update=r, manoeuvre=0, max_unlikelihood=50), frames)[-1] for r in (False, True))
+    slow, fast = (follow(plain(re_update=r, adaptive_noise_gate=0, max_nll=50), frames)[-1] for r in (False, True))
     assert slow.ids.tolist() == fast.ids.tolist() == [1]
     assert abs(fast.velocities[0, 0] - 180) < 0.8 * abs(slow.velocities[0, 0] - 180)
 
 
 def test_a_turn_is_followed_sooner_with_manoeuvre():
     frames = [seen((500 - 6 * abs(i - 30), 100, 60, 120)) for i in range(36)]
-    calm, alert = (follow(plain(manoeuvre=m), frames)[-1] for m in (0, 4))
+    calm, alert = (follow(plain(adaptive_noise_gate=m), frames)[-1] for m in (0, 4))
     true = frames[-1].boxes[0, 0]
     assert abs(alert.boxes[0, 0] - true) < 0.7 * abs(calm.boxes[0, 0] - true)
     assert alert.velocities[0, 0] < calm.velocities[0, 0]
@@ -52,8 +55,8 @@ def test_the_direction_of_motion_outweighs_a_small_difference_in_overlap():
     for weight in (0.0, 1.0):
         tracker = plain(association="iou", direction_weight=weight, min_iou=0.1)
         follow(tracker, [seen((100 + 6 * i, 100, 60, 120)) for i in range(30)])
-        ahead, behind = (280 + 18, 100, 60, 120), (280 - 15, 100, 60, 120)
-        tracks = tracker.update(seen(ahead, behind), bare(seen(ahead, behind)), 30 / 30)
+        prefetch, behind = (280 + 18, 100, 60, 120), (280 - 15, 100, 60, 120)
+        tracks = tracker.update(seen(prefetch, behind), bare(seen(prefetch, behind)), 30 / 30)
         went_on = tracks.boxes[tracks.ids == 1][0, 0] > 280
         assert went_on == (weight > 0)
 
@@ -77,7 +80,7 @@ class Looking:
 def test_a_missed_track_goes_on_where_the_detector_sees_it_at_second_look():
     moving = [(100 + 5 * i, 100, 60, 120) for i in range(40)]
     for least, score, observed in ((0.5, 0.6, [True]), (0.5, 0.4, [False]), (0.0, 0.9, [False])):
-        tracker, look = plain(rescore=least, coast=2.0), Looking(moving[21], score)
+        tracker, look = plain(rescore=least, max_coast=2.0), Looking(moving[21], score)
         follow(tracker, [seen(box) for box in moving[:21]])
         tracks = tracker.update(NOBODY, bare(NOBODY), 21 / 30, rescore=look)
         assert (tracks.ids.tolist(), tracks.observed.tolist()) == ([1], observed)
@@ -100,7 +103,7 @@ def test_who_is_seen_is_not_looked_at_again():
 
 
 def test_a_second_look_does_not_take_what_is_another_detection():
-    tracker, look = plain(rescore=0.5, coast=2.0, association="iou", min_iou=0.3), Looking((300, 100, 60, 120), 0.9)
+    tracker, look = plain(rescore=0.5, max_coast=2.0, association="iou", min_iou=0.3), Looking((300, 100, 60, 120), 0.9)
     follow(tracker, [seen((100, 100, 60, 120))] * 5)
     there = seen((305, 100, 60, 120))
     tracks = tracker.update(there, bare(there), 5 / 30, rescore=look)
@@ -109,7 +112,7 @@ def test_a_second_look_does_not_take_what_is_another_detection():
 
 
 def test_one_place_is_given_to_one_track_at_second_look():
-    tracker, look = plain(rescore=0.5, coast=2.0), Looking((130, 100, 60, 120), 0.9)
+    tracker, look = plain(rescore=0.5, max_coast=2.0), Looking((130, 100, 60, 120), 0.9)
     follow(tracker, [seen((100, 100, 60, 120), (160, 100, 60, 120))] * 5)
     tracks = tracker.update(NOBODY, bare(NOBODY), 5 / 30, rescore=look)
     assert sorted(tracks.observed.tolist()) == [False, True]
@@ -117,7 +120,7 @@ def test_one_place_is_given_to_one_track_at_second_look():
 
 def test_a_second_look_that_sees_nothing_sensible_changes_nothing():
     for box, score in (((100, 100, 0, 120), 0.9), ((np.nan, 100, 60, 120), 0.9), ((100, 100, 60, 120), np.nan)):
-        tracker = plain(rescore=0.5, coast=2.0)
+        tracker = plain(rescore=0.5, max_coast=2.0)
         follow(tracker, [seen((100, 100, 60, 120))] * 5)
         tracks = tracker.update(NOBODY, bare(NOBODY), 5 / 30, rescore=Looking(box, score))
         assert tracks.observed.tolist() == [False]
@@ -140,7 +143,7 @@ def pan(tracker, compensated):
 
 @pytest.mark.parametrize("association", ["iou", "likelihood"])
 def test_a_pan_keeps_the_ids_where_the_camera_is_known(association):
-    settings = {"association": association, "min_iou": 0.3, "expand": 0}
+    settings = {"association": association, "min_iou": 0.3, "buffer_scale": 0}
     frames = pan(plain(**settings), True)
     assert all_ids(frames) == {1, 2, 3}
     np.testing.assert_allclose(frames[-1].velocities[:, 0], [0, 60, 120], atol=3)
@@ -150,7 +153,7 @@ def test_a_pan_keeps_the_ids_where_the_camera_is_known(association):
 def test_a_camera_that_zooms_and_turns_takes_all_that_a_track_knows_along():
     turned = np.array([[0.0, -2, 900], [2, 0, 10]])  # by 90 degrees, and twice as near
     boxes = [(300 + 4 * i, 200, 60, 60) for i in range(30)]
-    tracker = plain(coast=3.0)
+    tracker = plain(max_coast=3.0)
     follow(tracker, [seen(box) for box in boxes])
     before = tracker.update(NOBODY, bare(NOBODY), 30 / 30)
     after = tracker.update(NOBODY, bare(NOBODY), 30 / 30 + 1e-9, turned)
@@ -192,10 +195,10 @@ def test_the_class_is_what_most_detections_say_and_a_tie_changes_nothing():
 # --- appearance ---
 
 
-def swap(embedded_labels, **settings):
+def swap(reid_class_ids, **settings):
     """Two people stand apart, are hidden for 0.5 s, and stand at each other's place; the ids, before and after."""
     left, right = (100, 100, 60, 120), (112, 100, 60, 120)
-    tracker = DeepSort(TrackerConfig(**settings), embedded_labels)
+    tracker = DeepSort(TrackerConfig(**settings), reid_class_ids)
     both, nobody = seen(left, right), np.zeros((0, 8), np.float32)
     frames = [(both, np.stack([RED, BLUE]))] * 10 + [(NOBODY, nobody)] * 15 + [(both, np.stack([BLUE, RED]))]
     tracks = follow(tracker, frames)

@@ -161,7 +161,7 @@ def test_constant_velocity_is_followed_at_any_frame_rate(vx, vy, growth, fps, na
         width, height = 60 * (1 + growth * time), 120 * (1 + growth * time)
         return (500 + vx * time - width / 2, 500 + vy * time - height / 2, width, height)
 
-    tracker = DeepSort(settings_of(name).model_copy(update={"coast": 1.0}))
+    tracker = DeepSort(settings_of(name).model_copy(update={"max_coast": 1.0}))
     times = np.arange(0, 4, 1 / fps).tolist()
     frames = [tracker.update(seen(box(t), scores=[0.95]), bare(seen(box(t))), t) for t in times]
     assert all_ids(frames) == {1}

@@ -10,7 +10,13 @@ from scipy.stats import multivariate_normal
 from torchvision.ops import box_iou, generalized_box_iou
 
 from tracker.structures.boxes import expand, paired_giou, paired_iou, xywh_to_xyxy
-from tracker.tracking.costs import nearer_of_both, overlap_cost, turning_cost, unlikelihood, weighted_appearance
+from tracker.tracking.costs import (
+    direction_cost,
+    min_of_both,
+    motion_appearance_cost,
+    negative_log_likelihood,
+    overlap_cost,
+)
 
 PAIRS = (
     st.integers(1, 6)
@@ -74,11 +80,13 @@ def test_unlikelihood_is_how_far_the_density_is_below_its_best(seed, height_weig
         height = (measured[d, 3] - mean[t, 3]) ** 2 / spread[t, 3] / 2  # of which only its weight counts
         nats = best.logpdf(mean[t, axes]) - normal.logpdf(measured[d, axes])
         expected.append(nats - (1 - height_weight) * height)
-    nats = unlikelihood(mean, spread, noise, measured, tracks, detections, height_weight)
+    nats = negative_log_likelihood(mean, spread, noise, measured, tracks, detections, height_weight)
     np.testing.assert_allclose(nats, expected, rtol=1e-9, atol=1e-9)
     assert (nats >= 0).all()
     # Lengths in other units: the ratio of width to height has none, and is not looked at.
-    nats_in_cm = unlikelihood(7 * mean, 49 * spread, 49 * noise, 7 * measured, tracks, detections, height_weight)
+    nats_in_cm = negative_log_likelihood(
+        7 * mean, 49 * spread, 49 * noise, 7 * measured, tracks, detections, height_weight
+    )
     np.testing.assert_allclose(nats_in_cm, nats, rtol=1e-9, atol=1e-9)
 
 
@@ -104,13 +112,13 @@ def at(x, y):
 )
 def test_turning_by_hand(last, detected, turned):
     rows = [np.array([at(*point)], np.float64) for point in ((0, 0), last, detected)]
-    assert turning_cost(*rows)[0] == pytest.approx(turned, abs=1e-7)
-    assert turning_cost(*(boxes / 8 for boxes in rows))[0] == pytest.approx(turned, abs=1e-7)  # in a smaller picture
+    assert direction_cost(*rows)[0] == pytest.approx(turned, abs=1e-7)
+    assert direction_cost(*(boxes / 8 for boxes in rows))[0] == pytest.approx(turned, abs=1e-7)  # in a smaller picture
 
 
 def test_distance_and_appearance_are_weighed_inside_both_gates():
     motion, cosine = np.array([0.0, 4.0, 9.5, 9.5, 4.0]), np.array([0.0, 0.1, 0.1, 0.3, 0.3])
-    cost, admissible = weighted_appearance(motion, 9.4877, cosine, 0.2, 0.75)
+    cost, admissible = motion_appearance_cost(motion, 9.4877, cosine, 0.2, 0.75)
     assert admissible.tolist() == [True, True, False, False, False]
     np.testing.assert_allclose(cost, 0.25 * motion / 9.4877 + 0.75 * cosine / 0.2)
     assert cost[admissible].max() <= 1
@@ -118,6 +126,6 @@ def test_distance_and_appearance_are_weighed_inside_both_gates():
 
 def test_appearance_makes_a_pair_cheaper_only_where_both_agree():
     overlap, cosine = np.array([0.8, 0.8, 0.8, 0.4, 0.5]), np.array([0.1, 0.6, 0.3, 0.1, 0.1])
-    cost = nearer_of_both(overlap, 1 - overlap, cosine, 0.5)
+    cost = min_of_both(overlap, 1 - overlap, cosine, 0.5)
     # Nearer by appearance; too unlike; nearer by appearance again; too far away; just near enough.
     np.testing.assert_allclose(cost, [0.05, 0.2, 0.15, 0.6, 0.05])

@@ -73,7 +73,7 @@ def test_an_id_is_given_at_confirmation():
 @pytest.mark.parametrize(("label", "share", "ids"), [(0, 0.4, {1, 2}), (1, 0.4, {1, 2, 3}), (0, 0, {1, 2, 3})])
 def test_a_box_across_two_of_its_class_is_nobody_until_they_leave_it(label, share, ids):
     """Two thirds of it are theirs, a third each; it gets its id in the frame in which that is over."""
-    tracker = DeepSort(TrackerConfig(max_cover=share))
+    tracker = DeepSort(TrackerConfig(max_occlusion=share))
     pair = [(10, 10, 30, 80), (50, 10, 30, 80)]
     between = (30, 10, 30, 80)
     follow(tracker, [seen(*pair)] * 3)
@@ -88,7 +88,7 @@ def test_a_box_across_two_of_its_class_is_nobody_until_they_leave_it(label, shar
 
 def test_coasting_tracks_are_reported_for_as_long_as_asked():
     frames = [seen((10 + 6 * i, 10, 40, 80)) for i in range(20)] + [NOBODY] * 10
-    tracks = follow(DeepSort(TrackerConfig(coast=0.1)), frames)
+    tracks = follow(DeepSort(TrackerConfig(max_coast=0.1)), frames)
     assert lengths(tracks[18:]) == [1] * 5 + [0] * 7
     assert [t.observed.tolist() for t in tracks[19:23]] == [[True], [False], [False], [False]]
     assert tracks[22].boxes[0, 0] == pytest.approx(10 + 6 * 22, abs=3)
@@ -120,7 +120,7 @@ def test_prediction_goes_on_as_the_object_does():
 
 
 def test_a_track_that_was_missed_is_predicted_for_as_long_as_it_coasts():
-    tracker = DeepSort(TrackerConfig(coast=0.2))
+    tracker = DeepSort(TrackerConfig(max_coast=0.2))
     follow(tracker, [seen(BOX)] * 5 + [NOBODY])
     assert [len(tracker.predict(time)) for time in (0.2, 0.33, 0.35, 1.0)] == [1, 1, 0, 0]
 
@@ -137,7 +137,7 @@ def test_what_a_track_tells():
 def test_the_share_of_the_detection_in_a_reported_box():
     draw = np.random.default_rng(3)
     frames = [seen((300 + draw.normal(0, 8), 200, 60, 120)) for _ in range(40)]
-    filtered, mixed, detected = (follow(plain(detection_share=s), frames)[-1].boxes for s in (0, 0.25, 1))
+    filtered, mixed, detected = (follow(plain(detection_weight=s), frames)[-1].boxes for s in (0, 0.25, 1))
     np.testing.assert_array_equal(detected, frames[-1].boxes)
     assert np.abs(filtered - detected).max() > 1
     np.testing.assert_allclose(mixed, 0.75 * filtered + 0.25 * detected, atol=1e-4)
@@ -190,7 +190,7 @@ def test_scores_may_be_those_of_any_detector():
 
 
 def test_motion_is_predicted_over_real_intervals():
-    draw, time, tracker = np.random.default_rng(5), 0.0, DeepSort(TrackerConfig(coast=1.0))
+    draw, time, tracker = np.random.default_rng(5), 0.0, DeepSort(TrackerConfig(max_coast=1.0))
     for _ in range(60):
         box = seen((200 * time, 50, 60, 100))
         tracker.update(box, bare(box), time)
@@ -243,7 +243,7 @@ def test_boxes_without_area_never_become_tracks():
 
 
 def test_a_box_without_area_is_no_detection_of_a_track():
-    tracks = follow(plain(coast=1.0), [seen((100, 100, 40, 80))] * 3 + [seen((120, 100, 0, 80))])
+    tracks = follow(plain(max_coast=1.0), [seen((100, 100, 40, 80))] * 3 + [seen((120, 100, 0, 80))])
     assert tracks[-1].observed.tolist() == [False]
 
 
@@ -258,7 +258,7 @@ def test_rows_of_found_are_those_of_the_detections_as_they_came():
 
 def test_a_track_whose_box_vanishes_ends():
     frames = [seen((300, 300, 60 - 4 * i, 120 - 8 * i)) for i in range(12)] + [NOBODY] * 40
-    tracks = follow(DeepSort(TrackerConfig(coast=2.0)), frames)
+    tracks = follow(DeepSort(TrackerConfig(max_coast=2.0)), frames)
     assert len(tracks[12]) == 1 and len(tracks[-1]) == 0
     assert all((t.boxes[:, 2:] > t.boxes[:, :2]).all() for t in tracks)
 
@@ -274,7 +274,7 @@ def test_a_track_that_leaves_the_picture_does_not_hover(size, hovering, way):
     places = [(left, top, 40, 80) for left, top in zip(x - 20, y - 40, strict=True)]
     frames = [seen(box) if there else NOBODY for box, there in zip(places, inside, strict=True)]
     assert inside[0] and not inside[-1]
-    tracker = DeepSort(TrackerConfig(min_visible=0.7, coast=5.0, max_age=5.0), size=size)
+    tracker = DeepSort(TrackerConfig(min_visible=0.7, max_coast=5.0, max_age=5.0), size=size)
     assert lengths(follow(tracker, frames))[-1] == hovering
 
 
@@ -298,7 +298,7 @@ def partly(boxes, others):
 
 @pytest.mark.parametrize(("share", "count"), [(0.7, 1), (0, 2)])
 def test_what_is_mistaken_as_it_comes_in_stays_one_track(share, count):
-    tracker = DeepSort(TrackerConfig(border_share=share), size=SIZE)
+    tracker = DeepSort(TrackerConfig(border_overlap=share), size=SIZE)
     tracks = follow(tracker, partly(COMES_IN, range(4)))
     assert all_ids(tracks) == set(range(1, count + 1))
     assert tracks[-1].labels.tolist() == [0]
@@ -317,7 +317,7 @@ def test_without_a_size_there_is_no_edge():
 def test_what_is_left_of_somebody_who_leaves_is_no_new_track(share, count):
     boxes = [(500 + 6 * n, 100, min(120, 140 - 6 * n), 300) for n in range(16)]
     boxes += [(596 + 4 * n, 250, 44 - 4 * n, 150) for n in range(4)]  # only the legs are found
-    tracker = DeepSort(TrackerConfig(border_share=share), size=SIZE)
+    tracker = DeepSort(TrackerConfig(border_overlap=share), size=SIZE)
     assert all_ids(follow(tracker, [seen(box) for box in boxes])) == set(range(1, count + 1))
 
 
@@ -336,7 +336,7 @@ def test_somebody_who_stands_before_another_one_at_the_edge_is_another_one():
 def test_a_missed_track_on_top_of_a_seen_one_of_its_class_is_a_duplicate(duplicate_iou, aside, label, left):
     boxes = (200, 200, 80, 160), (200 + aside, 200, 80, 160)  # IoU 0.95 or 0.74
     frames = [seen(*boxes, labels=[0, label])] * 5 + [seen(boxes[0])] * 3
-    tracker = plain(duplicate_iou=duplicate_iou, coast=1.0)
+    tracker = plain(duplicate_iou=duplicate_iou, max_coast=1.0)
     assert lengths(follow(tracker, frames)) == [2] * 5 + [left] * 3
 
 

@@ -20,8 +20,8 @@ NOISE = {"position_noise": 0.03, "velocity_noise": 0.004, "measurement_noise": 0
 KINDS = {
     "plain": {},
     "confidence": {"confidence_noise": 0.7},
-    "manoeuvre": {"manoeuvre": 4.0},
-    "both": {"confidence_noise": 1.0, "manoeuvre": 1.5},
+    "adaptive_noise_gate": {"adaptive_noise_gate": 4.0},
+    "both": {"confidence_noise": 1.0, "adaptive_noise_gate": 1.5},
 }
 
 
@@ -38,11 +38,11 @@ def noise(height, of_height, of_aspect):
 class Reference:
     """Filterpy's filter of one track, with 8 x 8 matrices, and what this one adds to it."""
 
-    def __init__(self, mean, covariance, confidence_noise=0.0, manoeuvre=0.0):
+    def __init__(self, mean, covariance, confidence_noise=0.0, adaptive_noise_gate=0.0):
         self.filter = DenseFilter(dim_x=8, dim_z=4)
         self.filter.H = np.eye(4, 8)
         self.filter.x, self.filter.P = mean[:, None].copy(), dense(covariance)
-        self.confidence_noise, self.manoeuvre = confidence_noise, manoeuvre
+        self.confidence_noise, self.adaptive_noise_gate = confidence_noise, adaptive_noise_gate
 
     def predict(self, dt):
         height = self.filter.x[3, 0]
@@ -62,8 +62,10 @@ class Reference:
     def widen(self, measured):
         """One fading factor for each axis but the aspect ratio, on both sides of the covariance."""
         factor = np.ones(8)
-        for axis in (0, 1, 3) if self.manoeuvre else ():
-            wanted = (measured[axis] - self.filter.x[axis, 0]) ** 2 / self.manoeuvre - self.filter.R[axis, axis]
+        for axis in (0, 1, 3) if self.adaptive_noise_gate else ():
+            wanted = (measured[axis] - self.filter.x[axis, 0]) ** 2 / self.adaptive_noise_gate - self.filter.R[
+                axis, axis
+            ]
             factor[[axis, axis + 4]] = max(wanted / self.filter.P[axis, axis], 1)
         self.filter.P = np.diag(np.sqrt(factor)) @ self.filter.P @ np.diag(np.sqrt(factor))
 
@@ -111,7 +113,7 @@ def test_equals_the_dense_filter_at_any_interval(kind, box, steps):
 
 def test_rows_do_not_touch_each_other():
     boxes, scores = np.array([[5.0, 6, 0.5, 30], [500, 300, 2, 80], [90, 40, 1, 10]]), np.array([0.1, 0.5, 0.9])
-    kalman = KalmanFilter(confidence_noise=0.5, manoeuvre=1.0)
+    kalman = KalmanFilter(confidence_noise=0.5, adaptive_noise_gate=1.0)
     intervals = np.array([[0.1], [0.2], [0.3]])
     together = kalman.update(*kalman.predict(*kalman.initiate(boxes), intervals), boxes + 9, scores)
     for row in range(3):
@@ -122,7 +124,7 @@ def test_rows_do_not_touch_each_other():
 
 
 def test_what_is_handed_in_stays_as_it_was():
-    kalman = KalmanFilter(confidence_noise=0.5, manoeuvre=1.0)
+    kalman = KalmanFilter(confidence_noise=0.5, adaptive_noise_gate=1.0)
     mean, covariance = kalman.initiate(np.array([[100.0, 100, 0.5, 100]]))
     before = mean.copy(), covariance.copy()
     kalman.predict(mean, covariance, 0.5)
@@ -152,7 +154,7 @@ def test_scores_beyond_0_to_1_count_as_these():
 
 
 def test_a_turn_is_followed_at_once_and_noise_is_not():
-    follows, never = KalmanFilter(manoeuvre=9.0), KalmanFilter()
+    follows, never = KalmanFilter(adaptive_noise_gate=9.0), KalmanFilter()
     start = follows.initiate(np.array([[0.0, 0, 0.5, 100]]))
     for _ in range(30):  # at rest for a second
         start = never.update(*never.predict(*start, 1 / 30), np.array([[0.0, 0, 0.5, 100]]))

@@ -11,7 +11,13 @@ from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.linking import link
 from tracker.tracking.tracklets import Tracklets
 
-PLAIN = {"match_across_classes": True, "max_unlikelihood": 1e6, "link_gap": 1e3, "absence": 0, "confidence_noise": 0}
+PLAIN = {
+    "match_across_classes": True,
+    "max_nll": 1e6,
+    "link_gap": 1e3,
+    "absence_penalty": 0,
+    "confidence_noise": 0,
+}
 
 
 def runs(*parts, width=0):
@@ -46,9 +52,7 @@ def linked(tracklets, **settings):
 
 def costs_just(tracklets, nats, **settings):
     """Whether two tracklets are linked just above this limit, and not just below."""
-    above, below = (
-        linked(tracklets, **settings, max_unlikelihood=limit) for limit in (nats * (1 + 1e-7), nats * (1 - 1e-7))
-    )
+    above, below = (linked(tracklets, **settings, max_nll=limit) for limit in (nats * (1 + 1e-7), nats * (1 - 1e-7)))
     return above == [0, 0] and below == [0, 1]
 
 
@@ -72,7 +76,7 @@ def test_a_link_of_two_single_detections_costs_what_it_does_by_hand(heights):
         off = np.array([90, 90 + (heights[1] - heights[0]) / 2, np.sqrt(config.height_weight) * np.diff(heights)[0]])
         nats += (0.5 * 3 * np.log(spread / noise) + 0.5 * (off**2).sum() / spread) / 2
     assert costs_just(runs(([0], boxes[0], 0), ([gap], boxes[1], 0)), nats)
-    assert costs_just(runs(([0], boxes[0], 0), ([gap], boxes[1], 0)), nats + 0.7 * gap, absence=0.7)
+    assert costs_just(runs(([0], boxes[0], 0), ([gap], boxes[1], 0)), nats + 0.7 * gap, absence_penalty=0.7)
 
 
 def dense_state(times, boxes, scores, config):
@@ -118,7 +122,7 @@ def dense_cost(before, after, config):
     if a.any() and b.any():
         cosine = 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
         nats += config.appearance_evidence * (cosine - config.neutral_distance)
-    return nats + config.absence * gap
+    return nats + config.absence_penalty * gap
 
 
 def wandering(draw, start, rows, label=0):
@@ -135,7 +139,7 @@ def test_a_link_costs_what_a_dense_filter_says_from_both_sides(seed):
     rows = draw.integers(1, 60, 2)
     one = wandering(draw, 0, rows[0])
     two = wandering(draw, one[0][-1] + draw.uniform(0.1, 2), rows[1])
-    settings = {"confidence_noise": 0.45, "absence": 0.8, "height_weight": 0.3, "appearance_evidence": 40.0}
+    settings = {"confidence_noise": 0.45, "absence_penalty": 0.8, "height_weight": 0.3, "appearance_evidence": 40.0}
     settings["neutral_cosine_distance"] = 1e-9  # costs are then above 0, as the limit must be
     nats = dense_cost(one, two, TrackerConfig(**PLAIN | settings))
     assert costs_just(runs(one, two, width=8), nats, **settings)
@@ -248,7 +252,7 @@ def test_of_all_links_those_are_made_that_are_likeliest_together():
         parts = [wandering(draw, start, draw.choice([1, 1, 1, 8]), draw.integers(6) // 5) for start in starts]
         settings = {
             "match_across_classes": bool(seed % 2),
-            "max_unlikelihood": 9.0,
+            "max_nll": 9.0,
             "link_gap": 1.8,
             "appearance_evidence": 5,
         }
@@ -268,7 +272,7 @@ def allowed(parts, config):
         near = 0 < parts[b][0][0] - parts[a][0][-1] <= config.link_gap
         if near and (config.match_across_classes or parts[a][2] == parts[b][2]):
             cost[a, b] = dense_cost(parts[a], parts[b], config)
-    return {pair: nats for pair, nats in cost.items() if nats < config.max_unlikelihood}
+    return {pair: nats for pair, nats in cost.items() if nats < config.max_nll}
 
 
 def likeliest_first(cost):
@@ -308,7 +312,7 @@ def test_many_candidates_take_little_memory():
     )
     tracemalloc.start()
     try:
-        linked(tracklets, **{"max_unlikelihood": 9.2, "link_gap": 3})
+        linked(tracklets, **{"max_nll": 9.2, "link_gap": 3})
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -15,7 +15,7 @@ from tracker.errors import InputError
 from tracker.structures.boxes import moved
 from tracker.structures.types import Detections
 from tracker.tracking import DeepSort
-from tracker.tracking.offline import SecondLook
+from tracker.tracking.offline import OfflineTracker
 
 SEED = st.integers(0, 10**6)
 FEW = settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -29,7 +29,7 @@ ONE = seen((100, 100, 50, 120))
 
 def looked(frames, fps=25.0, labels=(), cameras=None, **config):
     """Final tracks of every frame, for Detections without embeddings, or pairs of Detections and embeddings."""
-    tracker = SecondLook(TrackerConfig(**PLAIN | config), labels)
+    tracker = OfflineTracker(TrackerConfig(**PLAIN | config), labels)
     for n, given_ in enumerate(frames):
         detections, embeddings = (given_, bare(given_)) if isinstance(given_, Detections) else given_
         more = {} if cameras is None else {"camera": cameras[n]}
@@ -56,7 +56,7 @@ def test_there_are_tracks_for_every_frame_also_where_there_is_nothing(frames):
 
 def test_frames_in_which_nobody_looked_are_filled():
     """As if they were frames in which nothing was found, but none counts as a miss."""
-    tracker = SecondLook(TrackerConfig(**PLAIN))
+    tracker = OfflineTracker(TrackerConfig(**PLAIN))
     for n in range(60):
         if n % 5 == 0:
             detections = seen((10 + 4 * n, 100, 50, 120))
@@ -79,7 +79,7 @@ def test_with_a_single_detection_the_track_is_that_detection():
 
 
 def test_a_frame_that_is_refused_changes_nothing():
-    tracker = SecondLook(TrackerConfig(**PLAIN))
+    tracker = OfflineTracker(TrackerConfig(**PLAIN))
     for time in (0, 1, 2):
         tracker.update(ONE, bare(ONE), time / 25)
         with pytest.raises(InputError, match="must be after"):
@@ -122,7 +122,7 @@ def test_detections_are_counted_over_all_that_is_linked_and_only_detections():
 @pytest.mark.parametrize("name", ["occlusion", "crowd"])
 def test_rows_say_whether_there_was_a_detection(name):
     moments, predicted = list(SCENES[name](25, 0)), 0
-    frames = looked([m.detections for m in moments], max_gap=2.0, detection_share=1, max_cover=0)
+    frames = looked([m.detections for m in moments], max_gap=2.0, detection_weight=1, max_occlusion=0)
     for moment, tracks in zip(moments, frames, strict=True):
         # Each detection starts a track, if it finds none, and no id is held back.
         there, boxes = moment.detections.boxes, tracks.boxes[tracks.observed]
@@ -170,7 +170,7 @@ def test_what_rescoring_finds_belongs_to_the_track():
     def there(boxes, labels):
         return Detections(boxes, np.full(len(boxes), 0.6, np.float32), labels)
 
-    tracker = SecondLook(TrackerConfig(**PLAIN, rescore=0.5))
+    tracker = OfflineTracker(TrackerConfig(**PLAIN, rescore=0.5))
     for n in range(90):
         # Longer than any gap that is filled, and once beside another detection.
         detections = ONE if not 30 <= n < 75 else seen((600, 100, 50, 120)) if n == 50 else NOBODY
@@ -211,7 +211,7 @@ def test_no_link_is_made_beyond_the_limit_of_what_is_likely():
     away = seen((600, 100, 50, 120))
     frames = [ONE] * 5 + [NOBODY] * 20 + [away] * 5
     assert len(all_ids(looked(frames, max_age=0.2))) == 2
-    assert len(all_ids(looked(frames, max_age=0.2, max_unlikelihood=1000.0))) == 1
+    assert len(all_ids(looked(frames, max_age=0.2, max_nll=1000.0))) == 1
 
 
 # --- ids ---
@@ -244,11 +244,11 @@ def test_the_order_of_detections_does_not_matter_nor_which_run_it_is_nor_who_els
         np.c_[np.eye(2) * zoom, shift]
         for zoom, shift in zip(draw.uniform(0.98, 1.02, 40), draw.normal(0, 3, (40, 2)), strict=True)
     ]
-    alone = SecondLook(config, {0})
+    alone = OfflineTracker(config, {0})
     for n, (detections, embeddings) in enumerate(video):
         alone.update(detections, embeddings, n / 8, cameras[n])
     expected = list(alone.finish())
-    together = [SecondLook(config, {0}) for _ in videos]
+    together = [OfflineTracker(config, {0}) for _ in videos]
     for n in range(40):
         for tracker, frames in zip(together, videos, strict=True):
             tracker.update(*frames[n], n / 8, cameras[n])
@@ -352,7 +352,7 @@ def test_memory_is_what_the_docstring_says(frames, people):
     gc.collect()
     tracemalloc.start()
     try:
-        tracker = SecondLook(TrackerConfig(**PLAIN))
+        tracker = OfflineTracker(TrackerConfig(**PLAIN))
         for n, found in enumerate(video):
             tracker.update(found, bare(found), n / 25)
         gc.collect()

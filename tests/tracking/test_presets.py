@@ -7,18 +7,18 @@ import pytest
 from paths import MOT15, REPOSITORY, SEQUENCES
 from tracker.config import load_config
 from tracker.evaluation import score_tracks
-from tracker.evaluation.mot.sequences import find_labelled, follow, read_labelled
+from tracker.evaluation.mot.sequences import find_sequences, follow, read_sequence
 
 CONFIGS = REPOSITORY / "configs"
 
-FILTER = {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20, "manoeuvre": 0}
+FILTER = {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20, "adaptive_noise_gate": 0}
 PLAIN = FILTER | {
-    "expand": 0,
+    "buffer_scale": 0,
     "min_visible": 0,
-    "border_share": 0,
-    "coast": 0,
+    "border_overlap": 0,
+    "max_coast": 0,
     "tentative_misses": 0,
-    "max_cover": 0,
+    "max_occlusion": 0,
     "offline": False,
 }
 BYTE = {"association": "iou", "high_score": 0.6, "start_score": 0.7, "min_iou": 0.2, "low_iou": 0.5, "score_weight": 1}
@@ -80,14 +80,14 @@ def test_a_preset_says_what_its_source_says(name: str) -> None:
 def places() -> list[Path]:
     if not SEQUENCES.is_dir():
         pytest.skip("the MOT15 sequences are not here")
-    return [path for path in find_labelled(SEQUENCES, "det.txt") if path.name in MOT15]
+    return [path for path in find_sequences(SEQUENCES, "det.txt") if path.name in MOT15]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_preset_reaches_what_the_published_tracker_reaches(name: str, places: list[Path]) -> None:
     config = load_config(CONFIGS / f"{name}.yaml")
-    sequences = [read_labelled(place, "det.txt", config.detector) for place in places]
+    sequences = [read_sequence(place, "det.txt", config.detector) for place in places]
 
     for rate, (hota, mota) in zip((0.0, 30.0), FLOORS[name], strict=True):
         figures = score_tracks({one.name: (follow(one, config.tracker, rate), one.truth) for one in sequences})

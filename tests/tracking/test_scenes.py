@@ -16,7 +16,7 @@ from detection_scenes import HEIGHT, PERSON, SCENES, WIDTH, Moment, score
 from tracker.config import TrackerConfig
 from tracker.structures.types import Tracks
 from tracker.tracking import DeepSort
-from tracker.tracking.offline import SecondLook
+from tracker.tracking.offline import OfflineTracker
 
 RATES = (10, 25, 50)
 
@@ -53,7 +53,7 @@ class Case:
         return " ".join([self.scene, *([self.gets] if self.gets else []), *settings, *looks])
 
 
-FAR = {"max_age": 6, "max_unlikelihood": 30, "max_cosine_distance": 0.3}
+FAR = {"max_age": 6, "max_nll": 30, "max_cosine_distance": 0.3}
 
 CASES = [
     # Constant velocity carries people past each other and behind walls, if they are remembered for long enough, or if
@@ -78,10 +78,10 @@ CASES = [
     # for the same reason, goes less far.
     Case("long_absence", 4, 1, 1),
     Case("long_absence", 5, 1, 0, gets="appearance"),
-    Case("long_absence", 4, 1, 1, {"max_age": 6, "max_unlikelihood": 30}, "appearance"),
+    Case("long_absence", 4, 1, 1, {"max_age": 6, "max_nll": 30}, "appearance"),
     Case("long_absence", 4, 0, 0, FAR, "appearance"),
     Case("long_absence", 5, 1, 0, FAR | {"link_gap": 6}, "appearance", looks=2),
-    Case("long_absence", 4, 0, 0, FAR | {"link_gap": 6, "max_unlikelihood": 80}, "appearance", looks=2),
+    Case("long_absence", 4, 0, 0, FAR | {"link_gap": 6, "max_nll": 80}, "appearance", looks=2),
     # A camera that shakes makes people jump, and a second look takes jumps for noise.
     Case("pan", range(9, 60), range(8, 140), range(1, 60), followed=0.75),
     Case("pan", range(9, 60), range(8, 140), range(1, 80), looks=2, followed=0.35),
@@ -106,11 +106,11 @@ def filmed(scene: str, fps: float, seed: int) -> list[Moment]:
 
 
 def follow(moments: list[Moment], settings: dict[str, Any], gets: str = "", looks: int = 1) -> list[Tracks]:
-    kind = SecondLook if looks == 2 else DeepSort
+    kind = OfflineTracker if looks == 2 else DeepSort
     tracker = kind(TrackerConfig(**settings), {PERSON} if gets == "appearance" else (), (WIDTH, HEIGHT))
     given = [{"camera": m.camera} if gets == "camera" else {} for m in moments]
     tracks = [tracker.update(m.detections, m.embeddings, m.time, **g) for m, g in zip(moments, given, strict=True)]
-    return list(tracker.finish()) if isinstance(tracker, SecondLook) else tracks
+    return list(tracker.finish()) if isinstance(tracker, OfflineTracker) else tracks
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -11,10 +11,10 @@ import yaml
 
 from drawn_people import draw_people
 from small_trainings import SMALL_TRAINING, settings
-from tracker.config import EmbedderTraining, Training
+from tracker.config import EmbedderTrainingConfig, TrainingConfig
 from tracker.models.model_file import load_model
 from tracker.training import detector as training
-from tracker.training.curves import read_course
+from tracker.training.curves import read_metrics_log
 from tracker.training.reid.embedder import train_embedder
 
 pytestmark = [*SMALL_TRAINING, pytest.mark.slow]
@@ -23,7 +23,7 @@ pytestmark = [*SMALL_TRAINING, pytest.mark.slow]
 TWO = {"accelerator": "cpu", "devices": "2", "strategy": "ddp"}
 
 
-def in_two_processes(what: str, config: Training) -> None:
+def in_two_processes(what: str, config: TrainingConfig) -> None:
     """Trains by the command line."""
     file = Path(config.folder).with_suffix(".yaml")
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
@@ -73,14 +73,14 @@ def test_two_processes_learn_individuals_as_one_does_in_two_batches(tmp_path: Pa
         "warmup_steps": 5, "validate_every": 10, "ema": 0.5, "workers": 0,
         "network": {"architecture": "lenet", "neck": False},
     }  # fmt: skip
-    train_embedder(EmbedderTraining.model_validate({**values, "accumulate": 2, "folder": str(tmp_path / "one")}))
-    two = EmbedderTraining.model_validate({**values, **TWO, "folder": str(tmp_path / "two")})
+    train_embedder(EmbedderTrainingConfig.model_validate({**values, "accumulate": 2, "folder": str(tmp_path / "one")}))
+    two = EmbedderTrainingConfig.model_validate({**values, **TWO, "folder": str(tmp_path / "two")})
     in_two_processes("embedder", two)
     (expected, info), (found, same) = (load_model(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, value in expected.items():
         torch.testing.assert_close(torch.tensor(found[name]), torch.tensor(value), rtol=0, atol=1e-4, msg=name)
     assert abs(info.max_distance - same.max_distance) < 0.01
-    courses = [read_course(tmp_path / name, {"embedder": 20}) for name in ("one", "two")]
+    courses = [read_metrics_log(tmp_path / name, {"embedder": 20}) for name in ("one", "two")]
     for name in ("mAP", "rank-1", "AUC"):
         assert list(courses[0][name]) == [10, 20]
         assert courses[1][name] == pytest.approx(courses[0][name], abs=0.01), name

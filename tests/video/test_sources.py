@@ -57,7 +57,7 @@ def test_ntsc_times_are_those_of_the_container(tmp_path: Path, suffix: str) -> N
     assert numbers(frames) == [frame.index for frame in frames] == list(range(40))
     assert float(source.frame_rate) == pytest.approx(30000 / 1001, rel=1e-3)
     assert frames[-1].time + float(source.last_duration) == pytest.approx(40 * 1001 / 30000, abs=2 * tolerance)
-    assert not source.ended_early and source.damaged == 0
+    assert not source.truncated and source.corrupt_packets == 0
 
 
 def test_variable_rate_stays_variable(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_time_starts_at_the_first_frame_and_pts_does_not(tmp_path: Path) -> None
         assert [frame.time for frame in frames] == pytest.approx([number / 10 for number in range(12)])
         assert frames[0].pts * source.time_base == pytest.approx(3.7)
         assert frames[-1].time + float(source.last_duration) == pytest.approx(1.2)
-        assert not source.ended_early
+        assert not source.truncated
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
@@ -292,7 +292,7 @@ def test_undecodable_packets_are_skipped_and_counted(tmp_path: Path, caplog: pyt
     path.write_bytes(data)
     with caplog.at_level(logging.WARNING):
         frames, source = read(path)
-    assert source.damaged == 2
+    assert source.corrupt_packets == 2
     expected = [i for i in range(20) if i not in (4, 11)]
     assert [frame.time for frame in frames] == pytest.approx([i / 10 for i in expected])
     assert "2 damaged packets were skipped" in caplog.text
@@ -309,20 +309,20 @@ def test_truncated_file_is_read_to_its_end(tmp_path: Path, suffix: str, caplog: 
         pix_fmt=pix_fmt,
         container_options={"movflags": "faststart"} if suffix == "mp4" else {},
     )
-    assert not read(whole)[1].ended_early
+    assert not read(whole)[1].truncated
     (tmp_path / f"cut.{suffix}").write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     with caplog.at_level(logging.WARNING):
         frames, source = read(tmp_path / f"cut.{suffix}")
     assert 25 < len(frames) < 45
     assert source.last_duration < 0.2
     if suffix != "gif":  # which does not state its length
-        assert source.ended_early and "was cut off" in caplog.text
+        assert source.truncated and "was cut off" in caplog.text
 
 
 def test_sound_that_outlasts_the_picture_is_no_truncation(tmp_path: Path) -> None:
     for suffix in ("mp4", "mkv"):
         frames, source = read(write_clip(tmp_path / f"a.{suffix}", 10, audio=3.0))
-        assert len(frames) == 10 and not source.ended_early
+        assert len(frames) == 10 and not source.truncated
         assert frames[-1].time + float(source.last_duration) == pytest.approx(1.0)
 
 
@@ -363,7 +363,7 @@ def test_unreadable_pictures_leave_a_gap(tmp_path: Path) -> None:
     whole = (tmp_path / "4.jpg").read_bytes()
     (tmp_path / "4.jpg").write_bytes(whole[: len(whole) // 2])
     frames, source = read(tmp_path, fps=10)
-    assert [frame.index for frame in frames] == [1, 3, 5] and source.damaged == 3
+    assert [frame.index for frame in frames] == [1, 3, 5] and source.corrupt_packets == 3
     assert [frame.time for frame in frames] == [0.1, 0.3, 0.5]
 
 
@@ -658,5 +658,5 @@ def test_real_clips_as_plain_pyav_reads_them(name: str) -> None:
     assert all(np.array_equal(frame.image, image) for frame, (_, image) in zip(frames, reference, strict=True))
     assert (frames[-1].pts - frames[0].pts) * source.time_base + source.last_duration == length * source.time_base
     # FFmpeg guesses the rate of a GIF from its first frames.
-    assert source.expected_frames == pytest.approx(len(frames), rel=0.12) and not source.ended_early
+    assert source.expected_frames == pytest.approx(len(frames), rel=0.12) and not source.truncated
     assert math.isclose(frames[-1].time, frames[-1].pts * source.time_base)

@@ -14,30 +14,30 @@ from pydantic import ValidationError
 from tracker import __version__
 from tracker.config import (
     AppearanceConfig,
-    ClassifierTraining,
+    ClassifierTrainingConfig,
     Config,
     CropsConfig,
     DetectorConfig,
-    DetectorScoring,
-    DetectorTraining,
-    EmbedderScoring,
-    EmbedderTraining,
+    DetectorEvalConfig,
+    DetectorTrainingConfig,
+    EmbedderEvalConfig,
+    EmbedderTrainingConfig,
     ExportConfig,
     FoundConfig,
     OutputConfig,
     Section,
     SourceConfig,
     TrackerConfig,
-    Training,
+    TrainingConfig,
     load_config,
     merged,
     read_yaml,
     validated,
 )
-from tracker.config.tools import PURE
+from tracker.config.tools import SELF_SUPERVISED_TRACKING
 from tracker.errors import InputError
 
-T = TypeVar("T", DetectorTraining, EmbedderTraining, ClassifierTraining)
+T = TypeVar("T", DetectorTrainingConfig, EmbedderTrainingConfig, ClassifierTrainingConfig)
 
 
 class _App(App):
@@ -115,7 +115,7 @@ def _settings(file: Path | None, *sections: Section) -> Config:
     named = zip(Config.model_fields, sections, strict=True)
     given = {name: section.model_dump(exclude_unset=True) for name, section in named}
     for values in given.values():
-        for key in values.keys() & {"classes", "classify_of", "output"}:
+        for key in values.keys() & {"classes", "classify_classes", "output"}:
             values[key] = _parts(values[key])
     return merged(read_yaml(file) if file else {}, given, where=str(file) if file else "the command line")
 
@@ -181,7 +181,7 @@ def crops(
     detector: Detector_ = DetectorConfig(),
     appearance: Appearance_ = AppearanceConfig(),
     tracker: Tracker_ = TrackerConfig(),
-    crops: Annotated[CropsConfig, _flat("Crops")] = CropsConfig(),
+    crops: Annotated[CropsConfig, _flat("ReIDDataset")] = CropsConfig(),
 ) -> int:
     """Cut the tracks of videos out, a folder for each, the best and most different views first, to learn from."""
     sections = source_settings, detector, appearance, tracker, OutputConfig(overwrite=overwrite)
@@ -271,7 +271,7 @@ def detector(
     /,
     *,
     resume: Resume = False,
-    settings: Annotated[DetectorTraining, Parameter(name="*")] = DetectorTraining(),
+    settings: Annotated[DetectorTrainingConfig, Parameter(name="*")] = DetectorTrainingConfig(),
 ) -> int:
     """Train a detector."""
     return _train("detector", _training_settings(config, settings), resume)
@@ -295,14 +295,14 @@ def embedder(
         Parameter(consume_multiple=True, help="Files of detections, one for each of these videos."),
     ] = (),
     tracking: Annotated[Path | None, _help("YAML file of settings with which they are tracked.")] = None,
-    settings: Annotated[EmbedderTraining, Parameter(name="*")] = EmbedderTraining(),
+    settings: Annotated[EmbedderTrainingConfig, Parameter(name="*")] = EmbedderTrainingConfig(),
 ) -> int:
     """Train an embedder."""
     values = _training_settings(config, settings)
     if from_video:
         from tracker.cli.crops import training_on_videos
 
-        how = load_config(tracking) if tracking else PURE
+        how = load_config(tracking) if tracking else SELF_SUPERVISED_TRACKING
         values = training_on_videos(values, from_video, detections, how, resume)
     return _train("embedder", values, resume)
 
@@ -313,7 +313,7 @@ def classifier(
     /,
     *,
     resume: Resume = False,
-    settings: Annotated[ClassifierTraining, Parameter(name="*")] = ClassifierTraining(),
+    settings: Annotated[ClassifierTrainingConfig, Parameter(name="*")] = ClassifierTrainingConfig(),
 ) -> int:
     """Train a classifier of crops, which tells fine classes."""
     return _train("classifier", _training_settings(config, settings), resume)
@@ -329,7 +329,7 @@ def _training_settings(file: Path | None, given: T) -> T:
     return validated(type(given), values, str(file) if file else "the command line")
 
 
-def _train(kind: Literal["detector", "embedder", "classifier"], settings: Training, resume: bool) -> int:
+def _train(kind: Literal["detector", "embedder", "classifier"], settings: TrainingConfig, resume: bool) -> int:
     import tracker
 
     if not settings.train:
@@ -389,7 +389,7 @@ def eval_detector(
     json: Annotated[Path | None, _help("Write all figures to this file.")] = None,
     report: Annotated[Path | None, _help("Fill this folder: curves, confusions, best and worst pictures.")] = None,
     overwrite: Annotated[bool, _help("Replace the file of --json, and what is in the folder of --report.")] = False,
-    settings: Annotated[DetectorScoring, _flat("Detector")] = DetectorScoring(),
+    settings: Annotated[DetectorEvalConfig, _flat("Detector")] = DetectorEvalConfig(),
 ) -> int:
     """Score a detector on annotated pictures: COCO's AP and AR, precision, recall and F1 by class, and its time."""
     with _extra("eval", "evaluation"):
@@ -398,9 +398,9 @@ def eval_detector(
         return detect_and_show(pictures, _scoring(settings), json, report, overwrite)
 
 
-def _scoring(given: DetectorScoring) -> DetectorScoring:
+def _scoring(given: DetectorEvalConfig) -> DetectorEvalConfig:
     values = given.model_dump(exclude_unset=True)
-    return validated(DetectorScoring, {**values, "classes": _parts(given.classes)}, "the command line")
+    return validated(DetectorEvalConfig, {**values, "classes": _parts(given.classes)}, "the command line")
 
 
 @evaluate.command(name="embedder")
@@ -423,7 +423,7 @@ def eval_embedder(
     json: Annotated[Path | None, _help("Write all figures to this file.")] = None,
     report: Annotated[Path | None, _help("Fill this folder: curves, distances, best and worst queries, a map.")] = None,
     overwrite: Annotated[bool, _help("Replace the file of --json, and what is in the folder of --report.")] = False,
-    settings: Annotated[EmbedderScoring, _flat("Embedder")] = EmbedderScoring(),
+    settings: Annotated[EmbedderEvalConfig, _flat("Embedder")] = EmbedderEvalConfig(),
 ) -> int:
     """Score an embedder on crops of known individuals: CMC, mAP and mINP, how far same and different ones lie apart."""
     if gap and (query or report):
@@ -431,10 +431,10 @@ def eval_embedder(
     if det and not gap:
         raise InputError("--det is for --gap alone: give both, or none")
     with _extra("eval", "evaluation"):
-        from tracker.cli.eval_embedder import embed_and_show, follow_and_show
+        from tracker.cli.eval_embedder import embed_and_show, eval_temporal_gap
 
         if gap:
-            return follow_and_show(crops, _numbers(gap, "--gap"), det, settings, json, overwrite)
+            return eval_temporal_gap(crops, _numbers(gap, "--gap"), det, settings, json, overwrite)
         return embed_and_show(crops, query, settings, json, report, overwrite)
 
 
@@ -497,14 +497,14 @@ def _numbers(texts: tuple[str, ...], flag: str) -> tuple[int, ...]:
     return numbers or (1,)
 
 
-class _Lines(logging.Handler):
+class _WarningHandler(logging.Handler):
     """Warnings as lines on whatever stderr is at the moment, so that they pass above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
 
 
-def _sentence(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     """What is said of an error in the command line, in one line."""
     if isinstance(error, InputError):
         text = str(error)
@@ -521,12 +521,12 @@ def _sentence(error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script: exit code 0, 2 after bad input, 130 after Ctrl-C; a bug keeps its traceback."""
-    logging.basicConfig(handlers=[_Lines(logging.WARNING)])
+    logging.basicConfig(handlers=[_WarningHandler(logging.WARNING)])
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         print(end="", flush=True)  # what is still buffered may find the pipe broken
     except (InputError, CycloptsError) as error:
-        print(f"track: {_sentence(error)}", file=sys.stderr)
+        print(f"track: {format_error(error)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130

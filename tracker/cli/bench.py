@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tracker.cli.console import check_output, page, print_parts, progress
+from tracker.cli.console import check_output, page, print_report, progress
 from tracker.cli.demo import draw_clip
 from tracker.config import Config
 from tracker.evaluation.speed.advice import advice
@@ -44,7 +44,7 @@ def bench_and_show(source: str, config: Config, frames: int, json: Path | None) 
         ratios = backend_ratios(config.detector, speeds.backend, seen)
     preferred = missing_backends(speeds.backend) if config.detector.backend == "auto" else []
     sentences = advice(speeds, config.detector.detect_every, "".join(gpus()[:1]), ratios, preferred)
-    print_parts(page(), [_conditions(speeds, load), _table(speeds), _whole(speeds, ratios), "\n".join(sentences)])
+    print_report(page(), [_conditions(speeds, load), _table(speeds), _whole(speeds, ratios), "\n".join(sentences)])
     if json:
         write_record(json, {**_figures(speeds, ratios), "load": load, "advice": sentences, "config": plain(config)})
         print(f"wrote {json}")

@@ -21,7 +21,7 @@ def page() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_UNLIMITED)
 
 
-def print_parts(console: Console, parts: Sequence[RenderableType]) -> None:
+def print_report(console: Console, parts: Sequence[RenderableType]) -> None:
     """Prints texts and tables with an empty line between each two."""
     # Captured, because rich would end the program itself when nobody reads its output any more.
     with console.capture() as captured:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.cli.progress import RunLine, RunProgress, stop_signals, watchers
-from tracker.config import Config, CropsConfig, EmbedderTraining, validated
+from tracker.config import Config, CropsConfig, EmbedderTrainingConfig, validated
 from tracker.data.tracklets import read_categories
 from tracker.errors import InputError
-from tracker.pipeline.crops import Collected, Collector
+from tracker.pipeline.crops import CropExtractionResult, CropExtractor
 
 
 def collect_and_show(
@@ -19,7 +19,7 @@ def collect_and_show(
     Ctrl-C and SIGTERM end it after the frame in work; what was seen until then is written. A second one stops at once.
 
     Args:
-        videos: See `Collector.collect`.
+        videos: See `CropExtractor.collect`.
         detections: One file for each video, or none at all.
         root: Where each video gets a folder.
         config: How the videos are tracked.
@@ -27,13 +27,13 @@ def collect_and_show(
         quiet: Whether only errors are printed.
 
     Raises:
-        InputError: As `Collector.collect`; or there are not as many files of detections as videos.
+        InputError: As `CropExtractor.collect`; or there are not as many files of detections as videos.
     """
     if detections and len(detections) != len(videos):
         raise InputError(
             f"{len(detections)} files of detections do not match {len(videos)} videos: give one --video for each"
         )
-    with stop_signals() as stop, Collector(root, config, crops) as collector:
+    with stop_signals() as stop, CropExtractor(root, config, crops) as collector:
         for number, video in enumerate(videos):
             with RunProgress(quiet) as progress:
                 found = detections[number] if detections else ""
@@ -45,7 +45,7 @@ def collect_and_show(
     return 128 + stop.signal if stop.signal else 0
 
 
-def _summary(result: Collected) -> str:
+def _summary(result: CropExtractionResult) -> str:
     tracks = ", ".join(f"{count} {name}" for name, count in sorted(result.tracks.items()))
     stopped = ", stopped" if result.stopped else ""
     return (
@@ -54,8 +54,8 @@ def _summary(result: Collected) -> str:
 
 
 def training_on_videos(
-    settings: EmbedderTraining, videos: Sequence[str], detections: Sequence[str], config: Config, resume: bool
-) -> EmbedderTraining:
+    settings: EmbedderTrainingConfig, videos: Sequence[str], detections: Sequence[str], config: Config, resume: bool
+) -> EmbedderTrainingConfig:
     """Settings of a training without labels, on the tracks of videos, whose crops are collected first.
 
     The crops go into the folder of the training. Unless the settings say otherwise, it starts from the built-in
@@ -74,7 +74,9 @@ def training_on_videos(
         raise InputError(f"no track in {', '.join(videos)} lasted {CropsConfig().shortest:g} s: give more video")
     usual = {"start_from": "builtin", "categories": categories}
     given = settings.model_dump(exclude_unset=True)
-    return validated(EmbedderTraining, {**usual, **given, "train": str(root), "tracklets": True}, "the command line")
+    return validated(
+        EmbedderTrainingConfig, {**usual, **given, "train": str(root), "tracklets": True}, "the command line"
+    )
 
 
 def _collect_into(root: Path, videos: Sequence[str], detections: Sequence[str], config: Config) -> None:

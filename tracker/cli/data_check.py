@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from tracker.cli.console import check_output, page, print_parts, progress
+from tracker.cli.console import check_output, page, print_report, progress
 from tracker.data.check import Check, Checked, Copies, check_pictures, class_counts, totals
 from tracker.errors import InputError
 
@@ -40,7 +40,7 @@ def check_and_show(paths: Sequence[Path], sheet: Path | None, json: Path | None,
         _write(check, json)
     parts: list[RenderableType] = [_totals_table(check.sets, names), _classes_table(check.sets, names)]
     parts += ["\n".join(lines) for lines in _findings(check, names)]
-    print_parts(page(), [*parts, _verdict(check)])
+    print_report(page(), [*parts, _verdict(check)])
     if sheet:
         from tracker.evaluation.contact_sheet import draw_sheet
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tracker.cli.console import check_folder, check_output, page, print_parts, progress
-from tracker.config import DetectorScoring
+from tracker.cli.console import check_folder, check_output, page, print_report, progress
+from tracker.config import DetectorEvalConfig
 from tracker.evaluation.detection import measured, write_report
 from tracker.evaluation.detection.inference import detect_pictures, pictures_for
 from tracker.evaluation.detection.report import as_tables, write_json
@@ -11,7 +11,7 @@ from tracker.models.detection import load_detector
 
 
 def detect_and_show(
-    path: Path, config: DetectorScoring, json: Path | None, report: Path | None, overwrite: bool
+    path: Path, config: DetectorEvalConfig, json: Path | None, report: Path | None, overwrite: bool
 ) -> int:
     """Runs a detector over annotated pictures, prints how good it is, and writes what is asked for.
 
@@ -43,7 +43,7 @@ def detect_and_show(
     if json:
         write_json(scores, json)
     console = page()
-    print_parts(console, as_tables(scores))
+    print_report(console, as_tables(scores))
     if report:
         print(f"wrote {report}")
     return 0

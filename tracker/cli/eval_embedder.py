@@ -6,15 +6,15 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tracker.cli.console import check_folder, check_output, page, print_parts, progress
-from tracker.config import EmbedderScoring
+from tracker.cli.console import check_folder, check_output, page, print_report, progress
+from tracker.config import EmbedderEvalConfig
 from tracker.data.annotations.mot import sequences_in
 from tracker.errors import InputError
 from tracker.evaluation.reid import embed_crops, measured, write_report
 from tracker.evaluation.reid.baselines import BASELINES, open_embedder, open_for_pictures
 from tracker.evaluation.reid.inference import read_search, seconds_per_crop
 from tracker.evaluation.reid.report import as_tables, plain, write_json
-from tracker.evaluation.reid.temporal_gap import after_gap, embed_objects, known_objects
+from tracker.evaluation.reid.temporal_gap import embed_objects, known_objects, temporal_retrieval
 from tracker.models.reid import Embedder, embedder_path
 
 GAP_COLUMNS = {"rank-1": "rank-1", "AUC": "AUC", "AUC/track": "AUC of tracks", "max distance": "max distance"}
@@ -23,7 +23,7 @@ GAP_COLUMNS = {"rank-1": "rank-1", "AUC": "AUC", "AUC/track": "AUC of tracks", "
 def embed_and_show(
     folders: Sequence[Path],
     query: Path | None,
-    config: EmbedderScoring,
+    config: EmbedderEvalConfig,
     json: Path | None,
     report: Path | None,
     overwrite: bool,
@@ -54,17 +54,17 @@ def embed_and_show(
     scores = write_report(report, embeddings, crops, queries) if report else measured(embeddings, crops, queries)
     if json:
         write_json(plain(scores, crops), json)
-    print_parts(page(), [*as_tables(scores, crops), cost])
+    print_report(page(), [*as_tables(scores, crops), cost])
     if report:
         print(f"wrote {report}")
     return 0
 
 
-def follow_and_show(
+def eval_temporal_gap(
     folders: Sequence[Path],
     gaps: Sequence[int],
     detections: str,
-    config: EmbedderScoring,
+    config: EmbedderEvalConfig,
     json: Path | None,
     overwrite: bool,
 ) -> int:
@@ -93,10 +93,10 @@ def follow_and_show(
                 seen = embed_objects(
                     embedder, place, rows, lambda done, total: show(done, total, f"{done}/{total} frames")
                 )
-            figures[place.name] = {str(gap): after_gap(seen, gap) for gap in gaps}
+            figures[place.name] = {str(gap): temporal_retrieval(seen, gap) for gap in gaps}
     if json:
         write_json(figures, json)
-    print_parts(page(), [_gap_table(figures)])
+    print_report(page(), [_gap_table(figures)])
     return 0
 
 
@@ -124,7 +124,7 @@ def _gap_table(figures: dict[str, dict[str, dict[str, float]]]) -> Table:
     return table
 
 
-def _cost(embedder: Embedder, config: EmbedderScoring) -> str:
+def _cost(embedder: Embedder, config: EmbedderEvalConfig) -> str:
     threads = config.threads or os.cpu_count() or 1
     seconds = seconds_per_crop(embedder, threads)
     size = "" if config.weights in BASELINES else f", {embedder_path(config.weights).stat().st_size / 1e6:.1f} MB"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tracker.cli.console import check_output, page, print_parts
+from tracker.cli.console import check_output, page, print_report
 from tracker.errors import InputError
 from tracker.evaluation import read_sequences, score_sequences
 from tracker.evaluation.mot.files import Pairs
@@ -56,7 +56,7 @@ def score_and_show(
     if json:
         write_scores(runs, json)
     console = page()
-    print_parts(console, score_tables(runs, console.width))
+    print_report(console, score_tables(runs, console.width))
     print(end=drawn)
     return 0
 

@@ -20,7 +20,7 @@ NAME_WIDTH = 24  # characters of the source's name beside the bar, so that the r
 RATE_MEMORY = 0.05  # weight of the newest frame in the shown frame rate
 
 
-class Stop:
+class SignalState:
     """What to do with a signal that asks for an end.
 
     Attributes:
@@ -39,9 +39,9 @@ class Stop:
 
 
 @contextmanager
-def stop_signals() -> Iterator[Stop]:
-    """Turns SIGINT and SIGTERM into a wish to end, see `Stop`, as long as this is open."""
-    stop = Stop()
+def stop_signals() -> Iterator[SignalState]:
+    """Turns SIGINT and SIGTERM into a wish to end, see `SignalState`, as long as this is open."""
+    stop = SignalState()
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
@@ -50,7 +50,7 @@ def stop_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def watchers(stop: Stop, line: "RunLine", offline: bool) -> tuple[Watcher, Looker]:
+def watchers(stop: SignalState, line: "RunLine", offline: bool) -> tuple[Watcher, Looker]:
     """What shows how a run over one source goes, and ends it when a signal asks for that."""
     heeded: list[int] = []  # the signal, 0 for none, that was meant for the first look, not for the one that writes
 

@@ -12,8 +12,8 @@ from tracker.cli.progress import RunLine, RunProgress, stop_signals, watchers
 from tracker.config import Config
 from tracker.errors import InputError
 from tracker.output import Annotator
-from tracker.pipeline.file_run import Looker, Outcome, Watcher
-from tracker.pipeline.summary import Seen
+from tracker.pipeline.file_run import Looker, RunResult, Watcher
+from tracker.pipeline.summary import TrackSummary
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source, without_password
 
@@ -44,7 +44,7 @@ def _run_one(source: str, config: Config, quiet: bool) -> int:
 
         return categories_of(config.detector)
 
-    def run(watch: Watcher, look: Looker) -> Outcome:
+    def run(watch: Watcher, look: Looker) -> RunResult:
         from tracker.pipeline.networks import track_to_files
 
         return track_to_files(source, config, watch, look)
@@ -59,7 +59,7 @@ def _run_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
 
     names = [without_password(source) for source in sources]
     lines: dict[int, RunLine] = {}
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, RunResult] = {}
     failed: set[int] = set()
     with stop_signals() as stop, RunProgress(quiet) as progress:
 
@@ -70,11 +70,11 @@ def _run_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
         with closing(track_all_to_files(sources, config, begin)) as results:
             for number, result in results:
                 lines[number].end()
-                if isinstance(result, Outcome):
+                if isinstance(result, RunResult):
                     outcomes[number] = result
                 else:
                     failed.add(number)
-                    _tell(names[number], result)
+                    _print_error(names[number], result)
     for number, name in enumerate(() if quiet else names):
         if number in outcomes:
             print(name)
@@ -84,7 +84,7 @@ def _run_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
     return 128 + stop.signal if stop.signal else 2 if failed else 0
 
 
-def _tell(source: str, error: InputError) -> None:
+def _print_error(source: str, error: InputError) -> None:
     """Says what went wrong with a source, in one line."""
     text = " ".join(str(error).split())
     print(f"track: {text if source in text else f'{source}: {text}'}", file=sys.stderr)
@@ -112,7 +112,7 @@ def retrack_and_show(detections: str, video: str, config: Config, quiet: bool) -
 
 
 def _show(
-    run: Callable[[Watcher, Looker], Outcome], categories: Callable[[], Sequence[str]], config: Config, quiet: bool
+    run: Callable[[Watcher, Looker], RunResult], categories: Callable[[], Sequence[str]], config: Config, quiet: bool
 ) -> int:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
@@ -166,7 +166,7 @@ class _Window:
         return pressed not in (ord("q"), 27) and cv2.getWindowProperty(self.NAME, cv2.WND_PROP_VISIBLE) > 0
 
 
-def _print_summary(outcome: Outcome) -> None:
+def _print_summary(outcome: RunResult) -> None:
     console = Console(highlight=False, markup=False)
     # Captured, because rich would end the program itself when nobody reads its output any more.
     with console.capture() as captured:
@@ -174,16 +174,18 @@ def _print_summary(outcome: Outcome) -> None:
     print(captured.get(), end="", flush=True)
 
 
-def _summarize(outcome: Outcome, console: Console) -> None:
+def _summarize(outcome: RunResult, console: Console) -> None:
     rate = f" ({outcome.frames / outcome.elapsed:.1f} frames/s)" if outcome.elapsed else ""
     console.print(f"{outcome.frames} frames in {outcome.elapsed:.1f} s{rate}{', stopped' if outcome.stopped else ''}")
-    if outcome.damaged:
-        console.print(f"{outcome.damaged} damaged packets were skipped")
+    if outcome.corrupt_packets:
+        console.print(f"{outcome.corrupt_packets} damaged packets were skipped")
     if outcome.predicted:
         console.print(f"{outcome.predicted} frames were not looked at; their boxes are predicted")
-    if outcome.left_out:
-        console.print(f"{outcome.left_out} stored detections were left out: score, class, or outside of the picture")
-    if outcome.ended_early:
+    if outcome.filtered_out:
+        console.print(
+            f"{outcome.filtered_out} stored detections were left out: score, class, or outside of the picture"
+        )
+    if outcome.truncated:
         console.print("the file ends before its stated end; it was processed as far as it goes")
     seen = ", ".join(f"{n} {name}" for name, n in outcome.summary.counts.most_common() if n)
     console.print(f"tracks: {seen or 'none'}")
@@ -194,7 +196,7 @@ def _summarize(outcome: Outcome, console: Console) -> None:
         console.print(f"wrote {place}", soft_wrap=True)
 
 
-def _table(longest: list[Seen]) -> Table:
+def _table(longest: list[TrackSummary]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("id", "class", "from s", "to s", "seconds", "frames"):
         table.add_column(title, justify="left" if title == "class" else "right")

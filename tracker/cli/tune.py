@@ -9,20 +9,20 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
-from tracker.cli.console import check_output, page, print_parts, progress
+from tracker.cli.console import check_output, page, print_report, progress
 from tracker.cli.progress import stop_signals
 from tracker.config import Config, merged
 from tracker.errors import InputError
-from tracker.evaluation.mot.sequences import PICTURES, find_labelled, read_labelled
+from tracker.evaluation.mot.sequences import PICTURES, find_sequences, read_sequence
 from tracker.evaluation.tuning.folds import Progress as Searched
 from tracker.evaluation.tuning.folds import Tuning, tune
 from tracker.evaluation.tuning.report import (
     as_yaml,
     fold_by_fold,
+    gains_table,
     maximised,
+    settings_table,
     verdict,
-    what_it_found,
-    what_it_gained,
 )
 from tracker.evaluation.tuning.search import with_settings
 from tracker.evaluation.tuning.space import chosen_space
@@ -48,7 +48,7 @@ def tune_and_show(
     Ctrl-C and SIGTERM end the search, and what was found up to there is shown and written; a second one ends at once.
 
     Args:
-        folder: As `find_labelled`.
+        folder: As `find_sequences`.
         det: Name of the files of detections.
         config: The start.
         settings: Names of what is searched; none for the usual ones.
@@ -67,7 +67,7 @@ def tune_and_show(
     check_output(output, (".yaml", ".yml"), overwrite)
     _warn(config)
     space = chosen_space(settings, config.tracker)
-    sequences = [read_labelled(place, det, config.detector) for place in find_labelled(folder, det)]
+    sequences = [read_sequence(place, det, config.detector) for place in find_sequences(folder, det)]
     rates = [[sequence.every(step) for sequence in sequences] for step in every]
     with stop_signals() as stop, _shown(metric) as show:
         stop.gently = True
@@ -117,12 +117,12 @@ def _shown(metric: str) -> Iterator[Callable[[Searched], None]]:
 
 
 def _print(how: str, tuning: Tuning, config: Config, seconds: float) -> None:
-    parts: list[RenderableType] = [how, what_it_gained(tuning), fold_by_fold(tuning)]
-    if tuning.gain_seen > 0:
-        parts.append(what_it_found(tuning, config.tracker))
+    parts: list[RenderableType] = [how, gains_table(tuning), fold_by_fold(tuning)]
+    if tuning.train_gain > 0:
+        parts.append(settings_table(tuning, config.tracker))
     searched = tuning.trials * (1 + len(tuning.folds))
     parts += [f"{seconds:.0f} s, {1000 * seconds / max(searched, 1):.0f} ms a trial", verdict(tuning)]
-    print_parts(page(), parts)
+    print_report(page(), parts)
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,7 +1,7 @@
 """Every tunable value: its default, unit, range and source. The command line, YAML files and Python share it."""
 
 from tracker.config.base import Section, read_yaml, validated
-from tracker.config.evaluation import DetectorScoring, EmbedderScoring
+from tracker.config.evaluation import DetectorEvalConfig, EmbedderEvalConfig
 from tracker.config.network import DetectorNetwork, EmbedderNetwork, detector_network
 from tracker.config.run import (
     AppearanceConfig,
@@ -15,28 +15,34 @@ from tracker.config.run import (
     merged,
 )
 from tracker.config.tools import CropsConfig, ExportConfig
-from tracker.config.training import ClassifierTraining, CropTraining, DetectorTraining, EmbedderTraining, Training
+from tracker.config.training import (
+    ClassifierTrainingConfig,
+    CropTrainingConfig,
+    DetectorTrainingConfig,
+    EmbedderTrainingConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "AppearanceConfig",
-    "ClassifierTraining",
+    "ClassifierTrainingConfig",
     "Config",
-    "CropTraining",
+    "CropTrainingConfig",
     "CropsConfig",
     "DetectorConfig",
+    "DetectorEvalConfig",
     "DetectorNetwork",
-    "DetectorScoring",
-    "DetectorTraining",
+    "DetectorTrainingConfig",
+    "EmbedderEvalConfig",
     "EmbedderNetwork",
-    "EmbedderScoring",
-    "EmbedderTraining",
+    "EmbedderTrainingConfig",
     "ExportConfig",
     "FoundConfig",
     "OutputConfig",
     "Section",
     "SourceConfig",
     "TrackerConfig",
-    "Training",
+    "TrainingConfig",
     "detector_network",
     "load_config",
     "merged",

@@ -8,7 +8,7 @@ from tracker.config.base import Fraction01, Section
 from tracker.config.run import DetectorConfig, FoundConfig
 
 
-class DetectorScoring(DetectorConfig):
+class DetectorEvalConfig(DetectorConfig):
     """How a detector is measured: `track eval detector PATH`."""
 
     score: Fraction01 = 0.02
@@ -20,12 +20,12 @@ class DetectorScoring(DetectorConfig):
     """Classes of the pictures that the detector calls otherwise: {their name: the detector's}."""
 
 
-class EmbedderScoring(Section):
+class EmbedderEvalConfig(Section):
     """How an embedder is measured: `track eval embedder DIR`."""
 
     weights: str = "builtin"
     """`builtin`, or a .safetensors or .ckpt file of our trainer; to compare with: `hsv`, a colour histogram, and
-    `untrained`, the built-in network with random weights. With --gap also `roi`, what --source roi of track takes from
+    `untrained`, the built-in network with random weights. With --gap also `roi`, what --embedding-source roi takes from
     the built-in detector, or the file of a detector."""
     device: str = FoundConfig().device
     """As that of track."""

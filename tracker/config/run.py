@@ -27,7 +27,7 @@ class SourceConfig(Section):
     videos know their own."""
     timeout: Positive = 10.0
     """Seconds without a frame after which a live source, or an address that does not answer, is given up."""
-    at_once: Count = 2
+    max_parallel: Count = 2
     """Most files in work at the same time, where `track` is given several; cameras and addresses are all, besides."""
 
 
@@ -75,7 +75,7 @@ class DetectorConfig(FoundConfig):
 class AppearanceConfig(Section):
     """What tells individuals apart, and what tells finer classes than the detector's."""
 
-    source: Literal["network", "roi"] = "network"
+    embedding_source: Literal["network", "roi"] = "network"
     """network: an embedder looks at the crops. roi: the detector's own features of its boxes, of all its classes,
     without a second network. `neutral_cosine_distance` is then the built-in detector's, unless it is set: for another
     detector measure it, by `track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR`."""
@@ -83,7 +83,7 @@ class AppearanceConfig(Section):
     """`builtin`, `none` (motion alone), or a .safetensors file of our trainer."""
     classify: str = ""
     """A classifier's file, of `track train classifier`: tracks get a fine class too, by vote over their crops."""
-    classify_of: tuple[str, ...] = ()
+    classify_classes: tuple[str, ...] = ()
     """Classes of the detector that get a fine class; all of them without."""
 
 
@@ -101,7 +101,7 @@ class TrackerConfig(Section):
     """Detections that confirm a track."""
     tentative_misses: Annotated[int, Field(ge=0)] = 1
     """Frames in a row that a track may miss before it is confirmed (DeepSORT: 0)."""
-    max_cover: Fraction01 = 0.4
+    max_occlusion: Fraction01 = 0.4
     """A track is not confirmed as long as confirmed ones of its class that are seen cover this share of its box, all
     together: most likely it is a part of them, or two of them in one box. 0 confirms it all the same (DeepSORT)."""
     start_score: Fraction01 = 0.8
@@ -113,16 +113,16 @@ class TrackerConfig(Section):
     """Least IoU for a match in that second pass (ByteTrack: 0.5)."""
     min_visible: Fraction01 = 0.7
     """A missed track ends when less than this share of its predicted box lies inside the picture: it has left."""
-    border_share: Fraction01 = 0.7
+    border_overlap: Fraction01 = 0.7
     """At the picture's edge, what would be a new track is the one that was just missed there if this share of the
     smaller box lies in the larger, and the class is another one or the track is leaving: by a part of it an object is
     easily taken for something else. Its class is what most detections say. 0 starts a new track."""
     duplicate_iou: Fraction01 = 0.0
     """A missed track ends when it overlaps more than this with one of its class that is seen; 0 keeps it (ByteTrack:
     0.85)."""
-    coast: NonNegative = 0.0
+    max_coast: NonNegative = 0.0
     """Seconds for which a confirmed track that is not detected is still reported, with observed = 0."""
-    detection_share: Fraction01 = 0.25
+    detection_weight: Fraction01 = 0.25
     """How much of a reported box is the detection; the rest is the filter's estimate."""
 
     position_noise: Positive = 0.005
@@ -135,7 +135,7 @@ class TrackerConfig(Section):
     confidence_noise: Fraction01 = 0.45
     """How much of the measurement's variance a score of 1 takes away, in proportion to the score (StrongSORT: 1,
     DeepSORT: 0)."""
-    manoeuvre: NonNegative = 9.0
+    adaptive_noise_gate: NonNegative = 9.0
     """Squared deviation, in variances, from which a detection says that the object has turned: the filter then widens
     until that deviation is expected, and follows. 0 never does. Source: the strong tracking filter, Zhou and Frank
     1996, with one fading factor for each axis."""
@@ -153,9 +153,9 @@ class TrackerConfig(Section):
     again, the latter alone decides. Source: Blackman and Popoli 1999, chapter 6."""
     min_iou: Fraction01 = 0.2
     """Least IoU for a match, where the overlap decides (SORT: 0.3)."""
-    expand: NonNegative = 0.1
+    buffer_scale: NonNegative = 0.1
     """By how much of their size boxes grow on each side before their overlap is taken (C-BIoU: 0.3 and 0.5)."""
-    generalised_iou: bool = False
+    generalized_iou: bool = False
     """Take the generalised IoU, from -1 to 1, brought to 0 to 1, as the overlap's cost. Source: arXiv 1902.09630."""
     score_weight: Fraction01 = 0.0
     """How far an overlap counts less where the detection's score is low (ByteTrack: 1)."""
@@ -170,9 +170,9 @@ class TrackerConfig(Section):
     """Let a track take detections of other classes than its own; its class is then what most of them say."""
     likelihood_weight: NonNegative = 0.3
     """Cost of one nat of unlikelihood, beside an overlap's cost of 0 to 1."""
-    max_unlikelihood: Positive = 9.2
+    max_nll: Positive = 9.2
     """Nats from which a detection cannot be a track's; those of a perfectly known track at its place are 0."""
-    absence: NonNegative = 0.8
+    absence_penalty: NonNegative = 0.8
     """Nats for each second that a track is missed."""
     height_weight: Fraction01 = 0.5
     """Weight of the height in the likelihood: it jumps where feet are hidden."""
@@ -212,7 +212,7 @@ class TrackerConfig(Section):
         """`neutral_cosine_distance`, where that is 0 the one of the built-in embedder."""
         return self.neutral_cosine_distance or 0.35
 
-    def measured_for(self, embedder_distance: float) -> "TrackerConfig":
+    def with_neutral_distance(self, embedder_distance: float) -> "TrackerConfig":
         """The same with an embedder's own neutral distance, unless one is set or the embedder's is 0, not measured."""
         if self.neutral_cosine_distance or not embedder_distance:
             return self

@@ -21,7 +21,7 @@ class CropsConfig(Section):
     """JPEG quality of the crops."""
 
 
-PURE = Config(tracker=TrackerConfig(max_age=0.5))
+SELF_SUPERVISED_TRACKING = Config(tracker=TrackerConfig(max_age=0.5))
 """How videos are tracked to learn from their tracks without labels: one that goes on with somebody else after a long
 break teaches wrong things, and two tracks of one individual teach nothing wrong."""
 

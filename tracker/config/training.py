@@ -8,7 +8,7 @@ from tracker.config.base import Count, Fraction01, NonNegative, Positive, Sectio
 from tracker.config.network import DetectorNetwork, EmbedderNetwork
 
 
-class Training(Section):
+class TrainingConfig(Section):
     """What the trainings of all networks have in common."""
 
     train: str = ""
@@ -66,7 +66,7 @@ class Training(Section):
     """Where the pictures came from and on what terms, written into the weights."""
 
 
-class DetectorTraining(Training):
+class DetectorTrainingConfig(TrainingConfig):
     """How a detector is trained: `track train detector CONFIG`."""
 
     train: str = ""
@@ -108,9 +108,9 @@ class DetectorTraining(Training):
     repeat: float = 0.05
     """Pictures with a class rarer than this share of all pictures are drawn more often, by the square root of
     the ratio. Source: Gupta et al. 2019, LVIS, arXiv 1908.03195, appendix."""
-    crowded: Positive = 2.0
+    crowd_sampling_weight: Positive = 2.0
     """How much more often a picture with two or more objects of one class is drawn."""
-    favour: dict[str, Positive] = Field(default={})
+    class_sampling_weights: dict[str, Positive] = Field(default={})
     """How much more often a picture with an object of a class is drawn, by the class's name."""
     recipe: Literal["joint", "four_step"] = "joint"
     """Approximate joint training of all parts, or four-step alternating training. Source: Faster R-CNN, section 3.2."""
@@ -138,7 +138,7 @@ class DetectorTraining(Training):
     """Compute the trunk's inner maps again for the gradient instead of keeping them: less memory, a third more time."""
 
 
-class CropTraining(Training):
+class CropTrainingConfig(TrainingConfig):
     """What the trainings of an embedder and of a classifier have in common."""
 
     val_share: Fraction01 = 0.2
@@ -168,7 +168,7 @@ class CropTraining(Training):
     """Optimiser steps in all."""
 
 
-class EmbedderTraining(CropTraining):
+class EmbedderTrainingConfig(CropTrainingConfig):
     """How an embedder is trained: `track train embedder CONFIG`."""
 
     train: str = ""
@@ -182,7 +182,7 @@ class EmbedderTraining(CropTraining):
     """Class names whose individuals the crops show."""
     tracklets: bool = False
     """Individuals are tracklets of videos: only those seen at one moment are known to differ."""
-    individuals: Annotated[int, Field(ge=2)] = 16
+    identities: Annotated[int, Field(ge=2)] = 16
     """Individuals in a batch."""
     crops: Annotated[int, Field(ge=2)] = 4
     """Crops of each individual in a batch."""
@@ -205,7 +205,7 @@ class EmbedderTraining(CropTraining):
     """Of supcon: what cosines are divided by."""
 
 
-class ClassifierTraining(CropTraining):
+class ClassifierTrainingConfig(CropTrainingConfig):
     """How a classifier of crops is trained: `track train classifier CONFIG`."""
 
     train: str = ""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.annotations.image_set import Picture, PictureSet
-from tracker.data.annotations.load import split_paths, survey
+from tracker.data.annotations.image_set import AnnotatedImage, ImageSet
+from tracker.data.annotations.load import load_with_problems, split_paths
 from tracker.data.annotations.schema import Problem
 from tracker.data.duplicates import SIDE, Kind, find_twins, thumbnail
 from tracker.data.image_files import read_image
@@ -33,7 +33,7 @@ class Checked:
     """
 
     path: Path
-    pictures: PictureSet
+    pictures: ImageSet
     problems: list[Problem]
 
 
@@ -85,7 +85,7 @@ def check_pictures(paths: Sequence[Path], watch: Callable[[int, int], None] = la
     Raises:
         InputError: A path holds nothing that can be read.
     """
-    sets = [Checked(path, *survey(path, {})) for given in paths for path in split_paths(given)]
+    sets = [Checked(path, *load_with_problems(path, {})) for given in paths for path in split_paths(given)]
     pictures = [(number, picture) for number, checked in enumerate(sets) for picture in checked.pictures.pictures]
     looks = _looks([picture.path for _, picture in pictures], watch)
     sound = []
@@ -119,7 +119,7 @@ def _look(file: Path) -> _Look:
         return _Look(f"cannot read the picture {file}: {error.strerror}", b"", np.zeros((SIDE, SIDE), np.uint8))
 
 
-def _with_copies(check: Check, sound: Sequence[tuple[int, Picture, _Look]]) -> Check:
+def _with_copies(check: Check, sound: Sequence[tuple[int, AnnotatedImage, _Look]]) -> Check:
     """The check, with the pictures that show the same: each named once for every set that holds one like it."""
     thumbnails = np.array([look.thumbnail for _, _, look in sound]).reshape(-1, SIDE, SIDE)
     twins = find_twins(thumbnails, [look.digest for _, _, look in sound], [number for number, _, _ in sound])
@@ -144,7 +144,7 @@ class ClassCounts:
     unlabelled: int
 
 
-def class_counts(pictures: PictureSet) -> dict[str, ClassCounts]:
+def class_counts(pictures: ImageSet) -> dict[str, ClassCounts]:
     """Counts for each class of a set."""
     counts = {}
     for label, name in enumerate(pictures.categories):
@@ -168,7 +168,7 @@ class Totals:
     most: int
 
 
-def totals(pictures: PictureSet) -> Totals:
+def totals(pictures: ImageSet) -> Totals:
     """Counts over all classes of a set."""
     numbers = np.array([len(picture.boxes) for picture in pictures.pictures], np.int64)
     areas = np.concatenate([area(picture.boxes) for picture in pictures.pictures] or [np.zeros(0)])

@@ -21,7 +21,7 @@ _MIRROR = np.uint64(sum(1 << (row * 8 + column) for row in range(8) for column i
 Kind = Literal["same file", "similar", "mirrored"]
 
 
-class Twins(NamedTuple):
+class DuplicateImages(NamedTuple):
     """A picture and the first one of some set that shows the same, by their numbers, and how they are alike."""
 
     number: int
@@ -35,7 +35,7 @@ def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def find_twins(thumbnails: NDArray[np.uint8], files: Sequence[bytes], sets: Sequence[int]) -> list[Twins]:
+def find_twins(thumbnails: NDArray[np.uint8], files: Sequence[bytes], sets: Sequence[int]) -> list[DuplicateImages]:
     """For each picture, the first one before it in each of the sets that shows the same, if any.
 
     Args:
@@ -48,7 +48,7 @@ def find_twins(thumbnails: NDArray[np.uint8], files: Sequence[bytes], sets: Sequ
     hashes = np.array([_hash(thumb) for thumb in thumbnails], np.uint64)
     file_of, set_of = np.unique(np.array(files), return_inverse=True)[1], np.array(sets)
     flat, mirrored = _standardised(thumbnails), _standardised(thumbnails[:, :, ::-1])
-    twins: list[Twins] = []
+    twins: list[DuplicateImages] = []
     step = max(1, _BLOCK // len(hashes))
     for start in range(0, len(hashes), step):
         block = hashes[start : start + step, None]
@@ -64,11 +64,13 @@ def find_twins(thumbnails: NDArray[np.uint8], files: Sequence[bytes], sets: Sequ
     return twins
 
 
-def _first_of_each_set(number: int, alike: dict[Kind, NDArray[np.int64]], set_of: NDArray[np.int64]) -> list[Twins]:
-    found: dict[int, Twins] = {}
+def _first_of_each_set(
+    number: int, alike: dict[Kind, NDArray[np.int64]], set_of: NDArray[np.int64]
+) -> list[DuplicateImages]:
+    found: dict[int, DuplicateImages] = {}
     for kind, others in alike.items():
         for where, first in zip(*np.unique(set_of[others], return_index=True), strict=True):
-            found.setdefault(int(where), Twins(number, int(others[first]), kind))
+            found.setdefault(int(where), DuplicateImages(number, int(others[first]), kind))
     return list(found.values())
 
 

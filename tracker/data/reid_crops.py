@@ -21,7 +21,7 @@ _NAME = re.compile(r"(-?\d+)_c(\d+)")
 _JUNK = -1  # Market-1501's id of what shows nobody
 
 
-class Crop(NamedTuple):
+class ReIDSample(NamedTuple):
     """A crop, as a layout names it.
 
     Attributes:
@@ -38,13 +38,13 @@ class Crop(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Crops:
+class ReIDDataset:
     """Crops of known individuals.
 
     Attributes:
         files: The picture of each crop.
         boxes: float32 (N, 4) xyxy, pixels of that picture; `WHOLE` is all of it.
-        ids: int64 (N,), of whom each shows: numbers in `individuals`.
+        ids: int64 (N,), of whom each shows: numbers in `identities`.
         cameras: int64 (N,); where it is unknown a crop has a negative number of its own.
         individuals: Names by id, sorted.
     """
@@ -53,35 +53,35 @@ class Crops:
     boxes: NDArray[np.float32]
     ids: NDArray[np.int64]
     cameras: NDArray[np.int64]
-    individuals: tuple[str, ...]
+    identities: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.files)
 
     @classmethod
-    def of(cls, crops: Sequence[Crop]) -> Self:
+    def of(cls, crops: Sequence[ReIDSample]) -> Self:
         """The crops in their order."""
-        individuals = tuple(sorted({crop.individual for crop in crops}))
+        identities = tuple(sorted({crop.individual for crop in crops}))
         cameras = [crop.camera if crop.camera >= 0 else -1 - row for row, crop in enumerate(crops)]
         return cls(
             tuple(crop.file for crop in crops),
             np.array([crop.box for crop in crops], np.float32).reshape(-1, 4),
-            np.searchsorted(np.array(individuals), np.array([c.individual for c in crops])).astype(np.int64),
+            np.searchsorted(np.array(identities), np.array([c.individual for c in crops])).astype(np.int64),
             np.array(cameras, np.int64),
-            individuals,
+            identities,
         )
 
     def seen_again(self) -> NDArray[np.bool_]:
         """By individual, bool (I,): who is shown by two cameras, where these are known, or else in two pictures."""
         sightings = np.unique(np.stack([self.ids, self.cameras]), axis=1)
-        return np.bincount(sightings[0], minlength=len(self.individuals)) > 1
+        return np.bincount(sightings[0], minlength=len(self.identities)) > 1
 
     def of_individuals(self, ids: Sequence[int]) -> Self:
         """The crops of some individuals, who keep their names and get new numbers."""
         kept = sorted(ids)
         part = self.of_rows(np.flatnonzero(np.isin(self.ids, kept)))
         numbers = np.searchsorted(kept, part.ids).astype(np.int64)
-        return replace(part, ids=numbers, individuals=tuple(self.individuals[n] for n in kept))
+        return replace(part, ids=numbers, identities=tuple(self.identities[n] for n in kept))
 
     def of_rows(self, rows: NDArray[np.int64]) -> Self:
         """Some crops; all individuals keep their numbers."""
@@ -89,7 +89,7 @@ class Crops:
         return replace(self, files=files, boxes=self.boxes[rows], ids=self.ids[rows], cameras=self.cameras[rows])
 
 
-def read_crops(paths: Sequence[Path]) -> Crops:
+def read_crops(paths: Sequence[Path]) -> ReIDDataset:
     """Finds the crops in folders, in order of their names; no picture is opened.
 
     Named as in Market-1501, `ID_cCAMERA...`, files of one name in several folders are taken to be one picture, and the
@@ -101,7 +101,7 @@ def read_crops(paths: Sequence[Path]) -> Crops:
     Raises:
         InputError: A folder cannot be read, a file's name says no individual and camera, or there is no crop.
     """
-    crops: dict[str, Crop] = {}
+    crops: dict[str, ReIDSample] = {}
     for path in paths:
         try:
             found = _crops_in(path, f"{path}/" if len(paths) > 1 else "")
@@ -110,10 +110,10 @@ def read_crops(paths: Sequence[Path]) -> Crops:
         if not found:
             raise InputError(f"there are no crops in {path}: give {LAYOUTS}")
         crops |= found
-    return Crops.of([crops[key] for key in sorted(crops)])
+    return ReIDDataset.of([crops[key] for key in sorted(crops)])
 
 
-def read_crop(crops: Crops, row: int, around: float = 0.0) -> NDArray[np.uint8]:
+def read_crop(crops: ReIDDataset, row: int, around: float = 0.0) -> NDArray[np.uint8]:
     """The pixels of a crop, uint8 (h, w, 3) RGB: those that its box touches, at least one.
 
     Args:
@@ -138,23 +138,25 @@ def read_crop(crops: Crops, row: int, around: float = 0.0) -> NDArray[np.uint8]:
     return np.pad(cut, beyond, mode="reflect") if np.any(beyond) else cut
 
 
-def split_by_individual(crops: Crops, share: float, seed: int) -> tuple[Crops, Crops]:
+def split_by_individual(crops: ReIDDataset, share: float, seed: int) -> tuple[ReIDDataset, ReIDDataset]:
     """Two sets without an individual in common; the second has about this share of those who are seen again.
 
     Who is seen once only cannot be looked for, and stays in the first set.
     """
     again = np.flatnonzero(crops.seen_again())
     held = set(np.random.default_rng(seed).permutation(again)[: round(share * len(again))].tolist())
-    return crops.of_individuals(sorted(set(range(len(crops.individuals))) - held)), crops.of_individuals(sorted(held))
+    return crops.of_individuals(sorted(set(range(len(crops.identities))) - held)), crops.of_individuals(sorted(held))
 
 
-def _crops_in(path: Path, prefix: str) -> dict[str, Crop]:
+def _crops_in(path: Path, prefix: str) -> dict[str, ReIDSample]:
     """The crops of a folder, by a key to sort them by; `prefix` tells its individuals from those of other folders."""
     sequences = sequences_in(path)
     if sequences:
         things = [(folder, thing) for folder in sequences for thing in followed(folder)]
         return {
-            f"{folder}/{thing.id:09}/{thing.file}": Crop(thing.file, thing.box, f"{prefix}{folder.name}/{thing.id}", -1)
+            f"{folder}/{thing.id:09}/{thing.file}": ReIDSample(
+                thing.file, thing.box, f"{prefix}{folder.name}/{thing.id}", -1
+            )
             for folder, thing in things
         }
     if any(entry.is_file() and _NAME.match(entry.name) for entry in path.iterdir()):
@@ -165,7 +167,7 @@ def _crops_in(path: Path, prefix: str) -> dict[str, Crop]:
     return _by_folder(path, prefix)
 
 
-def _by_folder(path: Path, prefix: str) -> dict[str, Crop]:
+def _by_folder(path: Path, prefix: str) -> dict[str, ReIDSample]:
     """With a folder for each individual; what `_crops_in` gives."""
     videos = {table.parent for table in path.rglob(TABLE)}
     crops = {}
@@ -177,11 +179,11 @@ def _by_folder(path: Path, prefix: str) -> dict[str, Crop]:
             )
         folder = next((folder for folder in file.parents if folder.parent in videos), file.parent)
         name = f"{prefix}{folder.relative_to(path).as_posix()}"
-        crops[f"{prefix}{file.relative_to(path).as_posix()}"] = Crop(file, WHOLE, name, -1)
+        crops[f"{prefix}{file.relative_to(path).as_posix()}"] = ReIDSample(file, WHOLE, name, -1)
     return crops
 
 
-def _named(file: Path, match: "re.Match[str] | None") -> Crop:
+def _named(file: Path, match: "re.Match[str] | None") -> ReIDSample:
     if match is None:
         raise InputError(f"the name of {file} does not start with individual and camera, as 0004_c1_02.jpg does")
-    return Crop(file, WHOLE, f"{int(match[1]):06}", int(match[2]))
+    return ReIDSample(file, WHOLE, f"{int(match[1]):06}", int(match[2]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.reid_crops import TABLE, Crops
+from tracker.data.reid_crops import TABLE, ReIDDataset
 from tracker.errors import InputError
 
 COLUMNS = ("folder", "category", "first", "last", "frames", "score")
@@ -16,7 +16,7 @@ track's folder and class, the first and last second, and the number and mean sco
 Span = tuple[float, float]
 
 
-def read_spans(root: Path, crops: Crops) -> NDArray[np.float64]:
+def read_spans(root: Path, crops: ReIDDataset) -> NDArray[np.float64]:
     """When the tracks were seen whose crops `track crops` wrote.
 
     Tracks that were deleted since do not count, and those that were moved into another's folder belong to it.
@@ -26,13 +26,13 @@ def read_spans(root: Path, crops: Crops) -> NDArray[np.float64]:
         crops: What it found there, or a part of it.
 
     Returns:
-        float64 (S, 4), for each time that one of `crops.individuals` was seen without a break: its number, number of
+        float64 (S, 4), for each time that one of `crops.identities` was seen without a break: its number, number of
         the video, first and last second in that.
 
     Raises:
         InputError: There is no table beside a track's folder, it does not name the folder, or it is broken.
     """
-    folders = [root / name for name in crops.individuals]
+    folders = [root / name for name in crops.identities]
     tables = {path: _read(path) for path in dict.fromkeys(folder.parent / TABLE for folder in folders)}
     videos = list(tables)
     spans: list[tuple[float, ...]] = []

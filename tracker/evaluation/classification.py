@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Crops, read_crop
+from tracker.data import ReIDDataset, read_crop
 from tracker.errors import InputError
 from tracker.evaluation.drawing import GROUND, INK, Image, fitted, label, write
 
@@ -47,7 +47,7 @@ def confused(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> N
 
 
 def write_class_report(
-    folder: Path, probabilities: NDArray[np.float32], crops: Crops, categories: Sequence[str]
+    folder: Path, probabilities: NDArray[np.float32], crops: ReIDDataset, categories: Sequence[str]
 ) -> dict[str, float]:
     """Measures a classifier and fills a folder: report.json, confusion.png, and mistakes.jpg, its surest mistakes.
 
@@ -85,7 +85,7 @@ def write_class_report(
     return figures
 
 
-def _mistakes(probabilities: NDArray[np.float32], crops: Crops, categories: Sequence[str]) -> Image:
+def _mistakes(probabilities: NDArray[np.float32], crops: ReIDDataset, categories: Sequence[str]) -> Image:
     """The crops of another class than was said, the surest ones first."""
     said = probabilities.argmax(1)
     sure = probabilities.max(1)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Picture, PictureSet, read_image
+from tracker.data import AnnotatedImage, ImageSet, read_image
 from tracker.errors import InputError
 from tracker.evaluation.drawing import GROUND, INK, Image, fitted, label, write
 from tracker.output.drawing import Colour, colour_of
@@ -19,7 +19,7 @@ FEW, WIDE = 3, 30  # so few boxes, or boxes so wide in pixels, have their names;
 IGNORED = (150, 150, 150)
 
 
-def draw_sheet(sets: Sequence[PictureSet], file: Path) -> None:
+def draw_sheet(sets: Sequence[ImageSet], file: Path) -> None:
     """Draws pictures of each class, chosen at random but always the same, and those without any object.
 
     Boxes have the colour of their class and, where there is room, its name; outlines are drawn where there are any;
@@ -43,11 +43,11 @@ def draw_sheet(sets: Sequence[PictureSet], file: Path) -> None:
         raise InputError(f"cannot write {file}")
 
 
-def _shows(picture: Picture, categories: Sequence[str], name: str) -> bool:
+def _shows(picture: AnnotatedImage, categories: Sequence[str], name: str) -> bool:
     return name in categories and categories.index(name) in picture.labels
 
 
-def _row(title: str, shown: list[tuple[Picture, tuple[str, ...]]], names: Sequence[str]) -> Image:
+def _row(title: str, shown: list[tuple[AnnotatedImage, tuple[str, ...]]], names: Sequence[str]) -> Image:
     row = np.full((MARGIN + HEIGHT + GAP, TILES * (WIDTH + GAP) + GAP, 3), GROUND, np.uint8)
     write(row, (GAP, MARGIN - 7), f"{title}: {len(shown)} pictures", INK)
     left = GAP
@@ -63,7 +63,7 @@ def _row(title: str, shown: list[tuple[Picture, tuple[str, ...]]], names: Sequen
     return row
 
 
-def _tile(pixels: Image, picture: Picture, categories: Sequence[str], names: Sequence[str]) -> Image:
+def _tile(pixels: Image, picture: AnnotatedImage, categories: Sequence[str], names: Sequence[str]) -> Image:
     """The picture in the middle of a tile, with what is annotated on it."""
     tile, scale, corner = fitted(pixels, WIDTH, HEIGHT)
     start = np.array(corner)

@@ -9,7 +9,7 @@ from av.error import FFmpegError
 from tracker.config import OutputConfig
 from tracker.output.base import ResultWriter, VideoInfo, cannot_open, cannot_write
 from tracker.output.drawing import Annotator
-from tracker.output.encoder import GrowingVideo
+from tracker.output.encoder import FragmentedMp4Writer
 from tracker.output.remux import Span, remux
 from tracker.structures.types import Frame, Tracks
 
@@ -43,7 +43,7 @@ class AnnotatedVideoWriter(ResultWriter):
         self._last_pts = 0
         self._interval = max(1, round(1 / (info.frame_rate or 25) / info.time_base))  # where there is one frame
         try:
-            self._growing: GrowingVideo | None = GrowingVideo(path, info, config)
+            self._growing: FragmentedMp4Writer | None = FragmentedMp4Writer(path, info, config)
         except (OSError, FFmpegError) as error:
             raise cannot_open(path, error) from None
 

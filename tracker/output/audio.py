@@ -38,7 +38,7 @@ class AudioCopier:
         self._source = source
         # Matroska cannot hold packets before 0, which in MP4 and MOV an edit list hides.
         self._from_zero = target.format.name == "matroska"
-        self._carriers: dict[int, _Carrier] = {}
+        self._carriers: dict[int, _AudioStream] = {}
         for stream in source.streams.audio:
             self._carriers[stream.index] = _carrier(stream, target)
         self.starts = [
@@ -77,7 +77,7 @@ class AudioCopier:
             yield from carrier.finish()
 
 
-class _Carrier(ABC):
+class _AudioStream(ABC):
     """Turns packets of one stream of the source into packets of one stream of the target.
 
     Attributes:
@@ -96,7 +96,7 @@ class _Carrier(ABC):
     def finish(self) -> Iterable[Packet]: ...
 
 
-class _Copy(_Carrier):
+class _Copy(_AudioStream):
     def __init__(self, stream: AudioStream, target: OutputContainer) -> None:
         super().__init__(stream)
         self._target = target.add_stream_from_template(stream, opaque=True)
@@ -108,7 +108,7 @@ class _Copy(_Carrier):
         return []
 
 
-class _Encode(_Carrier):
+class _Encode(_AudioStream):
     """To AAC, mono or stereo."""
 
     def __init__(self, stream: AudioStream, target: OutputContainer) -> None:
@@ -141,7 +141,7 @@ class _Encode(_Carrier):
             yield from self._target.encode(resampled)
 
 
-def _carrier(stream: AudioStream, target: OutputContainer) -> _Carrier:
+def _carrier(stream: AudioStream, target: OutputContainer) -> _AudioStream:
     codec = stream.codec_context.codec.canonical_name
     taken = target.supported_codecs if target.format.name == "matroska" else _MP4_CODECS
     if codec in taken:
@@ -158,7 +158,7 @@ def _readable(source: InputContainer, *streams: Stream) -> Iterator[Packet]:
         logger.warning("%s is damaged and can be read in part only: %s", source.name, error.strerror)
 
 
-def goes_on(path: str, moment: Fraction) -> bool:
+def has_video_after(path: str, moment: Fraction) -> bool:
     """Whether the pictures of a media file go on at or after a moment, in seconds on the clock of its timestamps.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.output.base import VideoInfo
-from tracker.output.text_file import GrowingText
+from tracker.output.text_file import AppendOnlyFile
 from tracker.structures.types import Detections, Frame
 
 DETECTION_COLUMNS = ("frame", "time_s", "class", "score", "x1", "y1", "x2", "y2", "label", "width", "height")
@@ -29,7 +29,7 @@ class DetectionWriter:
         self.path = path
         self._categories = tuple(categories)
         self._size = info.width, info.height
-        self._text = GrowingText(path, ",".join(DETECTION_COLUMNS) + "\n")
+        self._text = AppendOnlyFile(path, ",".join(DETECTION_COLUMNS) + "\n")
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Adds the rows of a frame.

@@ -31,7 +31,7 @@ _THREADS = 4  # fixed, because the encoded bytes depend on it
 _BT709_MATRIX = 1  # AVCOL_SPC_BT709
 
 
-class GrowingVideo:
+class FragmentedMp4Writer:
     """One H.264 stream in a growing .mp4, .mov or .mkv: yuv420p, BT.709, limited range, no B-frames."""
 
     def __init__(self, path: Path, info: VideoInfo, config: OutputConfig) -> None:

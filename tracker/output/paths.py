@@ -18,7 +18,7 @@ _NOTHING: Mapping[str, str] = {}
 _ONE_BY_ONE = Lock()  # else one run could take away the root from under the folder that another one makes
 
 
-def choose_places(
+def resolve_outputs(
     config: OutputConfig, folder: Path | None, source_files: Sequence[Path], refused: Mapping[str, str] = _NOTHING
 ) -> tuple[list[Path], Path | None]:
     """The files that a run shall write, beside the detections that `config.detections` asks for.

@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from tracker.errors import InputError
-from tracker.output.audio import AudioCopier, goes_on
+from tracker.output.audio import AudioCopier, has_video_after
 from tracker.output.base import VideoInfo
 from tracker.output.packets import Packet, demuxed, moved, start, time_base
 
@@ -96,7 +96,7 @@ def _audio_window(info: VideoInfo, span: Span) -> tuple[Fraction | float, Fracti
     if info.end < math.inf:
         end = span.source_begin + Fraction(info.end)
     # A run may also stop early, at the user's wish; the last frame then ends where the source has more.
-    return begin, min(end, span.end) if goes_on(info.audio_from, span.end) else end
+    return begin, min(end, span.end) if has_video_after(info.audio_from, span.end) else end
 
 
 def _retimed(pictures: InputContainer, copy: VideoStream, later: Fraction, last_duration: Fraction) -> Iterator[Packet]:

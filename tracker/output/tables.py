@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.output.base import ResultWriter, VideoInfo, visible
-from tracker.output.text_file import GrowingText
+from tracker.output.text_file import AppendOnlyFile
 from tracker.structures.boxes import xyxy_to_xywh
 from tracker.structures.types import FineTracks, Frame, Tracks
 
@@ -26,7 +26,7 @@ class TableWriter(ResultWriter):
         """
         self.path = path
         self._info = info
-        self._text = GrowingText(path, head)
+        self._text = AppendOnlyFile(path, head)
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Adds one row for each track that has a part inside the picture."""

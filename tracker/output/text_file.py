@@ -6,7 +6,7 @@ from pathlib import Path
 from tracker.output.base import cannot_open, cannot_write
 
 
-class GrowingText:
+class AppendOnlyFile:
     """Hands each piece to the system in one unbuffered write, so that a killed process leaves whole pieces only."""
 
     def __init__(self, path: Path, head: str = "") -> None:

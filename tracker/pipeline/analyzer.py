@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from tracker.config import Config, TrackerConfig
 from tracker.errors import InputError, did_you_mean
-from tracker.pipeline.class_voting import Ballot, Opinions
-from tracker.pipeline.frame_sampler import Choice, Embeddings, Perceived, Sight, sights
-from tracker.pipeline.offline_buffer import Masks, Moments, Votes
-from tracker.pipeline.prefetch import Fills, ahead
+from tracker.pipeline.class_voting import ClassProbabilities, ClassVoter
+from tracker.pipeline.frame_sampler import Embeddings, FrameSampler, Perceived, Sight, sights
+from tracker.pipeline.offline_buffer import FrameTimes, MaskBuffer, VoteBuffer
+from tracker.pipeline.prefetch import Fills, prefetch
 from tracker.structures.types import Detections, Frame, MaskedDetections, MaskedTracks, Tracks
 from tracker.tracking import DeepSort
 from tracker.tracking.camera_motion import CameraMotion
@@ -23,7 +23,7 @@ from tracker.video import Source, check_span
 
 if TYPE_CHECKING:
     from tracker.models.reid import Classifier, Embedder
-    from tracker.tracking.offline import SecondLook
+    from tracker.tracking.offline import OfflineTracker
 
 Boxes = NDArray[np.float32]
 
@@ -46,7 +46,7 @@ class Stages(ABC):
         overlap: Whether stages work at the same time; without, each waits for the others, and its time is its own.
         fills: How much waited between stages that work at the same time.
         predicted: Frames in which nobody looked, since `detect_every` or `realtime` left them out.
-        left_out: Stored detections that are not tracked, because of their score, class or place.
+        filtered_out: Stored detections that are not tracked, because of their score, class or place.
     """
 
     def __init__(self, config: Config) -> None:
@@ -56,8 +56,8 @@ class Stages(ABC):
         self.fine_labels: list[int] = []
         self.seconds = dict.fromkeys(("decode", "detect", "embed", "associate", "write"), 0.0)
         self.overlap = True
-        self.fills: Fills = {}
-        self.predicted = self.left_out = 0
+        self.queue_stats: Fills = {}
+        self.predicted = self.filtered_out = 0
 
     @property
     @abstractmethod
@@ -65,31 +65,33 @@ class Stages(ABC):
         """Class names, by label."""
 
     @property
-    def embedded_labels(self) -> list[int]:
+    def reid_class_ids(self) -> list[int]:
         """Labels of the classes whose individuals the embedder was trained to tell apart."""
         known = {name for embedder in self.embedders for name in embedder.info.categories}
         return [n for n, name in enumerate(self.categories) if name in known]
 
-    def embed_with(self, embedder: "Embedder") -> None:
+    def set_embedder(self, embedder: "Embedder") -> None:
         """Takes an embedder; what its file says fills the settings that are left to it."""
         self.embedders.append(embedder)
-        self.measured_for(embedder.info.max_distance)
+        self.with_neutral_distance(embedder.info.max_distance)
 
-    def measured_for(self, distance: float) -> None:
+    def with_neutral_distance(self, distance: float) -> None:
         """Takes the neutral distance of what embeds, unless the config sets one; 0 is none."""
-        settings = self.config.tracker.measured_for(distance)
+        settings = self.config.tracker.with_neutral_distance(distance)
         self.config = self.config.model_copy(update={"tracker": settings})
 
-    def classify_with(self, classifier: "Classifier") -> None:
+    def set_classifier(self, classifier: "Classifier") -> None:
         """Lets a classifier judge the crops of the classes that the config names.
 
         Raises:
             InputError: One of these is unknown.
         """
-        wanted = self.config.appearance.classify_of or self.categories
+        wanted = self.config.appearance.classify_classes or self.categories
         for name in wanted:
             if name not in self.categories:
-                raise InputError(f"--classify-of: unknown class {name!r}{did_you_mean(name, list(self.categories))}")
+                raise InputError(
+                    f"--classify-classes: unknown class {name!r}{did_you_mean(name, list(self.categories))}"
+                )
         self.classifiers.append(classifier)
         self.fine_labels = [n for n, name in enumerate(self.categories) if name in wanted]
         self.seconds["classify"] = 0.0
@@ -142,7 +144,7 @@ class Stages(ABC):
             return embedder.embed(images, boxes)
         return [np.zeros((len(rows), 0), np.float32) for rows in boxes]
 
-    def judged(self, images: list[Any], boxes: list[Boxes], found: list[Detections]) -> list[Opinions]:
+    def judged(self, images: list[Any], boxes: list[Boxes], found: list[Detections]) -> list[ClassProbabilities]:
         """What the classifier says of detections, whose boxes (N, 4) in pictures that were uploaded are given."""
         for classifier in self.classifiers:
             with self.timed("classify"):
@@ -151,9 +153,9 @@ class Stages(ABC):
                 return [_spread(rows, mask) for rows, mask in zip(judged, asked, strict=True)]
         return [np.zeros((len(rows), 0), np.float32) for rows in boxes]
 
-    def _ballot(self) -> Ballot:
+    def _ballot(self) -> ClassVoter:
         names = [classifier.info.categories for classifier in self.classifiers]
-        return Ballot(names[0] if names else (), self.fine_labels)
+        return ClassVoter(names[0] if names else (), self.fine_labels)
 
     def room(self, source: Source) -> int:
         """Most frames that may wait between two stages.
@@ -166,7 +168,7 @@ class Stages(ABC):
         return 1 if source.live else self.config.detector.batch_size
 
     def _run_online(self, source: Source, observe: Observer) -> Generator[tuple[Frame, Tracks]]:
-        tracker = DeepSort(self.config.tracker, self.embedded_labels, _size(source))
+        tracker = DeepSort(self.config.tracker, self.reid_class_ids, _size(source))
         camera = CameraMotion(self.config.tracker.camera_motion)
         ballot = self._ballot()
         with closing(self._sights(source)) as sights:
@@ -174,7 +176,7 @@ class Stages(ABC):
                 observe(sight)
                 with self.timed("associate"):
                     tracks = self._followed(tracker, camera, sight)
-                ballot.count(tracks, sight.opinions)
+                ballot.count(tracks, sight.class_probs)
                 ballot.keep(tracker.table.ids.tolist())
                 yield sight.frame, ballot.named(tracks)
 
@@ -188,27 +190,27 @@ class Stages(ABC):
         return MaskedTracks.of(tracks, found.boxes, found.masks) if isinstance(found, MaskedDetections) else tracks
 
     def _run_offline(self, source: Source, observe: Observer, pictures: bool) -> Generator[tuple[Frame, Tracks]]:
-        tracker = second_look(self.config.tracker, self.embedded_labels, _size(source))
+        tracker = offline_tracker(self.config.tracker, self.reid_class_ids, _size(source))
         camera = CameraMotion(self.config.tracker.camera_motion)
-        moments, masks, votes = Moments(), Masks(), Votes(self._ballot())
+        moments, masks, votes = FrameTimes(), MaskBuffer(), VoteBuffer(self._ballot())
         with closing(self._sights(source)) as sights:
             for sight in sights:
                 moments.add(sight.frame)
                 masks.add(sight.detections)
-                votes.add(sight.opinions)
+                votes.add(sight.class_probs)
                 with self.timed("associate"):
                     self._noted(tracker, camera, sight)
                 if not observe(sight):
                     break
         final = votes.counted(tracker.finish())
-        again = ahead(self._frames_again(source, moments), self.room(source), "read", self.fills)
+        again = prefetch(self._frames_again(source, moments), self.room(source), "read", self.queue_stats)
         with closing(again if pictures else moments.blank(source)) as frames:
             for number, frame in enumerate(frames):
                 with self.timed("associate"):
                     tracks = next(final)
-                yield frame, votes.ballot.named(masks.put_on(tracks, number))
+                yield frame, votes.ballot.named(masks.attach_masks(tracks, number))
 
-    def _noted(self, tracker: "SecondLook", camera: CameraMotion, sight: Sight) -> None:
+    def _noted(self, tracker: "OfflineTracker", camera: CameraMotion, sight: Sight) -> None:
         frame, found = sight.frame, sight.detections
         if sight.looked:
             motion = camera.update(frame.image, found.boxes)
@@ -216,7 +218,7 @@ class Stages(ABC):
         else:
             tracker.skip(frame.time)
 
-    def _frames_again(self, source: Source, moments: Moments) -> Generator[Frame]:
+    def _frames_again(self, source: Source, moments: FrameTimes) -> Generator[Frame]:
         """The frames that were read before, from the source opened anew."""
         with source.again() as again:
             frames = iter(again)
@@ -229,11 +231,11 @@ class Stages(ABC):
 
     def _sights(self, source: Source) -> Generator[Sight]:
         """What is seen in each frame of a source; two threads are ahead of who asks, one reads and one looks."""
-        choice = Choice(self.config)
-        frames = ahead(choice.paced(self._decoded(source)), self._read_ahead(source), "read", self.fills)
+        choice = FrameSampler(self.config)
+        frames = prefetch(choice.paced(self._decoded(source)), self._read_ahead(source), "read", self.queue_stats)
         # Without pictures there is less to do than to hand over.
         looks_ahead = int(source.has_pictures and self.overlap)
-        batches = ahead(self._seen(frames, choice, source), looks_ahead, "look", self.fills)
+        batches = prefetch(self._seen(frames, choice, source), looks_ahead, "look", self.queue_stats)
         with closing(batches):
             try:
                 for batch in batches:
@@ -258,7 +260,7 @@ class Stages(ABC):
                 return
             yield frame
 
-    def _seen(self, frames: Generator[Frame], choice: Choice, source: Source) -> Generator[list[Sight]]:
+    def _seen(self, frames: Generator[Frame], choice: FrameSampler, source: Source) -> Generator[list[Sight]]:
         detector = self.config.detector
         size = 1 if source.live or detector.realtime else detector.batch_size * detector.detect_every
         with closing(frames):
@@ -279,12 +281,14 @@ def _spread(rows: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.fl
     return whole
 
 
-def second_look(config: TrackerConfig, embedded_labels: Collection[int], size: tuple[float, float]) -> "SecondLook":
+def offline_tracker(
+    config: TrackerConfig, reid_class_ids: Collection[int], size: tuple[float, float]
+) -> "OfflineTracker":
     """The tracker of two looks; arguments as those of `DeepSort`."""
     # Few runs need it, and it takes time to load.
-    from tracker.tracking.offline import SecondLook
+    from tracker.tracking.offline import OfflineTracker
 
-    return SecondLook(config, embedded_labels, size)
+    return OfflineTracker(config, reid_class_ids, size)
 
 
 def check_config(config: Config) -> None:

@@ -22,7 +22,7 @@ class _Request:
     answer: Future[tuple[Perceived, Seconds]]
 
 
-class Host:
+class DynamicBatcher:
     """Lends the networks of a pipeline to runs that go on at the same time.
 
     One thread looks. What is asked for while it is busy it looks at together, next, so that a GPU gets the frames of
@@ -71,17 +71,17 @@ class Host:
         first, total = 0, len(seen[0])
         for request in requests:
             last = first + len(request.frames)
-            found, embeddings, rescorers, opinions = seen
-            mine = found[first:last], embeddings[first:last], rescorers[first:last], opinions[first:last]
+            found, embeddings, rescorers, class_probs = seen
+            mine = found[first:last], embeddings[first:last], rescorers[first:last], class_probs[first:last]
             share = {stage: seconds * len(request.frames) / total for stage, seconds in spent.items()}
             request.answer.set_result((mine, share))
             first = last
 
 
-class Guest(Stages):
+class BatcherClient(Stages):
     """The stages of one of the runs that share networks: its counts are its own."""
 
-    def __init__(self, host: Host, output: OutputConfig) -> None:
+    def __init__(self, host: DynamicBatcher, output: OutputConfig) -> None:
         """Takes the networks, and where this run's results go."""
         stages = host.stages
         super().__init__(stages.config.model_copy(update={"output": output}))
@@ -94,8 +94,8 @@ class Guest(Stages):
         return self._host.stages.categories
 
     @property
-    def embedded_labels(self) -> list[int]:
-        return self._host.stages.embedded_labels
+    def reid_class_ids(self) -> list[int]:
+        return self._host.stages.reid_class_ids
 
     def perceive(self, frames: list[Frame]) -> Perceived:
         seen, spent = self._host.look(frames)

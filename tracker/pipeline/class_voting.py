@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from tracker.structures.types import FineTracks, Tracks
 
-Opinions = NDArray[np.floating]
+ClassProbabilities = NDArray[np.floating]
 """(N, C): how probable each of C classes is for each of N detections; a row of 0 has no opinion."""
 
 
-class Ballot:
+class ClassVoter:
     """Counts what the crops of tracks say, as long as the tracks live.
 
     The class with the highest mean probability over a track's crops wins. A mean forgives a crop that is sure and
@@ -27,11 +27,11 @@ class Ballot:
         self._labels = np.array(labels, np.int64)
         self._sums: dict[int, NDArray[np.float64]] = {}
 
-    def count(self, tracks: Tracks, opinions: Opinions) -> None:
+    def count(self, tracks: Tracks, class_probs: ClassProbabilities) -> None:
         """Takes what is said of one frame's detections, some of which its tracks took."""
         for number, row in zip(tracks.ids.tolist(), tracks.found.tolist(), strict=True):
-            if row >= 0 and opinions[row].any():
-                self._sums[number] = self._sums.get(number, 0) + opinions[row].astype(np.float64)
+            if row >= 0 and class_probs[row].any():
+                self._sums[number] = self._sums.get(number, 0) + class_probs[row].astype(np.float64)
 
     def keep(self, ids: Sequence[int]) -> None:
         """Forgets all tracks but these."""

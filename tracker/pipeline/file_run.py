@@ -15,15 +15,15 @@ from tracker.output import (
     DetectionWriter,
     ResultWriter,
     VideoInfo,
-    choose_places,
     open_writer,
     remove_if_empty,
+    resolve_outputs,
     results_folder,
 )
 from tracker.output.paths import VIDEO_SUFFIXES
 from tracker.pipeline.analyzer import Observer, Stages, check_source
 from tracker.pipeline.frame_sampler import Sight
-from tracker.pipeline.prefetch import Behind
+from tracker.pipeline.prefetch import BackgroundWorker
 from tracker.pipeline.run_record import plain, versions, write_record
 from tracker.pipeline.summary import Summary
 from tracker.structures.types import Frame, Tracks
@@ -38,7 +38,7 @@ Looker = Callable[[Source, Frame], bool]
 
 
 @dataclass
-class Outcome:
+class RunResult:
     """What a run did.
 
     Attributes:
@@ -47,10 +47,10 @@ class Outcome:
         frames: How many frames were processed.
         elapsed: Seconds that it took, loading not counted.
         damaged: Packets or pictures that could not be decoded.
-        ended_early: The file stopped before its stated end.
+        truncated: The file stopped before its stated end.
         stopped: The run was asked to stop before the end.
         predicted: Frames in which nobody looked.
-        left_out: Stored detections that were not tracked, because of their score, class or place.
+        filtered_out: Stored detections that were not tracked, because of their score, class or place.
         seconds: Time spent in each stage, by the stage's name; more than `elapsed` in all where stages work at once.
     """
 
@@ -58,11 +58,11 @@ class Outcome:
     summary: Summary
     frames: int = 0
     elapsed: float = 0.0
-    damaged: int = 0
-    ended_early: bool = False
+    corrupt_packets: int = 0
+    truncated: bool = False
     stopped: bool = False
     predicted: int = 0
-    left_out: int = 0
+    filtered_out: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -74,7 +74,7 @@ def run_to_files(
     watch: Watcher,
     look: Looker,
     folder: Path | None = None,
-) -> Outcome:
+) -> RunResult:
     """Tracks an open source and writes the results that `config.output` asks for.
 
     Args:
@@ -94,14 +94,14 @@ def run_to_files(
         check_source(config, source)
         folder = folder or results_folder(config.output, source.name)
         stack.callback(remove_if_empty, folder)
-        places, record = choose_places(config.output, folder, source_files, _refused(source))
+        places, record = resolve_outputs(config.output, folder, source_files, _refused(source))
         stages = stack.enter_context(load())
-        outcome = Outcome(places, Summary(stages.categories, config.tracker.max_age), seconds=stages.seconds)
+        outcome = RunResult(places, Summary(stages.categories, config.tracker.max_age), seconds=stages.seconds)
         start = time.perf_counter()
         _Run(source, stages, outcome, watch, look).write_all()
         outcome.elapsed = time.perf_counter() - start
-        outcome.predicted, outcome.left_out = stages.predicted, stages.left_out
-        outcome.damaged, outcome.ended_early = source.damaged, source.ended_early
+        outcome.predicted, outcome.filtered_out = stages.predicted, stages.filtered_out
+        outcome.corrupt_packets, outcome.truncated = source.corrupt_packets, source.truncated
         if config.output.detections:
             outcome.places.append(Path(config.output.detections).expanduser())
         if record is not None:
@@ -126,7 +126,7 @@ class _Run:
     Where pictures are encoded, a thread writes; then nobody else touches the files as long as it lives.
     """
 
-    def __init__(self, source: Source, stages: Stages, outcome: Outcome, watch: Watcher, look: Looker) -> None:
+    def __init__(self, source: Source, stages: Stages, outcome: RunResult, watch: Watcher, look: Looker) -> None:
         self._source = source
         self._stages = stages
         self._outcome = outcome
@@ -141,7 +141,7 @@ class _Run:
         with ExitStack() as files:
             # Rows of text are written sooner than they would be handed over.
             room = self._stages.room(self._source) if pictures else 0
-            with Behind(room, "write", self._stages.fills) as later:
+            with BackgroundWorker(room, "write", self._stages.queue_stats) as later:
                 observe = self._observer(files, later)
                 with closing(self._stages.run(self._source, observe, pictures)) as results:
                     for frame, tracks in results:
@@ -155,7 +155,7 @@ class _Run:
                 raise InputError(f"no frame came from {self._source.spec} between the start and the end: change one")
             self._finish(writers)
 
-    def _observer(self, files: ExitStack, later: Behind) -> Observer:
+    def _observer(self, files: ExitStack, later: BackgroundWorker) -> Observer:
         """Stores detections where that is asked for, and tells whether the first look goes on."""
         config = self._stages.config
         path = Path(config.output.detections).expanduser()
@@ -222,7 +222,7 @@ def _video_info(source: Source, config: Config) -> VideoInfo:
     )
 
 
-def run_record(source: Source, stages: Stages, outcome: Outcome) -> dict[str, Any]:
+def run_record(source: Source, stages: Stages, outcome: RunResult) -> dict[str, Any]:
     """What `run.json` holds: enough to know what a result came from, and to get it again."""
     return {
         "source": {
@@ -231,8 +231,8 @@ def run_record(source: Source, stages: Stages, outcome: Outcome) -> dict[str, An
             "height": source.height,
             "frame_rate": str(source.frame_rate),
             "time_base": str(source.time_base),
-            "damaged_packets": outcome.damaged,
-            "ended_early": outcome.ended_early,
+            "damaged_packets": outcome.corrupt_packets,
+            "truncated": outcome.truncated,
         },
         "versions": versions(),
         **stages.describe(),
@@ -245,6 +245,6 @@ def run_record(source: Source, stages: Stages, outcome: Outcome) -> dict[str, An
         "stage_s": {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()},
         "queues": {
             name: {"room": fill.room, "highest": fill.highest, "mean": round(fill.mean, 2)}
-            for name, fill in stages.fills.items()
+            for name, fill in stages.queue_stats.items()
         },
     }

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import Config
-from tracker.pipeline.class_voting import Opinions
+from tracker.pipeline.class_voting import ClassProbabilities
 from tracker.structures.types import Detections, Frame
-from tracker.tracking import Rescorer, nothing_there
+from tracker.tracking import Rescorer, no_rescoring
 
 T = TypeVar("T")
 Embeddings = NDArray[np.float32]
-Perceived = tuple[list[Detections], list[Embeddings], list[Rescorer], list[Opinions]]
+Perceived = tuple[list[Detections], list[Embeddings], list[Rescorer], list[ClassProbabilities]]
 """Of some frames: detections, embeddings, (N, D) or, without an embedder, (N, 0), what looks at boxes again, and what a
 classifier says of each detection, (N, C) or, without one, (N, 0)."""
 
@@ -40,15 +40,15 @@ class Sight:
     detections: Detections
     embeddings: Embeddings
     rescore: Rescorer
-    opinions: Opinions
+    class_probs: ClassProbabilities
     looked: bool = True
 
     def unseen(self, frame: Frame) -> "Sight":
         """The sight of another frame, at which nobody looked: of the same kind, with nothing in it."""
-        return Sight(frame, self.detections[:0], self.embeddings[:0], nothing_there, self.opinions[:0], looked=False)
+        return Sight(frame, self.detections[:0], self.embeddings[:0], no_rescoring, self.class_probs[:0], looked=False)
 
 
-class Choice:
+class FrameSampler:
     """Chooses the frames of a source to look at, as the config says, and the first one anyway.
 
     With `realtime` frames come no earlier than a camera would give them, and one is looked at when no later one is due

@@ -13,8 +13,8 @@ from tracker.config import Config
 from tracker.errors import InputError
 from tracker.output import numbered, remove_if_empty, results_folder
 from tracker.pipeline.analyzer import check_config
-from tracker.pipeline.batcher import Guest, Host
-from tracker.pipeline.file_run import Looker, Outcome, Watcher, run_to_files
+from tracker.pipeline.batcher import BatcherClient, DynamicBatcher
+from tracker.pipeline.file_run import Looker, RunResult, Watcher, run_to_files
 from tracker.pipeline.networks import Pipeline
 from tracker.video import kind_of, name_of, open_source
 
@@ -27,11 +27,11 @@ Begin = Callable[[int], tuple[Watcher, Looker]]
 
 def track_all_to_files(
     sources: Sequence[Spec], config: Config, begin: Begin = lambda _: (lambda *_: True, lambda *_: True)
-) -> Generator[tuple[int, Outcome | InputError]]:
+) -> Generator[tuple[int, RunResult | InputError]]:
     """Tracks several sources at the same time, and writes of each what `track_to_files` writes of it alone.
 
     The networks are loaded once and look at frames of several sources together. Cameras and addresses are all tracked
-    at once, of the others `config.source.at_once`; memory is that of so many runs.
+    at once, of the others `config.source.max_parallel`; memory is that of so many runs.
 
     Args:
         sources: Each as for `track`. The results of one are in tracked/NAME/, of a second one of the same name in
@@ -50,7 +50,7 @@ def track_all_to_files(
     check_config(config)
     _check_pictures(sources)
     _check_outputs(config, len(sources))
-    yield from _Several(sources, config, begin).results()
+    yield from _MultiSourceRunner(sources, config, begin).results()
 
 
 def _check_pictures(sources: Sequence[Spec]) -> None:
@@ -85,11 +85,11 @@ def distinct_names(sources: Sequence[Spec]) -> list[str]:
     return names
 
 
-class _Over(Exception):
+class _Cancelled(Exception):
     """Ends a run at once."""
 
 
-class _Several:
+class _MultiSourceRunner:
     """Runs over several sources, each in a thread of its own; the caller's thread begins them and loads networks."""
 
     def __init__(self, sources: Sequence[Spec], config: Config, begin: Begin) -> None:
@@ -104,14 +104,14 @@ class _Several:
         # What goes on as long as it likes need not wait for others to end.
         self._endless = [kind in ("camera", "address") for kind in kinds]
         self._waiting = deque(sorted(range(len(sources)), key=lambda number: not self._endless[number]))
-        self._running: dict[Future[Outcome], int] = {}
+        self._running: dict[Future[RunResult], int] = {}
         self._folders: list[Path] = []
         self._needed: Future[None] = Future()  # is done when a run needs the networks
-        self._host: Future[Host] = Future()
-        self._enough = Event()  # no other run is to begin
+        self._host: Future[DynamicBatcher] = Future()
+        self._stop_starting = Event()  # no other run is to begin
         self._over = Event()  # all are to end at once
 
-    def results(self) -> Generator[tuple[int, Outcome | InputError]]:
+    def results(self) -> Generator[tuple[int, RunResult | InputError]]:
         with ExitStack() as stack:
             networks = stack.enter_context(ExitStack())
             pool = stack.enter_context(ThreadPoolExecutor(max(1, len(self._sources)), "track"))
@@ -123,49 +123,49 @@ class _Several:
                         yield self._running.pop(done), _result(done)
                     else:
                         pipeline = networks.enter_context(Pipeline(self._config))
-                        self._host.set_result(networks.enter_context(Host(pipeline)))
+                        self._host.set_result(networks.enter_context(DynamicBatcher(pipeline)))
 
     def _begin_some(self, pool: ThreadPoolExecutor) -> bool:
         """Begins runs for which there is room; whether any is going on then."""
-        while self._waiting and not self._enough.is_set() and self._has_room(self._waiting[0]):
+        while self._waiting and not self._stop_starting.is_set() and self._has_room(self._waiting[0]):
             number = self._waiting.popleft()
             watch, look = self._begin(number)
             try:
                 folder = results_folder(self._config.output, name_of(self._sources[number]), self._folders)
             except InputError as error:
-                run: Future[Outcome] = Future()
+                run: Future[RunResult] = Future()
                 run.set_exception(error)
             else:
                 self._folders += [folder] if folder else []
-                run = pool.submit(self._run, number, self._heeding(watch), self._heeding(look), folder)
+                run = pool.submit(self._run, number, self._cancellable(watch), self._cancellable(look), folder)
             self._running[run] = number
         return bool(self._running)
 
     def _has_room(self, number: int) -> bool:
         files = sum(not self._endless[other] for other in self._running.values())
-        return self._endless[number] or files < self._config.source.at_once
+        return self._endless[number] or files < self._config.source.max_parallel
 
-    def _run(self, number: int, watch: Watcher, look: Looker, folder: Path | None) -> Outcome:
+    def _run(self, number: int, watch: Watcher, look: Looker, folder: Path | None) -> RunResult:
         config = self._config.naming(self._names[number])
         with ExitStack() as stack:
             stack.callback(remove_if_empty, folder)
             source = stack.enter_context(open_source(self._sources[number], config.source, config.detector.threads))
             return run_to_files(source, self._files, config, partial(self._load, config), watch, look, folder)
 
-    def _load(self, config: Config) -> Guest:
+    def _load(self, config: Config) -> BatcherClient:
         with suppress(InvalidStateError):  # another run was the first one
             self._needed.set_result(None)
-        return Guest(self._host.result(), config.output)
+        return BatcherClient(self._host.result(), config.output)
 
-    def _heeding(self, ask: Callable[P, bool]) -> Callable[P, bool]:
+    def _cancellable(self, ask: Callable[P, bool]) -> Callable[P, bool]:
         """The same question, by whose answers no other run is begun, and which is not asked after the end of all."""
 
         def asked(*arguments: P.args, **named: P.kwargs) -> bool:
             if self._over.is_set():
-                raise _Over
+                raise _Cancelled
             if ask(*arguments, **named):
                 return True
-            self._enough.set()
+            self._stop_starting.set()
             return False
 
         return asked
@@ -177,6 +177,6 @@ class _Several:
         wait(self._running)
 
 
-def _result(run: Future[Outcome]) -> Outcome | InputError:
+def _result(run: Future[RunResult]) -> RunResult | InputError:
     error = run.exception()
     return error if isinstance(error, InputError) else run.result()

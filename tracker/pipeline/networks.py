@@ -12,11 +12,11 @@ from tracker.models.detection.roi_embeddings import NEUTRAL_DISTANCE
 from tracker.models.reid import embedder_path, load_classifier, load_embedder
 from tracker.models.runtime import in_half
 from tracker.pipeline.analyzer import Stages, check_source
-from tracker.pipeline.file_run import Looker, Outcome, Watcher, run_to_files
+from tracker.pipeline.file_run import Looker, RunResult, Watcher, run_to_files
 from tracker.pipeline.frame_sampler import Perceived
 from tracker.pipeline.run_record import file_hash
 from tracker.structures.types import Frame, Tracks
-from tracker.tracking import Rescorer, nothing_there
+from tracker.tracking import Rescorer, no_rescoring
 from tracker.video import open_source
 
 
@@ -36,19 +36,19 @@ class Pipeline(Stages):
         super().__init__(config)
         with ExitStack() as stack:
             self.detector: Detector = stack.enter_context(load_detector(config.detector))
-            self._of_regions = config.appearance.source == "roi"
+            self._of_regions = config.appearance.embedding_source == "roi"
             self._keeps_maps = self._of_regions or config.tracker.rescore > 0
             if self._keeps_maps:
-                self.detector.keep_maps()
+                self.detector.enable_feature_cache()
             if self._of_regions:
-                self.measured_for(NEUTRAL_DISTANCE)
+                self.with_neutral_distance(NEUTRAL_DISTANCE)
             device, half = self.detector.device, in_half(config.detector.precision, self.detector.device)
             where = device, half, config.detector.threads, self.detector.backend
             if not self._of_regions and config.appearance.embedder != "none":
-                self.embed_with(stack.enter_context(load_embedder(config.appearance.embedder, *where)))
+                self.set_embedder(stack.enter_context(load_embedder(config.appearance.embedder, *where)))
             if config.appearance.classify:
                 classifier = load_classifier(Path(config.appearance.classify), *where)
-                self.classify_with(stack.enter_context(classifier))
+                self.set_classifier(stack.enter_context(classifier))
             self._resources = stack.pop_all()
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class Pipeline(Stages):
         with self.timed("detect"):
             images = self.detector.upload([frame.image for frame in frames])
             if self._keeps_maps:
-                found, again = self.detector.detect_and_keep(images)
+                found, again = self.detector.detect_with_features(images)
             else:
                 found, again = self.detector.detect_tensors(images), []
         boxes = [detections.boxes for detections in found]
@@ -74,14 +74,14 @@ class Pipeline(Stages):
                 embeddings = [looker.embed(rows) for looker, rows in zip(again, boxes, strict=True)]
             else:
                 embeddings = self.embedded(images, boxes)
-        opinions = self.judged(images, boxes, found)
-        rescorers: list[Rescorer] = [nothing_there] * len(frames)
-        return found, embeddings, list(again) if self.config.tracker.rescore else rescorers, opinions
+        class_probs = self.judged(images, boxes, found)
+        rescorers: list[Rescorer] = [no_rescoring] * len(frames)
+        return found, embeddings, list(again) if self.config.tracker.rescore else rescorers, class_probs
 
     @property
-    def embedded_labels(self) -> list[int]:
+    def reid_class_ids(self) -> list[int]:
         """Labels of the classes whose individuals embeddings can tell apart: the detector's features know no others."""
-        return list(range(len(self.categories))) if self._of_regions else super().embedded_labels
+        return list(range(len(self.categories))) if self._of_regions else super().reid_class_ids
 
     def describe(self) -> dict[str, Any]:
         """The device, and the files of the weights with their hashes."""
@@ -121,7 +121,7 @@ def track(source: str | Path | int, config: Config | None = None) -> Generator[t
 
 def track_to_files(
     source: str | Path | int, config: Config, watch: Watcher = lambda *_: True, look: Looker = lambda *_: True
-) -> Outcome:
+) -> RunResult:
     """Tracks a source and writes the results that `config.output` asks for.
 
     Args:

@@ -7,12 +7,12 @@ from collections.abc import Generator, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.pipeline.class_voting import Ballot, Opinions
+from tracker.pipeline.class_voting import ClassProbabilities, ClassVoter
 from tracker.structures.types import Detections, Frame, MaskedDetections, MaskedTracks, Tracks
 from tracker.video import Source, blank_image
 
 
-class Moments:
+class FrameTimes:
     """Index, time and pts of frames: 24 bytes each."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Moments:
             yield Frame(index, moment, pts, image)
 
 
-class Masks:
+class MaskBuffer:
     """The masks of all frames, compressed: some 300 bytes for each detection, and none of a network without masks."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Masks:
             masks = detections.masks
             self._frames.append((detections.boxes, masks.shape, zlib.compress(masks.tobytes(), 1)))
 
-    def put_on(self, tracks: Tracks, number: int) -> Tracks:
+    def attach_masks(self, tracks: Tracks, number: int) -> Tracks:
         """The tracks of the frame that was added as this one, from 0, with their masks, where there are any."""
         if not self._frames:
             return tracks
@@ -53,22 +53,22 @@ class Masks:
         return MaskedTracks.of(tracks, boxes, np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape))
 
 
-class Votes:
+class VoteBuffer:
     """What a classifier says of the detections of all frames, 2 bytes for each class of each; nothing without one."""
 
-    def __init__(self, ballot: Ballot) -> None:
+    def __init__(self, ballot: ClassVoter) -> None:
         self.ballot = ballot
-        self._frames: list[Opinions] = []
+        self._frames: list[ClassProbabilities] = []
 
-    def add(self, opinions: Opinions) -> None:
-        if opinions.shape[1]:
-            self._frames.append(opinions.astype(np.float16))
+    def add(self, class_probs: ClassProbabilities) -> None:
+        if class_probs.shape[1]:
+            self._frames.append(class_probs.astype(np.float16))
 
     def counted(self, final: Iterator[Tracks]) -> Iterator[Tracks]:
         """The tracks of all frames, once those of all frames have voted."""
         if not self._frames:
             return final
         whole = list(final)
-        for tracks, opinions in zip(whole, self._frames, strict=True):
-            self.ballot.count(tracks, opinions)
+        for tracks, class_probs in zip(whole, self._frames, strict=True):
+            self.ballot.count(tracks, class_probs)
         return iter(whole)

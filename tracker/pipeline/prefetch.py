@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Fill:
+class QueueStats:
     """How much waited between two stages: a full queue waits for who takes from it, an empty one for who fills it.
 
     Attributes:
@@ -40,11 +40,11 @@ class Fill:
         self.waited += waiting
 
 
-Fills = dict[str, Fill]
+Fills = dict[str, QueueStats]
 """By the name of a queue. One that has no thread, since each item is done when it is asked for, has none."""
 
 
-def ahead(items: Generator[T], room: int, name: str, fills: Fills | None = None) -> Generator[T]:
+def prefetch(items: Generator[T], room: int, name: str, queue_stats: Fills | None = None) -> Generator[T]:
     """The items, computed in a thread of their own before they are asked for.
 
     The thread begins with the first item that is asked for. Closing this generator, which its exhaustion and its errors
@@ -54,24 +54,24 @@ def ahead(items: Generator[T], room: int, name: str, fills: Fills | None = None)
         items: What is computed; nobody else may touch it any more.
         room: Most items that are in work or wait to be taken; 0 computes each when it is asked for, without a thread.
         name: Of the thread, for debuggers, and of the queue.
-        fills: Where to note how full the queue is.
+        queue_stats: Where to note how full the queue is.
 
     Raises:
         BaseException: What `items` raised, after all items before that.
     """
     with closing(items):
         if room:
-            yield from _computed(items, room, name, _fill(fills, room, name))
+            yield from _computed(items, room, name, _fill(queue_stats, room, name))
         else:
             yield from items
 
 
-def _fill(fills: Fills | None, room: int, name: str) -> Fill:
+def _fill(queue_stats: Fills | None, room: int, name: str) -> QueueStats:
     """The note on a queue; a source that is read twice has one for both times."""
-    return Fill(room) if fills is None else fills.setdefault(name, Fill(room))
+    return QueueStats(room) if queue_stats is None else queue_stats.setdefault(name, QueueStats(room))
 
 
-def _computed(items: Iterator[T], room: int, name: str, fill: Fill) -> Generator[T]:
+def _computed(items: Iterator[T], room: int, name: str, fill: QueueStats) -> Generator[T]:
     made = taken = 0
 
     def compute() -> list[T]:
@@ -95,23 +95,23 @@ def _computed(items: Iterator[T], room: int, name: str, fill: Fill) -> Generator
             wait([future for future in waiting if not future.cancel()])
 
 
-class Behind:
+class BackgroundWorker:
     """Does work in a thread of its own, in the order in which it is handed over.
 
     A context manager: leaving it waits until all that was handed over is done, after an error too, and ends the thread.
     After work that raised no more is done.
     """
 
-    def __init__(self, room: int, name: str, fills: Fills | None = None) -> None:
+    def __init__(self, room: int, name: str, queue_stats: Fills | None = None) -> None:
         """Starts without work.
 
         Args:
             room: Most pieces of work that are handed over and not done; 0 does each at once, without a thread.
             name: Of the thread, for debuggers, and of the queue.
-            fills: Where to note how full the queue is.
+            queue_stats: Where to note how full the queue is.
         """
         self._room = room
-        self._fill = _fill(fills if room else None, room, name)
+        self._fill = _fill(queue_stats if room else None, room, name)
         self._pool = ThreadPoolExecutor(1, name)
         self._waiting: deque[Future[None]] = deque()
         self._failed = False

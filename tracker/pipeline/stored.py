@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import Config
-from tracker.data.detections import Stored, read_detections
+from tracker.data.detections import StoredDetections, read_detections
 from tracker.errors import InputError
 from tracker.pipeline.analyzer import Stages, check_source
-from tracker.pipeline.file_run import Looker, Outcome, Watcher, run_to_files
+from tracker.pipeline.file_run import Looker, RunResult, Watcher, run_to_files
 from tracker.pipeline.frame_sampler import Perceived
 from tracker.pipeline.run_record import file_hash
 from tracker.structures.boxes import clip
 from tracker.structures.types import Frame, Tracks
-from tracker.tracking import nothing_there
+from tracker.tracking import no_rescoring
 from tracker.video import BlankSource, Source, open_source
 
 
@@ -28,7 +28,7 @@ class StoredPipeline(Stages):
         stored: The detections, those that the config leaves out no longer among them.
     """
 
-    def __init__(self, config: Config, stored: Stored, source: Source) -> None:
+    def __init__(self, config: Config, stored: StoredDetections, source: Source) -> None:
         """Chooses the detections, and loads the embedder where the source has pictures.
 
         Raises:
@@ -37,11 +37,13 @@ class StoredPipeline(Stages):
         super().__init__(config)
         if config.tracker.rescore:
             raise InputError("--rescore looks at boxes with the detector, which stored detections lack: leave it out")
-        if config.appearance.source == "roi":
-            raise InputError("--source roi takes what the detector saw, which stored detections lack: leave it out")
+        if config.appearance.embedding_source == "roi":
+            raise InputError(
+                "--embedding-source roi takes what the detector saw, which stored detections lack: leave it out"
+            )
         found = config.detector
         self.stored = stored.chosen(found.score, found.classes, source.width, source.height)
-        self.left_out = self.stored.left_out
+        self.filtered_out = self.stored.filtered_out
         with ExitStack() as stack:
             if source.has_pictures:
                 self._load_networks(stack)
@@ -59,9 +61,9 @@ class StoredPipeline(Stages):
         backend = choose_backend(found.backend, device, found.precision)
         where = device, in_half(found.precision, device), found.threads, backend
         if name != "none":
-            self.embed_with(stack.enter_context(load_embedder(name, *where)))
+            self.set_embedder(stack.enter_context(load_embedder(name, *where)))
         if path := self.config.appearance.classify:
-            self.classify_with(stack.enter_context(load_classifier(Path(path), *where)))
+            self.set_classifier(stack.enter_context(load_classifier(Path(path), *where)))
 
     def close(self) -> None:
         """Ends the networks' threads."""
@@ -81,8 +83,8 @@ class StoredPipeline(Stages):
         with self.timed("embed"):
             images = self._upload([frame.image for frame in frames])
             embeddings = self.embedded(images, boxes)
-        opinions = self.judged(images, boxes, found)
-        return found, embeddings, [nothing_there] * len(frames), opinions
+        class_probs = self.judged(images, boxes, found)
+        return found, embeddings, [no_rescoring] * len(frames), class_probs
 
     def _upload(self, pictures: list[NDArray[np.uint8]]) -> list[Any]:
         """Pictures on the networks' device; nothing where there are no networks."""
@@ -104,7 +106,7 @@ class StoredPipeline(Stages):
         device, backend = (places or [("cpu", "torch")])[0]
         return {
             "detections": files.pop("detections"),
-            "left_out": self.left_out,
+            "filtered_out": self.filtered_out,
             "device": device,
             "backend": backend,
             "weights": files,
@@ -112,7 +114,7 @@ class StoredPipeline(Stages):
 
 
 def retrack(
-    detections: str | Path | Stored, config: Config | None = None, video: str | Path = ""
+    detections: str | Path | StoredDetections, config: Config | None = None, video: str | Path = ""
 ) -> Generator[tuple[Frame, Tracks]]:
     """Tracks stored detections.
 
@@ -138,12 +140,12 @@ def retrack(
 
 
 def retrack_to_files(
-    detections: str | Path | Stored,
+    detections: str | Path | StoredDetections,
     config: Config,
     video: str | Path = "",
     watch: Watcher = lambda *_: True,
     look: Looker = lambda *_: True,
-) -> Outcome:
+) -> RunResult:
     """Tracks stored detections and writes the results that `config.output` asks for.
 
     Args:
@@ -164,11 +166,11 @@ def retrack_to_files(
         return run_to_files(source, files, config, load, watch, look)
 
 
-def _read(detections: str | Path | Stored, config: Config) -> Stored:
-    return detections if isinstance(detections, Stored) else read_detections(detections, config.source.fps)
+def _read(detections: str | Path | StoredDetections, config: Config) -> StoredDetections:
+    return detections if isinstance(detections, StoredDetections) else read_detections(detections, config.source.fps)
 
 
-def open_stored(stored: Stored, config: Config, video: str) -> Source:
+def open_stored(stored: StoredDetections, config: Config, video: str) -> Source:
     """The frames of the sequence: those of the video, or blank ones."""
     if not video:
         return BlankSource(
@@ -189,8 +191,8 @@ def open_stored(stored: Stored, config: Config, video: str) -> Source:
             f"{source.width}x{source.height}: give the video in which the detections were found"
         )
     if stored.complete:
-        source.restrict(stored.has_frame, int(stored.frames[-1]))
+        source.select_frames(stored.has_frame, int(stored.frames[-1]))
         source.expected_frames = min(source.expected_frames, stored.count())
     else:
-        source.restrict(stored.has_frame)
+        source.select_frames(stored.has_frame)
     return source

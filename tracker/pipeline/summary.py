@@ -11,7 +11,7 @@ LONGEST = 20  # finished tracks that are remembered, the longest ones
 
 
 @dataclass
-class Seen:
+class TrackSummary:
     """One track: its class, the first and last time that it was reported, in seconds, and in how many frames."""
 
     track_id: int
@@ -38,8 +38,8 @@ class Summary:
         self.categories = categories
         self.max_age = max_age
         self.counts: Counter[str] = Counter()
-        self._live: dict[int, Seen] = {}
-        self._finished: list[tuple[float, int, Seen]] = []
+        self._live: dict[int, TrackSummary] = {}
+        self._finished: list[tuple[float, int, TrackSummary]] = []
 
     def add(self, time: float, tracks: Tracks) -> None:
         """Takes the tracks of one frame, `time` seconds into the source."""
@@ -47,7 +47,7 @@ class Summary:
             category = self.categories[label]
             seen = self._live.get(track_id)
             if seen is None:
-                seen = self._live[track_id] = Seen(track_id, category, time, time, 0)
+                seen = self._live[track_id] = TrackSummary(track_id, category, time, time, 0)
                 self.counts[category] += 1
             elif seen.category != category:
                 self.counts[seen.category] -= 1
@@ -58,12 +58,12 @@ class Summary:
         for track_id in [key for key, seen in self._live.items() if time - seen.last > self.max_age]:
             self._finish(self._live.pop(track_id))
 
-    def longest(self) -> list[Seen]:
+    def longest(self) -> list[TrackSummary]:
         """The tracks that were seen for longest, longest first; at most `LONGEST`."""
         everyone = [seen for _, _, seen in self._finished] + list(self._live.values())
         return sorted(everyone, key=lambda seen: (-seen.duration, seen.track_id))[:LONGEST]
 
-    def _finish(self, seen: Seen) -> None:
+    def _finish(self, seen: TrackSummary) -> None:
         heapq.heappush(self._finished, (seen.duration, -seen.track_id, seen))
         if len(self._finished) > LONGEST:
             heapq.heappop(self._finished)

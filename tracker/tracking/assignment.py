@@ -6,13 +6,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tracker.structures.boxes import Floats
-from tracker.tracking.candidate_pairs import Candidates, Indices
+from tracker.tracking.candidate_pairs import CandidatePairs, Indices
 
 _BLOCK = 64
 """Tracks that are solved together. Many small matrices take long to set up, and one large one takes long to solve."""
 
 
-def assign(pairs: Candidates, cost: Floats, limit: float) -> Indices:
+def assign(pairs: CandidatePairs, cost: Floats, limit: float) -> Indices:
     """The one-to-one choice of least total cost, where a track left without a detection costs `limit`.
 
     Args:
@@ -35,7 +35,7 @@ def assign(pairs: Candidates, cost: Floats, limit: float) -> Indices:
     return np.concatenate([chosen, contested[best]])
 
 
-def cascade(pairs: Candidates, cost: Floats, limit: float, misses: Indices) -> Indices:
+def cascade(pairs: CandidatePairs, cost: Floats, limit: float, misses: Indices) -> Indices:
     """Assigns tracks seen lately before those missed for longer. Source: arXiv 1703.07402, listing 1.
 
     Args:

@@ -12,7 +12,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(slots=True, eq=False)
-class Candidates:
+class CandidatePairs:
     """P pairs, ordered by track.
 
     Attributes:
@@ -32,7 +32,7 @@ class Candidates:
         return type(self)(self.tracks[rows], self.detections[rows])
 
 
-def near(boxes: Floats, reach: Floats, detected: Floats) -> Candidates:
+def candidate_pairs(boxes: Floats, reach: Floats, detected: Floats) -> CandidatePairs:
     """The pairs whose boxes overlap, or whose centres are within the track's reach.
 
     Detections are sorted by x, and each track looks only at those in its own strip of the picture. This costs
@@ -44,7 +44,7 @@ def near(boxes: Floats, reach: Floats, detected: Floats) -> Candidates:
         detected: float64 (N, 4) xyxy.
     """
     if not len(boxes) or not len(detected):
-        return Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return CandidatePairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
     centre, half = _centres(boxes)
     other, other_half = _centres(detected)
     order = np.argsort(other[0], kind="stable")
@@ -59,7 +59,7 @@ def near(boxes: Floats, reach: Floats, detected: Floats) -> Candidates:
             limit = np.maximum(limit, reach[:, axis][tracks])
         inside = (off < limit).nonzero()[0]
         tracks, detections = tracks[inside], detections[inside]
-    return Candidates(tracks, detections)
+    return CandidatePairs(tracks, detections)
 
 
 def spans(first: Indices, last: Indices) -> tuple[Indices, Indices]:

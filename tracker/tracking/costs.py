@@ -46,7 +46,7 @@ def overlap_cost(
     return overlap, 1 - likeness
 
 
-def unlikelihood(
+def negative_log_likelihood(
     mean: Floats,
     spread: Floats,
     noise: Floats,
@@ -81,7 +81,7 @@ def unlikelihood(
     return nats
 
 
-def turning_cost(earlier: Floats, last: Floats, detected: Floats) -> Floats:
+def direction_cost(earlier: Floats, last: Floats, detected: Floats) -> Floats:
     """The angle between a track's motion so far and the way to a detection, as a fraction of a half turn.
 
     Args:
@@ -103,7 +103,7 @@ def turning_cost(earlier: Floats, last: Floats, detected: Floats) -> Floats:
     return turned
 
 
-def weighted_appearance(
+def motion_appearance_cost(
     motion: Floats, gate: float, cosine: Floats, max_cosine_distance: float, weight: float
 ) -> tuple[Floats, Mask]:
     """Appearance and motion together, each as a fraction of its gate, for pairs inside both gates.
@@ -122,7 +122,7 @@ def weighted_appearance(
     return cost, (motion <= gate) & (cosine <= max_cosine_distance)
 
 
-def nearer_of_both(overlap: Floats, cost: Floats, cosine: Floats, max_cosine_distance: float) -> Floats:
+def min_of_both(overlap: Floats, cost: Floats, cosine: Floats, max_cosine_distance: float) -> Floats:
     """The overlap's cost, or half the cosine distance where that is less and both agree that it may be.
 
     Args:

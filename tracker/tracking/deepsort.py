@@ -10,7 +10,7 @@ from tracker.config import TrackerConfig
 from tracker.errors import InputError
 from tracker.structures.boxes import Floats, area, clip, intersection, iou, moved, xyah_to_xyxy, xyxy_to_xyah
 from tracker.structures.types import Detections, Tracks
-from tracker.tracking.association import Matching, Observed
+from tracker.tracking.association import Matching, PreparedDetections
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
 from tracker.tracking.re_update import re_update
@@ -27,7 +27,7 @@ Rescorer = Callable[[NDArray[np.float32], NDArray[np.int64]], Detections]
 """Boxes float32 (M, 4) xyxy in pixels and labels int64 (M,) -> what the detector sees there, one row for each."""
 
 
-def nothing_there(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Detections:
+def no_rescoring(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Detections:
     """The `Rescorer` where there is no detector: no box holds anything."""
     return Detections(boxes, np.zeros(len(boxes), np.float32), labels)
 
@@ -47,26 +47,26 @@ class DeepSort:
     """
 
     def __init__(
-        self, config: TrackerConfig, embedded_labels: Collection[int] = (), size: tuple[float, float] = (inf, inf)
+        self, config: TrackerConfig, reid_class_ids: Collection[int] = (), size: tuple[float, float] = (inf, inf)
     ) -> None:
         """Starts without tracks.
 
         Args:
             config: Settings.
-            embedded_labels: Labels of the classes for which embeddings tell individuals apart; all others are
+            reid_class_ids: Labels of the classes for which embeddings tell individuals apart; all others are
                 tracked by motion alone.
             size: Width and height of the picture, pixels; without it no track is known to leave.
         """
         self.table = TrackTable.empty()
         self._config = config
         self._size = size
-        self._embedded_labels = np.array(sorted(embedded_labels), np.int64)
+        self._embedded_labels = np.array(sorted(reid_class_ids), np.int64)
         self._filter = KalmanFilter(
             config.position_noise,
             config.velocity_noise,
             config.measurement_noise,
             config.confidence_noise,
-            config.manoeuvre,
+            config.adaptive_noise_gate,
         )
         self._matching = Matching(config, self._filter, size)
         self._vote = LabelVote()
@@ -80,7 +80,7 @@ class DeepSort:
         embeddings: Embeddings,
         time: float,
         camera: Floats = IDENTITY,
-        rescore: Rescorer = nothing_there,
+        rescore: Rescorer = no_rescoring,
     ) -> Tracks:
         """Moves on to the next frame; to be called for every frame, also for those without detections.
 
@@ -95,7 +95,7 @@ class DeepSort:
             rescore: Looks at boxes again, where `config.rescore` asks for it.
 
         Returns:
-            The confirmed tracks that were detected in this frame, and those that were for `coast` seconds not,
+            The confirmed tracks that were detected in this frame, and those that were for `max_coast` seconds not,
             by ascending id.
 
         Raises:
@@ -105,14 +105,14 @@ class DeepSort:
         """
         self._check(detections, embeddings, time, camera)
         order = _canonical_order(detections)
-        seen = Observed.of(detections, embeddings, order, self._embedded_labels)
+        seen = PreparedDetections.of(detections, embeddings, order, self._embedded_labels)
         self._predict(time, camera)
         tracks, found = self._matching.match(self.table, seen, self._galleries, time)
         self._correct(tracks, seen.boxes[found], seen.scores[found], seen.labels[found], time)
         self.table.found[tracks] = seen.rows[found]
         self._remember(tracks, seen.embeddings[found], seen.embedded[found])
         if self._config.rescore:
-            self._look_again(rescore, seen.boxes, time)
+            self._rescore_missed(rescore, seen.boxes, time)
         self._end()
         free = seen.scores >= max(self._config.start_score, self._config.high_score)
         free[found] = False
@@ -225,7 +225,7 @@ class DeepSort:
         if not old.all():
             slots[tracks[~old]] = self._galleries[0].allocate(embeddings[~old])
 
-    def _look_again(self, rescore: Rescorer, seen: Floats, time: float) -> None:
+    def _rescore_missed(self, rescore: Rescorer, seen: Floats, time: float) -> None:
         """Corrects missed tracks by what the detector sees where they should be, if nothing else is seen there."""
         table = self.table
         missed = np.flatnonzero((table.ids > 0) & (table.misses > 0))
@@ -269,7 +269,7 @@ class DeepSort:
             gallery.release(gone[gone >= 0])
         self.table.keep(rows)
 
-    def _start(self, seen: Observed, rows: Indices, time: float) -> None:
+    def _start(self, seen: PreparedDetections, rows: Indices, time: float) -> None:
         if not len(rows):
             return
         table, boxes, labels = self.table, seen.boxes[rows], seen.labels[rows]
@@ -285,11 +285,11 @@ class DeepSort:
     def _confirm(self) -> None:
         table, seen = self.table, self.table.misses == 0
         due = np.flatnonzero(seen & (table.ids == 0) & (table.hits >= self._config.n_init))
-        if self._config.max_cover and len(due):
+        if self._config.max_occlusion and len(due):
             others = np.flatnonzero(seen & (table.ids > 0))
             shared = intersection(table.last[due], table.last[others])
             shared[table.labels[due][:, None] != table.labels[others]] = 0
-            due = due[shared.sum(1) < self._config.max_cover * area(table.last[due])]
+            due = due[shared.sum(1) < self._config.max_occlusion * area(table.last[due])]
         table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
 
@@ -301,11 +301,11 @@ class DeepSort:
             mean: float64 (T, 8), the filter's estimates for it.
             observed: bool (T,), whether tracks were found in it.
         """
-        table, share = self.table, self._config.detection_share
+        table, share = self.table, self._config.detection_weight
         missed = time - table.last_time
         reported = (table.misses == 0) & (missed <= self._config.max_age + TICK)
-        if self._config.coast:
-            reported |= missed <= self._config.coast + TICK
+        if self._config.max_coast:
+            reported |= missed <= self._config.max_coast + TICK
         rows = np.flatnonzero((table.ids > 0) & reported)
         rows = rows[np.argsort(table.ids[rows], kind="stable")]
         observed, mean = observed[rows], mean[rows]

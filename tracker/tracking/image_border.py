@@ -17,7 +17,7 @@ def cut(boxes: Floats, size: tuple[float, float]) -> Mask:
     return np.concatenate([boxes[:, :2] <= near, boxes[:, 2:] >= far], axis=1)
 
 
-def one_at_the_edge(
+def border_reentry_pairs(
     last: Floats, velocity: Floats, known: Mask, boxes: Floats, share: float, size: tuple[float, float]
 ) -> tuple[NDArray[np.int64], Floats]:
     """Pairs of a track that is missed and a detection that show one object, cut by one edge of the picture.

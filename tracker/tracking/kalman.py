@@ -37,7 +37,7 @@ class KalmanFilter:
         velocity_noise: float = 1 / 160,
         measurement_noise: float = 1 / 20,
         confidence_noise: float = 0.0,
-        manoeuvre: float = 0.0,
+        adaptive_noise_gate: float = 0.0,
     ) -> None:
         """Sets the noise; the defaults are the paper's.
 
@@ -47,8 +47,8 @@ class KalmanFilter:
             measurement_noise: Standard deviation of measured cx, cy and h, as a fraction of the height.
             confidence_noise: Share of the measurement's variance that goes at a score of 1. Source: NSA, equation 3 of
                 arXiv 2202.13514.
-            manoeuvre: Squared deviation in variances, along one axis, up to which a measurement is taken as noise. One
-                beyond it widens the covariance of its axis until it is just that far out; 0 never does.
+            adaptive_noise_gate: Squared deviation in variances, along one axis, up to which a measurement is taken as
+                noise. One beyond it widens the covariance of its axis until it is just that far out; 0 never does.
         """
         of_height = np.array([1.0, 1, 0, 1])  # a has no unit, and noise of its own
         position = of_height * position_noise**2, (1 - of_height) * 1e-2**2
@@ -57,7 +57,7 @@ class KalmanFilter:
         self._process = np.stack([position, np.divide(velocity, FRAME**2)], axis=1) / FRAME
         self._measurement = of_height * measurement_noise**2
         self._confidence_noise = confidence_noise
-        self._manoeuvre = manoeuvre
+        self._adaptive_noise_gate = adaptive_noise_gate
 
     def initiate(self, measurements: Floats) -> tuple[Floats, Floats]:
         """Float64 (N, 4) xyah -> means (N, 8), at rest, and covariances (N, 3, 4) of new tracks."""
@@ -92,8 +92,8 @@ class KalmanFilter:
         noise = self.measurement_variance(mean[:, 3], scores)
         innovation = measurements - mean[:, :4]
         total = covariance[:, 0] + noise
-        if self._manoeuvre:
-            turned = innovation**2 > self._manoeuvre * total
+        if self._adaptive_noise_gate:
+            turned = innovation**2 > self._adaptive_noise_gate * total
             turned[:, _ASPECT] = False  # people swing their arms
             if turned.any():
                 covariance = self._widened(covariance, innovation, noise, turned)
@@ -148,7 +148,7 @@ class KalmanFilter:
         return distance
 
     def _widened(self, covariance: Floats, innovation: Floats, noise: Floats, turned: NDArray[np.bool_]) -> Floats:
-        wanted = innovation**2 / self._manoeuvre - noise
+        wanted = innovation**2 / self._adaptive_noise_gate - noise
         fading = np.where(turned, wanted / covariance[:, 0], 1)
         return covariance * fading[:, None]
 

@@ -5,8 +5,8 @@ import numpy as np
 from tracker.config import TrackerConfig
 from tracker.structures.boxes import Floats, xyxy_to_xyah
 from tracker.tracking.assignment import assign
-from tracker.tracking.candidate_pairs import Candidates, Indices, spans
-from tracker.tracking.costs import unlikelihood
+from tracker.tracking.candidate_pairs import CandidatePairs, Indices, spans
+from tracker.tracking.costs import negative_log_likelihood
 from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.track_table import TICK
 from tracker.tracking.tracklets import Tracklets
@@ -24,7 +24,7 @@ def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> I
     """Joins tracklets to chains.
 
     Each end may be linked with one start, at most `link_gap` seconds later, and each start with one end. The sum of the
-    links' unlikelihoods is least, where an end without a link counts `max_unlikelihood`, which no link may reach. A
+    links' unlikelihoods is least, where an end without a link counts `max_nll`, which no link may reach. A
     link's motion is judged from both sides: how unlikely the start is for the first tracklet predicted forward, and the
     end for the second predicted back, in the mean; time apart and appearance are added as in tracking.
     Source: the one-to-one linking of tracklets is that of AFLink, arXiv 2202.13514, section 3.3.
@@ -43,23 +43,23 @@ def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> I
     ends, starts = _states(tracklets, kalman, backward=False), _states(tracklets, kalman, backward=True)
     parts = np.split(np.arange(len(pairs)), np.arange(_BLOCK, len(pairs), _BLOCK))
     cost = np.concatenate([_costs(pairs[part], tracklets, ends, starts, kalman, config) for part in parts])
-    likely = cost < config.max_unlikelihood
+    likely = cost < config.max_nll
     pairs, cost = pairs[likely], cost[likely]
-    chosen = pairs[assign(pairs, cost, config.max_unlikelihood)]
+    chosen = pairs[assign(pairs, cost, config.max_nll)]
     chains = np.arange(len(tracklets))
     for n in np.argsort(tracklets.times[tracklets.first[chosen.detections]], kind="stable"):
         chains[chosen.detections[n]] = chains[chosen.tracks[n]]
     return np.unique(chains, return_inverse=True)[1].astype(np.int64)
 
 
-def _candidates(tracklets: Tracklets, config: TrackerConfig) -> Candidates:
+def _candidates(tracklets: Tracklets, config: TrackerConfig) -> CandidatePairs:
     """Pairs of a tracklet and a later one of the same class that starts soon enough after its end."""
     start, end = tracklets.times[tracklets.first], tracklets.times[tracklets.last]
     order = np.argsort(start, kind="stable")
     low = np.searchsorted(start[order], end, side="right")
     before, places = spans(low, np.searchsorted(start[order], end + config.link_gap + TICK, side="right"))
     after = order[places]
-    pairs = Candidates(before, after)
+    pairs = CandidatePairs(before, after)
     if config.match_across_classes:
         return pairs
     labels = tracklets.elected()
@@ -67,14 +67,19 @@ def _candidates(tracklets: Tracklets, config: TrackerConfig) -> Candidates:
 
 
 def _costs(
-    pairs: Candidates, tracklets: Tracklets, ends: States, starts: States, kalman: KalmanFilter, config: TrackerConfig
+    pairs: CandidatePairs,
+    tracklets: Tracklets,
+    ends: States,
+    starts: States,
+    kalman: KalmanFilter,
+    config: TrackerConfig,
 ) -> Floats:
     """Unlikelihood of each link, in nats, float64 (P,)."""
     before, after = pairs.tracks, pairs.detections
     gap = tracklets.times[tracklets.first[after]] - tracklets.times[tracklets.last[before]]
     forward = _one_way(ends, before, starts, after, gap, kalman, config.height_weight)
     back = _one_way(starts, after, ends, before, gap, kalman, config.height_weight)
-    nats = (forward + back) / 2 + config.absence * gap
+    nats = (forward + back) / 2 + config.absence_penalty * gap
     if tracklets.embeddings.shape[1]:
         length = np.linalg.norm(tracklets.embeddings, axis=1)
         known = (length[before] > 0) & (length[after] > 0)
@@ -106,7 +111,7 @@ def _one_way(
     noise = kalman.measurement_variance(mean[:, 3])
     spread = covariance[:, 0] + others[1][there, 0]
     each = np.arange(len(here))
-    return unlikelihood(mean, spread, noise, others[0][there, :4], each, each, height_weight)
+    return negative_log_likelihood(mean, spread, noise, others[0][there, :4], each, each, height_weight)
 
 
 def _states(tracklets: Tracklets, kalman: KalmanFilter, backward: bool) -> States:

@@ -9,7 +9,7 @@ import numpy as np
 from tracker.config import TrackerConfig
 from tracker.structures.boxes import Floats, moved
 from tracker.structures.types import Detections, Tracks
-from tracker.tracking.deepsort import DeepSort, Rescorer, nothing_there
+from tracker.tracking.deepsort import DeepSort, Rescorer, no_rescoring
 from tracker.tracking.gallery import Embeddings
 from tracker.tracking.kalman import IDENTITY, KalmanFilter
 from tracker.tracking.linking import link
@@ -18,7 +18,7 @@ from tracker.tracking.track_table import Indices
 from tracker.tracking.tracklets import TrackletRecorder, Tracklets
 
 
-class SecondLook:
+class OfflineTracker:
     """Tracks a file in two passes.
 
     The first is that of `DeepSort`, of which every detection of a confirmed track is kept, those before its
@@ -33,12 +33,12 @@ class SecondLook:
     """
 
     def __init__(
-        self, config: TrackerConfig, embedded_labels: Collection[int] = (), size: tuple[float, float] = (inf, inf)
+        self, config: TrackerConfig, reid_class_ids: Collection[int] = (), size: tuple[float, float] = (inf, inf)
     ) -> None:
         """Starts without tracks; takes what `DeepSort` does."""
         self._config = config
-        self._tracker = DeepSort(config, embedded_labels, size)
-        self._embedded_labels = np.array(sorted(embedded_labels), np.int64)
+        self._tracker = DeepSort(config, reid_class_ids, size)
+        self._embedded_labels = np.array(sorted(reid_class_ids), np.int64)
         self._filter = KalmanFilter(
             config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
         )
@@ -50,7 +50,7 @@ class SecondLook:
         embeddings: Embeddings,
         time: float,
         camera: Floats = IDENTITY,
-        rescore: Rescorer = nothing_there,
+        rescore: Rescorer = no_rescoring,
     ) -> None:
         """Moves on to the next frame; arguments and errors are those of `DeepSort.update`."""
         self._tracker.update(detections, embeddings, time, camera, rescore)
@@ -86,7 +86,7 @@ class SecondLook:
         boxes, velocities = smooth(trajectory, frames, times, self._filter)
         latest = np.searchsorted(trajectory.frames, frames, side="right") - 1
         observed = trajectory.frames[latest] == frames
-        share = (self._config.detection_share * observed)[:, None]
+        share = (self._config.detection_weight * observed)[:, None]
         boxes += share * (trajectory.boxes[latest] - boxes)
         views = cameras[frames]
         if (views != IDENTITY).any():

@@ -18,7 +18,7 @@ RATE = "lr-"  # how Lightning's names of learning rates begin
 SMOOTH = 30  # points of a loss curve are averaged to about so many
 
 
-def read_course(folder: Path, phases: Mapping[str, int]) -> Course:
+def read_metrics_log(folder: Path, phases: Mapping[str, int]) -> Course:
     """Reads what was logged; the steps of all phases are counted on.
 
     Args:

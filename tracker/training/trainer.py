@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import Sampler
 
-from tracker.config import Training
+from tracker.config import TrainingConfig
 from tracker.errors import InputError
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -49,7 +49,7 @@ class BatchesToCome(Sampler[int]):
             yield batch * self.trainer.world_size + self.trainer.global_rank
 
 
-def scored_share(trainer: L.Trainer, count: int) -> list[int]:
+def distributed_eval_indices(trainer: L.Trainer, count: int) -> list[int]:
     """The numbers, of `count` things that are scored, that fall to this process.
 
     All shares are equally large, so that no process waits for one with nothing to do: some things come twice.
@@ -58,7 +58,7 @@ def scored_share(trainer: L.Trainer, count: int) -> list[int]:
     return [number % count for number in range(rank, rank + world * -(-count // world), world)]
 
 
-def of_all_processes(trainer: L.Trainer, own: dict[int, T]) -> dict[int, T]:
+def all_gather(trainer: L.Trainer, own: dict[int, T]) -> dict[int, T]:
     """What all processes made of their shares, in each of them."""
     if trainer.world_size == 1:
         return own
@@ -81,7 +81,7 @@ def moving_average(decay: float) -> list[Callback]:
     return [WeightAveraging(use_buffers=True, multi_avg_fn=update)] if decay else []
 
 
-def new_trainer(config: Training, steps: int, part: str, score: str) -> L.Trainer:
+def new_trainer(config: TrainingConfig, steps: int, part: str, score: str) -> L.Trainer:
     """Lightning's trainer: what every training writes down, keeps and computes on.
 
     Args:
@@ -121,7 +121,7 @@ def new_trainer(config: Training, steps: int, part: str, score: str) -> L.Traine
         raise InputError(f"these settings of the devices cannot be used: {error}") from None
 
 
-def _callbacks(config: Training, folder: Path, score: str) -> list[Callback]:
+def _callbacks(config: TrainingConfig, folder: Path, score: str) -> list[Callback]:
     every = config.checkpoint_every
     last = partial(ModelCheckpoint, folder, Path(LAST).stem, enable_version_counter=False)
     callbacks = [*moving_average(config.ema), last(every_n_train_steps=every), LearningRateMonitor("step")]
@@ -150,7 +150,7 @@ def _loggers(folder: Path, part: str) -> list[Logger]:
     return [CSVLogger(folder, LOG, part), TensorBoardLogger(folder, "tensorboard", part)]
 
 
-def warmed_up(optimizer: Optimizer, warmup: int, after: LRScheduler) -> dict[str, Any]:
+def with_warmup(optimizer: Optimizer, warmup: int, after: LRScheduler) -> dict[str, Any]:
     """What Lightning's `configure_optimizers` returns: the learning rate rises for some steps, then `after` rules."""
     rise = LinearLR(optimizer, 1e-3, 1.0, warmup)
     schedule = SequentialLR(optimizer, [rise, after], [warmup])

@@ -197,11 +197,11 @@ class VideoFile(Source):
         if self._is_avi():  # of one that was cut off FFmpeg corrects the length, but not the number of frames
             stated = max(stated, self._stream.frames / self.frame_rate)
         reached = self._reached if self._counts_from_zero() else self._reached - self._container_start()
-        self.ended_early = self._broken or stated - reached > SLACK
-        if self.ended_early:
+        self.truncated = self._broken or stated - reached > SLACK
+        if self.truncated:
             logger.warning("%s was cut off: %.3f of %.3f s could be read", self.spec, float(reached), float(stated))
         elif self._stream.duration is not None and self._stream.start_time is not None:
             self._end = (self._stream.start_time + self._stream.duration - self._first_pts) * self.time_base
-        if self.damaged:
-            logger.warning("%s: %d damaged packets were skipped", self.spec, self.damaged)
+        if self.corrupt_packets:
+            logger.warning("%s: %d damaged packets were skipped", self.spec, self.corrupt_packets)
         self._timestamps.report(self.spec)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tracker.config import SourceConfig
 from tracker.errors import InputError
 from tracker.video.rgb import RGBConverter
-from tracker.video.source import DamagedPicture, Picture, Source, beyond_end
+from tracker.video.source import CorruptFrame, Picture, Source, beyond_end
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -90,7 +90,7 @@ class ImageSequence(Source):
         for path in self._paths:
             try:
                 return self._read(path)
-            except DamagedPicture:  # counted when its turn comes
+            except CorruptFrame:  # counted when its turn comes
                 continue
         raise InputError(f"no picture of {self.spec} can be decoded: all {len(self._paths)} are damaged")
 
@@ -114,7 +114,7 @@ class ImageSequence(Source):
             with av.open(io.BytesIO(data), "r") as container:
                 picture = next(container.decode(video=0), None)
         except (OSError, av.FFmpegError, IndexError) as error:
-            raise DamagedPicture(f"{path}: {error}") from error
+            raise CorruptFrame(f"{path}: {error}") from error
         if picture is None or (data.startswith(b"\xff\xd8") and _is_cut_jpeg(data)):
-            raise DamagedPicture(f"{path} is incomplete")
+            raise CorruptFrame(f"{path} is incomplete")
         return RGBConverter(threads=1)(picture)

@@ -23,7 +23,7 @@ from tracker.video.timestamps import in_microseconds
 logger = logging.getLogger(__name__)
 
 
-class DamagedPicture(Exception):
+class CorruptFrame(Exception):
     """A picture that cannot be decoded; the source skips and counts it."""
 
 
@@ -35,7 +35,7 @@ class Picture:
         index: As in `Frame`.
         pts: As in `Frame`.
         duration: Seconds that it is shown, 0 where the container does not say.
-        pixels: Makes the upright RGB image, uint8 (H, W, 3); may raise `DamagedPicture`.
+        pixels: Makes the upright RGB image, uint8 (H, W, 3); may raise `CorruptFrame`.
     """
 
     index: int
@@ -65,7 +65,7 @@ class Source(ABC):
         last_duration: Seconds that the latest yielded frame is shown. After the last frame it reaches to the end of
             the source (or to `config.end`), over frames that `config.every` skipped.
         damaged: Packets or pictures skipped so far because they cannot be decoded.
-        ended_early: Whether the file stopped before its stated end; known after the last frame.
+        truncated: Whether the file stopped before its stated end; known after the last frame.
         reopen: What `again` opens it with.
     """
 
@@ -80,8 +80,8 @@ class Source(ABC):
     has_pictures: bool
     media_path: Path | None
     last_duration: Fraction
-    damaged: int
-    ended_early: bool
+    corrupt_packets: int
+    truncated: bool
     reopen: Callable[[], "Source"]
 
     def __init__(self, spec: str, name: str, config: SourceConfig) -> None:
@@ -92,11 +92,11 @@ class Source(ABC):
         self.has_pictures = True
         self.media_path = None
         self.last_duration = Fraction(0)
-        self.damaged = 0
-        self.ended_early = False
+        self.corrupt_packets = 0
+        self.truncated = False
         self.reopen = self._cannot_reopen
         self._config = config
-        self.restrict(lambda _: True)
+        self.select_frames(lambda _: True)
         self._first_pts = 0
         self._end: Fraction | None = None
         self._resources = ExitStack()
@@ -106,7 +106,7 @@ class Source(ABC):
     def _pictures(self) -> Generator[Picture]:
         """All pictures of the source in order, `pts` strictly increasing; may set `_end` when it is exhausted."""
 
-    def restrict(self, wanted: Callable[[int], bool], last: float = math.inf) -> None:
+    def select_frames(self, wanted: Callable[[int], bool], last: float = math.inf) -> None:
         """Leaves out frames before the iteration begins; `config` may leave out more.
 
         Args:
@@ -122,7 +122,7 @@ class Source(ABC):
             InputError: It cannot be read twice, or no longer.
         """
         source = self.reopen()
-        source.restrict(self._wanted, self._last_index)
+        source.select_frames(self._wanted, self._last_index)
         return source
 
     def close(self) -> None:
@@ -183,13 +183,13 @@ class Source(ABC):
     def _image(self, picture: Picture) -> NDArray[np.uint8] | None:
         try:
             return picture.pixels()
-        except DamagedPicture as error:
+        except CorruptFrame as error:
             self._count_damage(error)
             return None
 
     def _count_damage(self, error: Exception) -> None:
-        self.damaged += 1
-        if self.damaged == 1:
+        self.corrupt_packets += 1
+        if self.corrupt_packets == 1:
             logger.warning("%s: damaged data is skipped (%s)", self.spec, error)
 
     def _explain_nothing(self, last: Fraction | None) -> None:

@@ -14,17 +14,17 @@ from tracker.errors import InputError
 from tracker.models.detection import (
     Detector,
     backbone_names,
+    backbone_stages,
     build_detector,
     detector_names,
-    honours_partial_labels,
     load_detector,
     read_weights,
     start_weights,
-    trunk_stages,
+    supports_partial_labels,
     use_checkpointing,
 )
-from tracker.models.detection.backbones import Trunk, classifier
-from tracker.models.detection.transform import Preparation
+from tracker.models.detection.backbones import Backbone, classifier
+from tracker.models.detection.transform import DetectionTransform
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.models.runtime import fold_batch_norm
 
@@ -170,7 +170,7 @@ def test_saved_and_loaded_it_finds_the_same(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name in CASES if "rcnn" in name or name == "builtin"])
 def test_what_is_not_annotated_teaches_nothing(name):
     model, _ = built(name)
-    assert honours_partial_labels(model)
+    assert supports_partial_labels(model)
     torch.manual_seed(3)
     model.train()([pictures()[0]], [target((64, 96), unlabelled=[2])])["loss_classifier"].backward()
     bias = model.roi_heads.box_predictor.cls_score.bias.grad.clone()
@@ -186,7 +186,7 @@ def test_what_is_not_annotated_teaches_nothing(name):
 
 
 def test_one_stage_networks_do_not_claim_to_honour_partial_labels():
-    assert not honours_partial_labels(built("ssdlite320_mobilenet_v3_large")[0])
+    assert not supports_partial_labels(built("ssdlite320_mobilenet_v3_large")[0])
 
 
 def test_an_object_without_an_outline_teaches_no_mask():
@@ -216,7 +216,7 @@ def test_the_losses_have_weights():
 
 
 def test_targets_go_with_the_resized_picture():
-    preparation = Preparation(32, 64, [0.0] * 3, [1.0] * 3)
+    preparation = DetectionTransform(32, 64, [0.0] * 3, [1.0] * 3)
     given = target((64, 96), [[10, 10, 50, 40]], [1], ignore=[[0, 0, 96, 32]])
     images, (prepared,) = preparation([pictures()[0]], [given])
     assert images.image_sizes == [(32, 48)]
@@ -291,7 +291,7 @@ def test_dropout_of_the_wide_layers():
 )
 def test_trunks_give_maps_at_their_strides(name):
     with torch.device("cpu" if name.startswith("regnet") else "meta"):  # those need numbers to be built
-        trunk = Trunk(classifier(name), (4, 8, 16, 32))
+        trunk = Backbone(classifier(name), (4, 8, 16, 32))
         maps = trunk(torch.zeros(1, 3, 128, 192))
     assert [tuple(m.shape[2:]) for m in maps.values()] == [(32, 48), (16, 24), (8, 12), (4, 6)]
     assert [m.shape[1] for m in maps.values()] == trunk.channels
@@ -300,7 +300,7 @@ def test_trunks_give_maps_at_their_strides(name):
 def test_a_trunk_computes_what_its_classifier_does():
     torch.manual_seed(6)
     network = classifier("resnet18").eval()
-    trunk = Trunk(network, (4, 8, 16, 32)).eval()
+    trunk = Backbone(network, (4, 8, 16, 32)).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         pooled = network.avgpool(trunk(image)["3"]).flatten(1)
@@ -354,7 +354,7 @@ def test_a_setting_without_meaning_is_refused(settings, said):
 @pytest.mark.parametrize(("name", "stages"), [("builtin", 5), ("fasterrcnn_vgg16", 5), ("fasterrcnn_fpn", 5)])
 def test_stages_are_the_trunk_in_order(name, stages):
     model, _ = built(name)
-    parts = trunk_stages(model)
+    parts = backbone_stages(model)
     assert len(parts) == stages
     inside = [id(p) for part in parts for p in part.parameters()]
     assert inside == [id(p) for p in model.backbone.body.parameters()]

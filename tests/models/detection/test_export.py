@@ -13,7 +13,7 @@ from tracker.cli.app import main
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.errors import InputError
 from tracker.models.detection import BUILTIN, build_detector, categories_of, export_detector, load_detector
-from tracker.models.detection.transform import Preparation
+from tracker.models.detection.transform import DetectionTransform
 from tracker.models.model_file import ModelInfo, load_model, save_model
 from tracker.models.runtime.compile import quiet_exporters
 
@@ -113,7 +113,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
 
 
 def test_an_export_brings_pictures_to_the_same_size():
-    preparation = Preparation(320, 512, [0.5] * 3, [0.25] * 3)
+    preparation = DetectionTransform(320, 512, [0.5] * 3, [0.25] * 3)
 
     def resized(picture):
         return preparation.resize(picture)[0]

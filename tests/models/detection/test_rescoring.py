@@ -51,7 +51,7 @@ def cores():
 
 def kept(detector, image):
     """Detections of one picture, and its Rescorer."""
-    (found,), (rescore,) = detector.detect_and_keep(detector.upload([image]))
+    (found,), (rescore,) = detector.detect_with_features(detector.upload([image]))
     return found, rescore
 
 
@@ -206,14 +206,14 @@ def test_neither_batch_size_nor_threads_change_a_bit(cores):
     for threads, order in ((3, [0, 1, 2]), (2, [2, 1, 0]), (1, [1, 2, 0])):
         cores(threads)
         with load_detector(DetectorConfig(device="cpu", threads=threads)) as detector:
-            found, rescorers = detector.detect_and_keep(detector.upload([images[n] for n in order]))
+            found, rescorers = detector.detect_with_features(detector.upload([images[n] for n in order]))
             assert [bits(d) for d in found] == [plain[n] for n in order]
             assert [bits(rescore(boxes, labels)) for rescore in rescorers] == [alone[n] for n in order]
 
 
 def test_pictures_that_are_computed_together_keep_their_own_maps(builtin):
     """As on a GPU, where a batch goes through the network at once."""
-    builtin.keep_maps()
+    builtin.enable_feature_cache()
     images = [image.float() for image in builtin.upload([scene(), scene()[:, ::-1].copy()])]
     with torch.inference_mode():
         together = [output["kept"].maps for output in builtin.model(images)]
@@ -259,7 +259,7 @@ def test_the_feature_maps_go_with_the_rescorer(builtin):
 
 def test_a_closed_detector_leaves_its_network_as_it_was():
     with load_detector(DetectorConfig(device="cpu")) as detector:
-        detector.keep_maps()
+        detector.enable_feature_cache()
         network, (image,) = detector.model, detector.upload([scene()])
     assert network([image.float()])[0].keys() == {"boxes", "labels", "scores"}
 
@@ -270,7 +270,7 @@ def test_a_closed_detector_leaves_its_network_as_it_was():
 def test_a_network_without_a_roi_head_says_so_at_once(monkeypatch):
     with untrained(monkeypatch, ONE_STAGE, score=0.0, max_detections=3) as detector:
         with pytest.raises(InputError, match=f"^{ONE_STAGE} has no RoI head to rescore"):
-            detector.keep_maps()
+            detector.enable_feature_cache()
         with pytest.raises(InputError, match="set rescore to 0"):
-            detector.detect_and_keep(detector.upload([scene()]))
+            detector.detect_with_features(detector.upload([scene()]))
         assert len(detector.detect([scene()])[0]) <= 3

@@ -67,7 +67,7 @@ def boxes(count: int) -> NDArray[np.float32]:
 
 
 def embedded(detector: Detector, images: Sequence[Image], rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    _, lookers = detector.detect_and_keep(detector.upload(images))
+    _, lookers = detector.detect_with_features(detector.upload(images))
     return [looker.embed(rows) for looker in lookers]
 
 
@@ -88,14 +88,14 @@ def test_a_network_of_one_stage_says_that_it_has_none() -> None:
     info = ModelInfo(task="detection", architecture="ssd", categories=("a",), size=(0, 0), license="", provenance="")
     detector = Detector(torch.nn.Identity(), info, torch.device("cpu"))
     with detector, pytest.raises(InputError, match=r"^ssd has no RoI head .* appearance\.source to network"):
-        detector.keep_maps()
+        detector.enable_feature_cache()
 
 
 def test_they_are_standardised_maps_pooled_in_rows() -> None:
     """On one map, where torchvision's own function does the pooling, with sums in double precision."""
     with untrained("fasterrcnn_resnet50_c4", roi_pooling="align") as detector:
         image, rows = pictures()[0], boxes(6)
-        _, (looker,) = detector.detect_and_keep(detector.upload([image]))
+        _, (looker,) = detector.detect_with_features(detector.upload([image]))
         (features,) = looker.kept.maps.values()
         mean, deviation = features.double().mean((2, 3)), features.double().std((2, 3), correction=0)
         scaled = rows * np.tile(np.array(looker.kept.size[::-1], np.float32) / image.shape[1::-1], 2)
@@ -131,7 +131,7 @@ def scene(shift: int = 0) -> Image:
 
 def test_the_same_object_elsewhere_is_nearer_than_another_one() -> None:
     with load_detector(DetectorConfig(device="cpu", score=0.8)) as detector:
-        found, lookers = detector.detect_and_keep(detector.upload([scene(), scene(23)]))
+        found, lookers = detector.detect_with_features(detector.upload([scene(), scene(23)]))
         before, after = (looker.embed(seen.boxes) for looker, seen in zip(lookers, found, strict=True))
     assert sorted(found[0].labels) == sorted(found[1].labels) and len(found[0]) == 2
     distance = 1 - before @ after.T
@@ -152,7 +152,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def settings(**changes: Any) -> Config:
     values = {"device": "cpu", **changes.pop("detector", {})}
-    return Config.model_validate({"detector": values, "appearance": {"source": "roi"}, **changes})
+    return Config.model_validate({"detector": values, "appearance": {"embedding_source": "roi"}, **changes})
 
 
 def test_a_run_needs_no_embedder_and_gives_the_same_at_any_batch_size(clip: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_run_needs_no_embedder_and_gives_the_same_at_any_batch_size(clip: Path
 
 def test_all_classes_are_told_apart_at_a_distance_of_their_own(clip: Path) -> None:
     with Pipeline(settings()) as pipeline:
-        assert pipeline.embedded_labels == list(range(len(pipeline.categories)))
+        assert pipeline.reid_class_ids == list(range(len(pipeline.categories)))
         assert pipeline.config.tracker.neutral_distance == NEUTRAL_DISTANCE
         assert pipeline.describe()["weights"].keys() == {"detector"}
     with Pipeline(settings(tracker={"neutral_cosine_distance": 0.1})) as pipeline:
@@ -184,6 +184,6 @@ def test_the_second_look_and_rescoring_go_with_it(clip: Path) -> None:
 def test_stored_detections_have_no_maps(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("found.csv").write_text("frame,class,score,x1,y1,x2,y2\n0,person,0.9,1,2,30,40\n")
     with pytest.raises(SystemExit) as end:
-        main(["retrack", "found.csv", "--source", "roi"])
+        main(["retrack", "found.csv", "--embedding-source", "roi"])
     assert end.value.code == 2
-    assert "--source roi takes what the detector saw, which stored detections lack" in capsys.readouterr().err
+    assert "--embedding-source roi takes what the detector saw, which stored detections lack" in capsys.readouterr().err

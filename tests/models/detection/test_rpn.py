@@ -9,7 +9,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
-from tracker.models.detection.rpn import RememberedAnchors, computes_alone, propose
+from tracker.models.detection.rpn import CachedAnchorGenerator, generate_proposals, is_single_image_cpu_eval
 
 SIDES = ((8, 24, 40), (16, 12, 20), (32, 6, 10))  # stride, height and width of three maps
 
@@ -39,7 +39,7 @@ def test_the_same_boxes_in_the_same_order(before: int, after: int, score: float)
         images, maps = given(seed)
         with torch.inference_mode():
             (expected,), _ = rpn(images, maps)
-            assert torch.equal(propose(rpn, images, list(maps.values())), expected)
+            assert torch.equal(generate_proposals(rpn, images, list(maps.values())), expected)
         assert len(expected) == 0 if score == 1 else len(expected) > 40
 
 
@@ -50,7 +50,7 @@ def test_boxes_that_are_too_small_or_outside_are_left_out() -> None:
     images.image_sizes = [(100, 60)]
     with torch.inference_mode():
         (expected,), _ = rpn(images, maps)
-        found = propose(rpn, images, list(maps.values()))
+        found = generate_proposals(rpn, images, list(maps.values()))
     assert torch.equal(found, expected)
     assert 0 < len(found) < 100
     assert (found[:, 2:] - found[:, :2]).min() >= 30
@@ -58,7 +58,7 @@ def test_boxes_that_are_too_small_or_outside_are_left_out() -> None:
 
 def test_anchors_follow_the_pictures_size() -> None:
     sizes = ((16,), (32,), (64,)), ((1.0,),) * 3
-    ours, theirs = RememberedAnchors(*sizes), AnchorGenerator(*sizes)
+    ours, theirs = CachedAnchorGenerator(*sizes), AnchorGenerator(*sizes)
     images, maps = given(0)
     small = SimpleNamespace(tensors=torch.zeros(2, 3, 96, 160), image_sizes=[(96, 160)] * 2)
     for pictures, features in ((images, maps), (images, maps), (small, maps), (images, maps)):
@@ -69,8 +69,8 @@ def test_anchors_follow_the_pictures_size() -> None:
 
 def test_learning_and_several_pictures_are_left_to_torchvision() -> None:
     one = [torch.zeros(1, 2, 4, 4)]
-    assert not computes_alone(one)  # gradients may be wanted
+    assert not is_single_image_cpu_eval(one)  # gradients may be wanted
     with torch.inference_mode():
-        assert computes_alone(one)
-        assert not computes_alone([torch.zeros(2, 2, 4, 4)])
-        assert not computes_alone([one[0].half()])
+        assert is_single_image_cpu_eval(one)
+        assert not is_single_image_cpu_eval([torch.zeros(2, 2, 4, 4)])
+        assert not is_single_image_cpu_eval([one[0].half()])

@@ -131,10 +131,10 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:
-    damaged = tmp_path / "cut.safetensors"
-    damaged.write_bytes(BUILTIN.read_bytes()[:1000])
+    corrupt_packets = tmp_path / "cut.safetensors"
+    corrupt_packets.write_bytes(BUILTIN.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"cut\.safetensors"):
-        load_embedder(str(damaged), CPU)
+        load_embedder(str(corrupt_packets), CPU)
 
 
 def test_a_file_of_a_detector(tmp_path: Path) -> None:

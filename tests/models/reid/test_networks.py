@@ -9,7 +9,7 @@ import torchvision
 
 from drawn_people import draw_people
 from small_trainings import SMALL_TRAINING
-from tracker.config import EmbedderNetwork, EmbedderTraining
+from tracker.config import EmbedderNetwork, EmbedderTrainingConfig
 from tracker.data import read_crops
 from tracker.errors import InputError
 from tracker.models.reid import build_embedder, crop_size, embedder_names, load_embedder
@@ -17,7 +17,7 @@ from tracker.models.reid.network import OURS
 from tracker.training.detector.artifacts import write_model
 from tracker.training.reid.data import IndividualBatches
 from tracker.training.reid.embedder import EmbedderModule
-from tracker.training.reid.pretrained import trunk_stages
+from tracker.training.reid.pretrained import backbone_stages
 
 pytestmark = SMALL_TRAINING
 FAST = (  # the smallest of most families
@@ -48,7 +48,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_it_embeds_learns_and_embeds_the_same_out_of_a_file(name: str, people: Path, tmp_path: Path) -> None:
     changes = {"network": {"architecture": name, "dimension": 16}, "size": SMALLEST.get(name, (32, 32)), "crops": 2}
-    config = EmbedderTraining.model_validate({"train": str(people), **changes})
+    config = EmbedderTrainingConfig.model_validate({"train": str(people), **changes})
     crops = read_crops([people])
     batches = IndividualBatches(crops, config)
     module = EmbedderModule(config, batches, crops)
@@ -59,7 +59,7 @@ def test_it_embeds_learns_and_embeds_the_same_out_of_a_file(name: str, people: P
     how["optimizer"].step()
     changed = [not torch.equal(a, b) for a, b in zip(before, module.model.body.parameters(), strict=True)]
     assert np.mean(changed) > 0.5
-    assert trunk_stages(module.model)
+    assert backbone_stages(module.model)
     path = tmp_path / "model.safetensors"
     write_model(path, config, module.info, module.model)
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_the_heavy_ones_have_an_embedding_and_stages() -> None:
         with torch.device("meta"):
             model = build_embedder(EmbedderNetwork(architecture=name, dimension=16), size).eval()
             assert model(torch.zeros(2, 3, *size)).shape == (2, 16), name
-        assert sum(len(list(stage.parameters())) for stage in trunk_stages(model)) > 10, name
+        assert sum(len(list(stage.parameters())) for stage in backbone_stages(model)) > 10, name
 
 
 def test_the_networks_of_the_readme_are_there() -> None:

@@ -77,7 +77,7 @@ def test_a_second_look_at_boxes_says_the_same(backend):
     said = []
     for name in ("torch", backend):
         with opened(name) as detector:
-            (_,), (look,) = detector.detect_and_keep(detector.upload([picture]))
+            (_,), (look,) = detector.detect_with_features(detector.upload([picture]))
             detector.detect(photographs()[1:])  # what was kept of one picture is not touched by others
             judged = look(boxes, labels)
             said.append((judged.boxes, judged.scores, look.embed(boxes)))

@@ -12,7 +12,7 @@ from torchvision.models.detection import ssdlite
 
 from small_trainings import SIDE, SMALL_TRAINING, settings
 from tracker.training import detector as training
-from tracker.training.curves import read_course
+from tracker.training.curves import read_metrics_log
 from tracker.training.detector.module import DetectorModule
 from tracker.training.detector.phases import phases_of
 from tracker.training.detector.train import train_detector
@@ -91,7 +91,7 @@ def test_it_learns_eight_pictures(
         validate_every=20,
     )
     train_detector(config)
-    course = read_course(tmp_path / "run", {phase.name: phase.steps for phase in phases_of(config)})
+    course = read_metrics_log(tmp_path / "run", {phase.name: phase.steps for phase in phases_of(config)})
     assert max(course["AP50"].values()) > 0.9
 
 

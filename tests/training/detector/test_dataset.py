@@ -11,24 +11,26 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import image_sets
-from tracker.config import DetectorTraining
-from tracker.data import Picture, PictureSet, read_pictures
+from tracker.config import DetectorTrainingConfig
+from tracker.data import AnnotatedImage, ImageSet, read_pictures
 from tracker.errors import InputError
-from tracker.training.detector.copy_paste import pastable, paste
+from tracker.training.detector.copy_paste import paste, paste_candidates
 from tracker.training.detector.dataset import ScoredPictures, TrainingPictures, sampling_weights
-from tracker.training.detector.targets import Objects, mask_of
+from tracker.training.detector.targets import BoxTargets, mask_of
 
 RED = (250, 10, 10)
 NONE = np.zeros((0, 4), np.float32)
 
 
 def config(**changes):
-    return DetectorTraining(**{"canvas": (160, 128), "steps": 100, "batch_size": 1, **changes})
+    return DetectorTrainingConfig(**{"canvas": (160, 128), "steps": 100, "batch_size": 1, **changes})
 
 
 def picture(path, boxes, labels, ignore=(), unlabelled=()):
     rows = [np.array(b, np.float32).reshape(-1, 4) for b in (boxes, ignore)]
-    return Picture(path.name, path, rows[0], np.array(labels, np.int64), ((),) * len(labels), rows[1], unlabelled)
+    return AnnotatedImage(
+        path.name, path, rows[0], np.array(labels, np.int64), ((),) * len(labels), rows[1], unlabelled
+    )
 
 
 def red_rectangles(folder, count=3):
@@ -40,7 +42,7 @@ def red_rectangles(folder, count=3):
         path = folder / f"{n}.png"
         Image.fromarray(pixels).save(path)
         pictures.append(picture(path, [[30 + 10 * n, 50, 90 + 10 * n, 90]], [1]))
-    return PictureSet(("ball", "box"), tuple(pictures))
+    return ImageSet(("ball", "box"), tuple(pictures))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_the_same_index_gives_the_same_picture(shapes):
 
 def test_a_box_of_which_too_little_is_left_is_ignored():
     boxes = np.array([[0, 0, 40, 40], [90, 10, 130, 50], [200, 0, 220, 20]], np.float32)
-    left = Objects(boxes, np.array([1, 2, 1]), ((),) * 3, NONE).cut((0, 0, 100, 100))
+    left = BoxTargets(boxes, np.array([1, 2, 1]), ((),) * 3, NONE).cut((0, 0, 100, 100))
     assert left.boxes.tolist() == [[0, 0, 40, 40]]
     assert left.labels.tolist() == [1]
     assert left.ignore.tolist() == [[90, 10, 100, 50]]
@@ -137,7 +139,7 @@ def test_outlines_are_drawn_to_the_pixel():
 
 def test_a_box_that_augmentation_breaks_stops_with_the_pictures_name(tmp_path, monkeypatch):
     made = TrainingPictures(red_rectangles(tmp_path, 1), config(mosaic=0.0))
-    monkeypatch.setattr(Objects, "cut", lambda self, inner: replace(self, boxes=self.boxes + 500))
+    monkeypatch.setattr(BoxTargets, "cut", lambda self, inner: replace(self, boxes=self.boxes + 500))
     with pytest.raises(RuntimeError, match=r"augmenting 0\.png made bad boxes"):
         made[0]
 
@@ -149,17 +151,17 @@ def test_rare_classes_are_drawn_more_often(tmp_path):
     rectangles = red_rectangles(tmp_path, 9)
     first = replace(rectangles.pictures[0], labels=np.array([0]))
     pictures = (first, *rectangles.pictures[1:])
-    weights = sampling_weights(pictures, repeat=0.5, crowded=1.0, favour={1: 3.0})
+    weights = sampling_weights(pictures, repeat=0.5, crowd_sampling_weight=1.0, class_sampling_weights={1: 3.0})
     assert weights[0] == pytest.approx((0.5 * 9 / 1) ** 0.5)
     assert (weights[1:] == 3).all()
     with pytest.raises(InputError, match="did you mean 'ball'"):
-        TrainingPictures(rectangles, config(favour={"bal": 2.0}))
+        TrainingPictures(rectangles, config(class_sampling_weights={"bal": 2.0}))
 
 
 def test_a_training_picture_says_what_it_is_made_of(tmp_path):
     rectangles = red_rectangles(tmp_path, 3)
     pictures = (*rectangles.pictures[:2], replace(rectangles.pictures[2], unlabelled=(0,)))
-    made = TrainingPictures(PictureSet(("ball", "box"), pictures), config(mosaic=1.0))
+    made = TrainingPictures(ImageSet(("ball", "box"), pictures), config(mosaic=1.0))
     for index in range(10):
         _, target = made[index]
         assert len(target["sources"]) == len(target["regions"]) in (2, 4)
@@ -173,7 +175,7 @@ def test_sets_that_cannot_be_learned_from(tmp_path, shapes):
         TrainingPictures(rectangles, config(), masks=True)
     nothing = tuple(replace(p, boxes=NONE, labels=np.zeros(0, np.int64), outlines=()) for p in rectangles.pictures)
     with pytest.raises(InputError, match="no object on any"):
-        TrainingPictures(PictureSet(("ball", "box"), nothing), config())
+        TrainingPictures(ImageSet(("ball", "box"), nothing), config())
     (tmp_path / "1.png").unlink()
     with pytest.raises(InputError, match=r"1\.png: No such file"):
         ScoredPictures(rectangles)[1]
@@ -227,7 +229,7 @@ def test_a_pasted_box_fades_into_what_it_lies_on(tmp_path):
     with Image.open(source.path) as image:
         pixels = np.asarray(image)
     canvas = np.full((200, 300, 3), 200, np.uint8)
-    nothing = Objects(NONE, np.zeros(0, np.int64), (), NONE)
+    nothing = BoxTargets(NONE, np.zeros(0, np.int64), (), NONE)
     objects, count = paste(canvas, nothing, source, pixels, seeded(1))
     assert count == len(objects.boxes) == 1
     assert objects.labels.tolist() == [1]
@@ -245,7 +247,7 @@ def test_what_is_covered_is_no_longer_learned(tmp_path):
     with Image.open(source.path) as image:
         pixels = np.asarray(image)
     grid = np.array([[x, y, x + 8, y + 8] for x in range(0, 160, 8) for y in range(0, 120, 8)], np.float32)
-    below = Objects(grid, np.zeros(len(grid), np.int64), ((),) * len(grid), NONE)
+    below = BoxTargets(grid, np.zeros(len(grid), np.int64), ((),) * len(grid), NONE)
     objects, count = paste(np.zeros((120, 160, 3), np.uint8), below, source, pixels, seeded(2))
     assert count == 1
     x1, y1, x2, y2 = objects.boxes[-1].tolist()
@@ -259,17 +261,17 @@ def test_what_is_covered_is_no_longer_learned(tmp_path):
 
 
 def test_crowded_boxes_without_outlines_are_not_cut_out():
-    crowded = [[0, 0, 40, 40], [10, 10, 50, 50], [100, 0, 140, 40]]
-    alone = picture(Path("a.png"), crowded, [0, 0, 0], ignore=[[100, 30, 140, 80]])
-    assert pastable(alone) == []
-    assert pastable(replace(alone, ignore=NONE)) == [2]
+    crowd_sampling_weight = [[0, 0, 40, 40], [10, 10, 50, 50], [100, 0, 140, 40]]
+    alone = picture(Path("a.png"), crowd_sampling_weight, [0, 0, 0], ignore=[[100, 30, 140, 80]])
+    assert paste_candidates(alone) == []
+    assert paste_candidates(replace(alone, ignore=NONE)) == [2]
     outline = (np.array([[0, 0], [40, 0], [40, 40]], np.float32),)
-    assert pastable(replace(alone, outlines=(outline, (), ()))) == [0]
+    assert paste_candidates(replace(alone, outlines=(outline, (), ()))) == [0]
 
 
 def test_what_was_not_annotated_comes_along_with_what_is_pasted(shapes):
     pictures = tuple(replace(p, unlabelled=(n % 2,)) for n, p in enumerate(shapes.pictures))
-    made = TrainingPictures(PictureSet(shapes.categories, pictures), config(copy_paste=1.0, mosaic=0.0))
+    made = TrainingPictures(ImageSet(shapes.categories, pictures), config(copy_paste=1.0, mosaic=0.0))
     pasted = 0
     for index in range(12):
         _, target = made[index]

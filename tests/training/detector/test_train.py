@@ -18,12 +18,12 @@ import yaml
 
 from image_sets import draw_pictures, write_coco
 from small_trainings import SIDE, SMALL_TRAINING, settings
-from tracker.config import DetectorConfig, DetectorTraining
+from tracker.config import DetectorConfig, DetectorTrainingConfig
 from tracker.errors import InputError
-from tracker.models.detection import build_detector, load_detector, read_weights, trunk_stages
+from tracker.models.detection import backbone_stages, build_detector, load_detector, read_weights
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.training import detector as training
-from tracker.training.curves import read_course
+from tracker.training.curves import read_metrics_log
 from tracker.training.detector.data import BatchesToCome
 from tracker.training.detector.module import DetectorModule
 from tracker.training.detector.phases import phases_of
@@ -38,7 +38,7 @@ def unfinished(monkeypatch):
     monkeypatch.setattr(training, "finish", lambda *_: None)
 
 
-def info_of(config: DetectorTraining, categories: tuple[str, ...] = ("ball", "box")) -> ModelInfo:
+def info_of(config: DetectorTrainingConfig, categories: tuple[str, ...] = ("ball", "box")) -> ModelInfo:
     network = config.network.model_dump(mode="json")
     return ModelInfo(
         task="detection", architecture=config.network.architecture, categories=categories, size=(SIDE, SIDE),
@@ -46,7 +46,7 @@ def info_of(config: DetectorTraining, categories: tuple[str, ...] = ("ball", "bo
     )  # fmt: skip
 
 
-def start_file(config: DetectorTraining, path: Path) -> dict[str, torch.Tensor]:
+def start_file(config: DetectorTrainingConfig, path: Path) -> dict[str, torch.Tensor]:
     """Saves untrained weights; the statistics of batch norms are those of no real picture."""
     torch.manual_seed(0)
     state = build_detector(config.network, 2).state_dict()
@@ -59,14 +59,14 @@ def test_a_training_leaves_a_folder_to_look_at(tmp_path):
     config = settings(tmp_path, steps=3, validate_every=1, license="CC0", provenance="drawn")
     finished = train_detector(config)
     folder = tmp_path / "run"
-    assert DetectorTraining.model_validate(yaml.safe_load((folder / "config.yaml").read_text())) == config
+    assert DetectorTrainingConfig.model_validate(yaml.safe_load((folder / "config.yaml").read_text())) == config
     card = (folder / "card.md").read_text()
     assert "CC0" in card
     assert "ball, box" in card
     assert "8 pictures, 0 of them without objects" in card
     assert (folder / "curves.png").stat().st_size > 10_000
     report = json.loads((folder / "report" / "report.json").read_text())
-    assert set(read_course(folder, {phase.name: phase.steps for phase in phases_of(config)})["AP50"]) == {1, 2, 3}
+    assert set(read_metrics_log(folder, {phase.name: phase.steps for phase in phases_of(config)})["AP50"]) == {1, 2, 3}
     assert report["pictures"] == 8
     picture = draw_pictures(1, width=SIDE, height=SIDE)[0].image
     results = []
@@ -108,7 +108,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, unfinished):
 def test_pictures_of_a_step_do_not_depend_on_the_processes(tmp_path):
     seen = []
     for world, accumulate, size in ((1, 1, 8), (1, 4, 2), (2, 2, 2), (4, 1, 2)):
-        config = DetectorTraining(batch_size=size, accumulate=accumulate)
+        config = DetectorTrainingConfig(batch_size=size, accumulate=accumulate)
         batches = [
             list(BatchesToCome(SimpleNamespace(global_step=3, world_size=world, global_rank=rank), 5, config))
             for rank in range(world)
@@ -143,21 +143,21 @@ def test_frozen_stages_thaw_one_by_one(tmp_path, unfinished):
     assert changed_stages(config, before) == [False, False, True, True, True]
 
 
-def changed_stages(config: DetectorTraining, before: dict[str, torch.Tensor]) -> list[bool]:
+def changed_stages(config: DetectorTrainingConfig, before: dict[str, torch.Tensor]) -> list[bool]:
     """Whether anything of each stage of the trunk differs after the training; all of it must, or nothing."""
     networks = []
     for state in (before, read_weights(Path(config.folder) / "last.ckpt")[0]):
         networks.append(build_detector(config.network, 2))
         networks[-1].load_state_dict(state)
     changes = []
-    for old, new in zip(*map(trunk_stages, networks), strict=True):
+    for old, new in zip(*map(backbone_stages, networks), strict=True):
         same = [torch.equal(value, new.state_dict()[key]) for key, value in old.state_dict().items()]
         assert len(set(same)) == 1
         changes.append(not same[0])
     return changes
 
 
-def module_for(config: DetectorTraining) -> DetectorModule:
+def module_for(config: DetectorTrainingConfig) -> DetectorModule:
     return DetectorModule(
         build_detector(config.network, 2), [], phases_of(config)[0], config, info_of(config), [], SimpleNamespace()
     )
@@ -227,12 +227,12 @@ def test_a_loss_that_is_not_finite_names_its_parts_and_pictures(tmp_path):
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_too_little_memory_says_what_to_lower(tmp_path, monkeypatch, device):
-    def fills(*_: Any) -> None:
+    def queue_stats(*_: Any) -> None:
         if device == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         torch.empty(2**50)
 
-    monkeypatch.setattr("tracker.training.detector.module.losses_of", fills)
+    monkeypatch.setattr("tracker.training.detector.module.compute_losses", queue_stats)
     with pytest.raises(InputError, match="batches of 4 pictures: lower batch_size"):
         train_detector(settings(tmp_path))
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from drawn_people import dressed
 from small_trainings import SMALL_TRAINING
-from tracker.config import ClassifierTraining
+from tracker.config import ClassifierTrainingConfig
 from tracker.errors import InputError
-from tracker.evaluation.classification import class_figures, confused
+from tracker.evaluation.classification import class_figures, confusion_matrix
 from tracker.models.model_file import load_model
 from tracker.models.reid import load_classifier, load_embedder
 from tracker.training.reid.classifier import ClassifierModule, train_classifier
@@ -31,12 +31,12 @@ def draw_classes(folder: Path, pictures: int, seed: int = 0) -> Path:
     return folder
 
 
-def config_for(pictures: Path, folder: Path, **changes: object) -> ClassifierTraining:
+def config_for(pictures: Path, folder: Path, **changes: object) -> ClassifierTrainingConfig:
     values = {
         "train": str(pictures), "folder": str(folder), "network": {"architecture": "lenet"}, "batch_size": 6,
         "steps": 4, "validate_every": 4, "checkpoint_every": 2, "ema": 0.5, "workers": 0,
     }  # fmt: skip
-    return ClassifierTraining.model_validate({**values, **changes})
+    return ClassifierTrainingConfig.model_validate({**values, **changes})
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_figures_worked_by_hand() -> None:
     said[1, 4] = 0.05
     assert class_figures(said, labels)["top-5"] == 0.75
     assert class_figures(said[:, :6] * 0 + [0, 0, 1, 0, 0, 0], np.array([2, 2, 2, 1]))["mean recall"] == 0.5
-    counts = confused(said, labels)
+    counts = confusion_matrix(said, labels)
     assert (counts[2, 2], counts[4, 5], counts[5, 0], counts[6, 6], counts.sum()) == (1, 1, 1, 1, 4)
 
 
@@ -136,4 +136,4 @@ def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the crops in"):
         train_classifier(config_for(tmp_path / "none", tmp_path / "run"))
     with pytest.raises(InputError, match="a folder for each class: give train"):
-        train_classifier(ClassifierTraining())
+        train_classifier(ClassifierTrainingConfig())

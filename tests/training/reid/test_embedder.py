@@ -12,17 +12,17 @@ from torch import nn
 
 from drawn_people import draw_people, write_sequence
 from small_trainings import SMALL_TRAINING
-from tracker.config import EmbedderTraining, read_yaml, validated
+from tracker.config import EmbedderTrainingConfig, read_yaml, validated
 from tracker.data import read_crop, read_crops
 from tracker.errors import InputError
 from tracker.evaluation.reid import embed_crops, measured
 from tracker.models.model_file import load_model
 from tracker.models.reid import BUILTIN, load_embedder
-from tracker.training.curves import read_course
+from tracker.training.curves import read_metrics_log
 from tracker.training.reid.augment import augment, canvas
 from tracker.training.reid.data import IndividualBatches
 from tracker.training.reid.embedder import EmbedderModule, train_embedder
-from tracker.training.reid.losses import BatchHardTriplet, IndividualLosses, losses_of
+from tracker.training.reid.losses import BatchHardTriplet, IndividualLosses, compute_losses
 
 pytestmark = SMALL_TRAINING
 SIZE = (32, 32)
@@ -34,13 +34,13 @@ def people(tmp_path: Path) -> Path:
     return draw_people(tmp_path / "people", 4)
 
 
-def config_for(people: Path, folder: Path, **changes: object) -> EmbedderTraining:
+def config_for(people: Path, folder: Path, **changes: object) -> EmbedderTrainingConfig:
     values = {
         "train": str(people), "folder": str(folder), "size": SIZE, "individuals": 4, "crops": 3, "steps": 6,
         "warmup_steps": 2, "validate_every": 3, "ema": 0.5, "workers": 0,
         "network": {"architecture": "lenet"},
     }  # fmt: skip
-    return EmbedderTraining.model_validate({**values, **changes})
+    return EmbedderTrainingConfig.model_validate({**values, **changes})
 
 
 def test_training_gives_a_model_that_loads_and_repeats_itself(people: Path, tmp_path: Path) -> None:
@@ -57,11 +57,11 @@ def test_training_gives_a_model_that_loads_and_repeats_itself(people: Path, tmp_
         *("best.ckpt", "last.ckpt", "model.safetensors", "card.md", "config.yaml", "curves.png"),
         *("log", "tensorboard", "report"),
     }
-    course = read_course(tmp_path / "a", {"embedder": 6})
+    course = read_metrics_log(tmp_path / "a", {"embedder": 6})
     assert set(course["mAP"]) == {3, 6}
     assert {"loss", "loss_triplet", "loss_cosine_softmax", "nearest_is_same"} <= course.keys()
     assert "24 crops of 4 individuals" in (tmp_path / "a" / "card.md").read_text()
-    assert validated(EmbedderTraining, read_yaml(tmp_path / "a" / "config.yaml"), "") == config_for(
+    assert validated(EmbedderTrainingConfig, read_yaml(tmp_path / "a" / "config.yaml"), "") == config_for(
         people, tmp_path / "a", val=(str(people),), provenance="made up"
     )
 
@@ -136,7 +136,7 @@ def test_the_losses_are_the_published_ones() -> None:
     features, projected = torch.randn(8, 6), torch.randn(8, 6)
     ids = torch.arange(4).repeat_interleave(2)
     weights = {"softmax": 0.5, "cosine_softmax": 2.0, "arcface": 1.0, "triplet": 1.0, "supcon": 1.0}
-    config = EmbedderTraining.model_validate({"losses": weights, "before_neck": True, "label_smoothing": 0.2})
+    config = EmbedderTrainingConfig.model_validate({"losses": weights, "before_neck": True, "label_smoothing": 0.2})
     losses = IndividualLosses(config, 6, 5)
     found = {name: value.item() for name, value in losses(projected, features, ids).items()}
     parts, smooth = dict(losses.parts.named_children()), {"label_smoothing": 0.2}
@@ -173,17 +173,17 @@ def test_the_triplet_loss_worked_by_hand() -> None:
 
 def test_sharpness_is_learnt_where_that_is_asked_for() -> None:
     for learn in (False, True):
-        config = EmbedderTraining(losses={"cosine_softmax": 1.0}, learn_sharpness=learn)
+        config = EmbedderTrainingConfig(losses={"cosine_softmax": 1.0}, learn_sharpness=learn)
         losses = IndividualLosses(config, 4, 3)
         sum(losses(*[torch.randn(6, 4)] * 2, torch.tensor([0, 0, 1, 1, 2, 2])).values()).backward()
         assert (losses.parts["cosine_softmax"].log_factor.grad is not None) is learn
 
 
 def test_tracklets_are_compared_only_within_a_batch() -> None:
-    assert losses_of(EmbedderTraining(tracklets=True)) == {"triplet": 1.0, "supcon": 1.0}
-    assert losses_of(EmbedderTraining()) == {"triplet": 1.0, "cosine_softmax": 1.0}
+    assert compute_losses(EmbedderTrainingConfig(tracklets=True)) == {"triplet": 1.0, "supcon": 1.0}
+    assert compute_losses(EmbedderTrainingConfig()) == {"triplet": 1.0, "cosine_softmax": 1.0}
     with pytest.raises(InputError, match="softmax needs classes, but two tracklets may be one individual"):
-        losses_of(EmbedderTraining(tracklets=True, losses={"triplet": 1.0, "softmax": 1.0}))
+        compute_losses(EmbedderTrainingConfig(tracklets=True, losses={"triplet": 1.0, "softmax": 1.0}))
 
 
 def test_batches_hold_the_same_crops_whoever_makes_them(people: Path, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_batches_hold_the_same_crops_whoever_makes_them(people: Path, tmp_path: 
 def test_augmented_crops_stay_pictures() -> None:
     images = torch.randint(0, 256, (8, 3, *canvas(SIZE)), dtype=torch.uint8)
     before = images.clone()
-    changed = augment(images, EmbedderTraining(size=SIZE), torch.Generator().manual_seed(0), apart=2)
+    changed = augment(images, EmbedderTrainingConfig(size=SIZE), torch.Generator().manual_seed(0), apart=2)
     assert changed.shape == (8, 3, *SIZE)
     assert changed.dtype == torch.float32
     assert float(changed.min()) >= 0
@@ -227,7 +227,7 @@ def test_a_jittered_box_sees_what_is_beside_it_in_the_picture(tmp_path: Path) ->
     pixels[20:60, 20:40] = (200, 0, 0)
     write_sequence(folder, [pixels], [(1, 1, 20, 20, 20, 40)])
     changes = {"flip": 0, "low_resolution": 0, "colour_jitter": 0, "erasing": 0, "size": (40, 20), "crops": 8}
-    batches = IndividualBatches(read_crops([folder]), EmbedderTraining.model_validate(changes))
+    batches = IndividualBatches(read_crops([folder]), EmbedderTrainingConfig.model_validate(changes))
     images, _ = batches[0]
     ground = (images[:, 1] > images[:, 0]).float().mean((1, 2))
     assert float(images[:, 0, 20, 10].min()) > 150
@@ -274,7 +274,7 @@ def test_frozen_stages_keep_their_weights_and_statistics(people: Path, tmp_path:
 def test_early_stopping(people: Path, tmp_path: Path) -> None:
     config = config_for(people, tmp_path / "run", val=(str(people),), steps=8, validate_every=1, patience=1)
     train_embedder(config.model_copy(update={"learning_rate": 1e-12, "ema": 0.0}))
-    assert max(read_course(tmp_path / "run", {"embedder": 8})["mAP"]) < 8
+    assert max(read_metrics_log(tmp_path / "run", {"embedder": 8})["mAP"]) < 8
 
 
 def test_bfloat16(people: Path, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_crops_are_read_once_and_junk_is_left_out(people: Path, tmp_path: Path) 
     crops = read_crops([people, more])
     assert len(crops) == 25
     assert sorted(set(crops.ids.tolist())) == [0, 1, 2, 3, 4]
-    assert crops.individuals[4] == "000009"
+    assert crops.identities[4] == "000009"
     assert set(crops.cameras.tolist()) == {1, 2, 3}
 
 
@@ -403,4 +403,4 @@ def test_a_folder_that_holds_a_training(people: Path, tmp_path: Path) -> None:
 
 def test_an_unknown_loss() -> None:
     with pytest.raises(InputError, match=r"unknown loss 'tripplet'.*'triplet'"):
-        losses_of(validated(EmbedderTraining, {"losses": {"tripplet": 1}}, "my.yaml"))
+        compute_losses(validated(EmbedderTrainingConfig, {"losses": {"tripplet": 1}}, "my.yaml"))

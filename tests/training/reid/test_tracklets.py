@@ -14,8 +14,8 @@ pytest.importorskip("lightning", reason="the extra [train] is not installed")
 pytest.importorskip("trackeval", reason="the extra [eval] is not installed")
 
 from tracker.cli.crops import training_on_videos
-from tracker.config import Config, EmbedderTraining, SourceConfig
-from tracker.config.tools import PURE
+from tracker.config import Config, EmbedderTrainingConfig, SourceConfig
+from tracker.config.tools import SELF_SUPERVISED_TRACKING
 from tracker.data import read_crops
 from tracker.data.tracklets import COLUMNS, read_categories, read_spans
 from tracker.errors import InputError
@@ -62,12 +62,12 @@ def root(tmp_path: Path) -> Path:
 
 def batches(root: Path, **changes: object) -> SimultaneousTracklets:
     values = {"train": str(root), "size": (64, 32), "individuals": 8, "crops": 3, "tracklets": True, **changes}
-    return SimultaneousTracklets(read_crops([root]), EmbedderTraining.model_validate(values))
+    return SimultaneousTracklets(read_crops([root]), EmbedderTrainingConfig.model_validate(values))
 
 
 def test_a_batch_shows_who_was_seen_at_one_moment(root: Path) -> None:
     drawn = batches(root)
-    names = drawn.crops.individuals
+    names = drawn.crops.identities
     groups = []
     for number in range(200):
         rows = drawn.drawn(number)
@@ -86,7 +86,7 @@ def test_three_at_one_moment(root: Path) -> None:
         file.write("cat-0003,cat,4,9,9,0.9\n")
     sizes = {len(set(batches(root).drawn(number))) // 3 for number in range(100)}
     assert sizes == {2, 3}
-    assert {len(batches(root, individuals=2).drawn(number)) for number in range(50)} == {6}
+    assert {len(batches(root, identities=2).drawn(number)) for number in range(50)} == {6}
 
 
 def test_the_crops_of_a_track_lie_far_apart(root: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_track_of_few_crops_comes_with_all_of_them(root: Path) -> None:
     for number in range(1, 6):
         next((root / "b" / "cat-0002").glob(f"0{number}_*")).unlink()
     drawn = batches(root)
-    lone = drawn.crops.individuals.index("b/cat-0002")
+    lone = drawn.crops.identities.index("b/cat-0002")
     rows = [row for n in range(50) for row in drawn.drawn(n) if drawn.crops.ids[row] == lone]
     assert len(rows) > 3 and len(set(rows)) == 1
 
@@ -116,7 +116,7 @@ def test_when_tracks_were_seen(root: Path) -> None:
     crops = read_crops([root])
     spans = read_spans(root, crops)
     expected = [
-        (crops.individuals.index(f"{video}/{name}"), number, *span)
+        (crops.identities.index(f"{video}/{name}"), number, *span)
         for number, video in enumerate(SEEN)
         for name, whole in SEEN[video].items()
         for span in whole
@@ -131,14 +131,14 @@ def test_what_a_person_sorted_can_still_be_learned_from(root: Path) -> None:
         file.rename(root / "a" / "cat-0001" / f"more_{file.name}")
     (root / "a" / "cat-0003").rmdir()
     crops = read_crops([root])
-    assert len(crops.individuals) == 5 and np.bincount(crops.ids)[0] == 12
+    assert len(crops.identities) == 5 and np.bincount(crops.ids)[0] == 12
     assert len(read_spans(root, crops)) == 6
     batches(root)[0]
 
 
 def test_folders_made_by_hand_are_named(root: Path) -> None:
     write_track(root / "a" / "Tom")
-    assert "a/Tom" in read_crops([root]).individuals
+    assert "a/Tom" in read_crops([root]).identities
     with pytest.raises(InputError, match=r"tracks\.csv does not name Tom: .* train without tracklets"):
         batches(root)
 
@@ -178,7 +178,7 @@ def tracked(film: Film, embedder: str) -> dict[str, float]:
     return score_tracks({"film": (np.concatenate(rows), film.truth)})
 
 
-def told_apart(film: Film, embedder: str) -> float:
+def verification_metrics(film: Film, embedder: str) -> float:
     """How often two crops of one creature are more alike than crops of two: the area under the ROC curve."""
     rows, ids = [], []
     with (
@@ -202,14 +202,16 @@ def test_what_is_learned_from_one_film_helps_in_another(tmp_path: Path) -> None:
     """Creatures that no embedder knows hide behind a wall all the time, and their tracks are lost there."""
     coats = make_coats(6, seed=1)
     first, second = (make_film(tmp_path, f"film{seed}", coats, seconds=15, seed=seed) for seed in (0, 5))
-    settings = EmbedderTraining.model_validate(
+    settings = EmbedderTrainingConfig.model_validate(
         {"folder": str(tmp_path / "run"), "size": (32, 48), "steps": 40, "warmup_steps": 4, "validate_every": 40,
          "individuals": 6, "workers": 0, "ema": 0.8, "val_share": 0}
     )  # fmt: skip
-    settings = training_on_videos(settings, [str(first.video)], [str(first.detections)], PURE, resume=False)
+    settings = training_on_videos(
+        settings, [str(first.video)], [str(first.detections)], SELF_SUPERVISED_TRACKING, resume=False
+    )
     assert (settings.start_from, settings.categories, settings.tracklets) == ("builtin", ("creature",), True)
     trained = str(train_embedder(settings))
-    builtin_auc, auc = (told_apart(second, name) for name in ("builtin", trained))
+    builtin_auc, auc = (verification_metrics(second, name) for name in ("builtin", trained))
     by_motion, with_it = (tracked(second, name)["IDF1"] for name in ("none", trained))
     # Reached: 0.974, 0.998; 26.7, 29.7. Most are lost because they come out where motion does not expect them.
     assert auc > builtin_auc + 0.01, (builtin_auc, auc)

@@ -11,7 +11,7 @@ Outline = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class AnnotatedImage:
     """One annotated file.
 
     Attributes:
@@ -34,13 +34,13 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureSet:
+class ImageSet:
     """Annotated pictures and the class names that their labels stand for."""
 
     categories: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[AnnotatedImage, ...]
 
-    def with_categories(self, categories: tuple[str, ...]) -> "PictureSet":
+    def with_categories(self, categories: tuple[str, ...]) -> "ImageSet":
         """The same pictures with labels that are indices into other categories, which hold all of the present ones.
 
         A class that the pictures do not know was not annotated on them.
@@ -48,8 +48,8 @@ class PictureSet:
         numbers = np.array([categories.index(name) for name in self.categories], np.int64)
         absent = tuple(label for label, name in enumerate(categories) if name not in self.categories)
 
-        def renumbered(picture: Picture) -> Picture:
+        def renumbered(picture: AnnotatedImage) -> AnnotatedImage:
             unlabelled = tuple(sorted((*numbers[list(picture.unlabelled)].tolist(), *absent)))
             return replace(picture, labels=numbers[picture.labels], unlabelled=unlabelled)
 
-        return PictureSet(categories, tuple(map(renumbered, self.pictures)))
+        return ImageSet(categories, tuple(map(renumbered, self.pictures)))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tracker.data.annotations.coco import read_coco
-from tracker.data.annotations.image_set import PictureSet
+from tracker.data.annotations.image_set import ImageSet
 from tracker.data.annotations.mot import read_mot, sequences_in
 from tracker.data.annotations.schema import Annotations, Problem
 from tracker.data.annotations.validate import judged
@@ -22,7 +22,7 @@ LAYOUTS = (
 YAML = (".yaml", ".yml")
 
 
-def read_pictures(path: Path, classes: Mapping[str, str]) -> PictureSet:
+def read_pictures(path: Path, classes: Mapping[str, str]) -> ImageSet:
     """Reads annotated pictures in place; the layout is told by what lies there.
 
     Args:
@@ -45,14 +45,14 @@ def read_pictures(path: Path, classes: Mapping[str, str]) -> PictureSet:
     Raises:
         InputError: Nothing can be read, or a label is bad: says which, and how many more there are.
     """
-    pictures, problems = survey(path, classes)
+    pictures, problems = load_with_problems(path, classes)
     if problems:
         more = f"; {len(problems) - 1} more are told by: track data check {path}" if len(problems) > 1 else ""
         raise InputError(f"{problems[0]}: mend or remove it{more}")
     return pictures
 
 
-def survey(path: Path, classes: Mapping[str, str]) -> tuple[PictureSet, list[Problem]]:
+def load_with_problems(path: Path, classes: Mapping[str, str]) -> tuple[ImageSet, list[Problem]]:
     """As `read_pictures`, but bad labels are left out and listed.
 
     Raises:
@@ -81,7 +81,7 @@ def split_paths(path: Path) -> list[Path]:
     return [path]
 
 
-def same_classes(pictures: PictureSet, categories: tuple[str, ...], where: str) -> PictureSet:
+def same_classes(pictures: ImageSet, categories: tuple[str, ...], where: str) -> ImageSet:
     """The pictures with their labels in the order of other categories.
 
     Args:

@@ -44,7 +44,7 @@ def sequences_in(path: Path) -> list[Path]:
     return [place for place in (path, *sorted(path.iterdir())) if (place / "gt" / "gt.txt").is_file()]
 
 
-class Followed(NamedTuple):
+class GroundTruthBox(NamedTuple):
     """An object of one frame, with its identity.
 
     Attributes:
@@ -58,7 +58,7 @@ class Followed(NamedTuple):
     box: Box
 
 
-def followed(folder: Path) -> list[Followed]:
+def followed(folder: Path) -> list[GroundTruthBox]:
     """The objects of a sequence that count and are visible, frame by frame.
 
     Raises:
@@ -67,7 +67,7 @@ def followed(folder: Path) -> list[Followed]:
     problems: list[Problem] = []
     frames = _frames(folder)
     found = [
-        Followed(int(number(row[1])), frames[int(row[0])], thing.box)
+        GroundTruthBox(int(number(row[1])), frames[int(row[0])], thing.box)
         for row, thing in _rows(folder, frames, problems)
         if not thing.ignored and thing.box[2] > thing.box[0] and thing.box[3] > thing.box[1]
     ]

@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.annotations.image_set import Picture, PictureSet
+from tracker.data.annotations.image_set import AnnotatedImage, ImageSet
 from tracker.data.annotations.schema import Annotated, Annotations, Box, Object, Problem
 from tracker.data.image_files import image_size
 from tracker.errors import InputError, did_you_mean
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 ROUNDING = 2.0  # pixels by which a box may stick out of its picture, and is clipped
 
 
-def judged(annotations: Annotations, classes: Mapping[str, str]) -> tuple[PictureSet, list[Problem]]:
+def judged(annotations: Annotations, classes: Mapping[str, str]) -> tuple[ImageSet, list[Problem]]:
     """The pictures with what is sound of their labels, and what is wrong.
 
     Args:
@@ -39,7 +39,7 @@ def judged(annotations: Annotations, classes: Mapping[str, str]) -> tuple[Pictur
         log.warning("some pictures have no class %r to be mapped%s", name, did_you_mean(name, list(known)))
     judge = _Judge(annotations, classes or {name: name for name in known})
     pictures = tuple(picture for annotated in annotations.pictures for picture in judge.judged(annotated))
-    return PictureSet(judge.categories, pictures), judge.problems
+    return ImageSet(judge.categories, pictures), judge.problems
 
 
 class _Judge:
@@ -52,7 +52,7 @@ class _Judge:
         present = {names.get(name) for name in annotations.categories}
         self._absent = {label for label, name in enumerate(self.categories) if name not in present}
 
-    def judged(self, annotated: Annotated) -> list[Picture]:
+    def judged(self, annotated: Annotated) -> list[AnnotatedImage]:
         """One picture, or none where its file cannot be opened."""
         try:
             size = image_size(annotated.path)
@@ -65,12 +65,12 @@ class _Judge:
             return []
         return [self._picture(annotated, *size)]
 
-    def _picture(self, annotated: Annotated, width: int, height: int) -> Picture:
+    def _picture(self, annotated: Annotated, width: int, height: int) -> AnnotatedImage:
         scale = (width, height) if annotated.shares else (1, 1)
         learned: list[Object] = []
         ignored: list[Object] = []
         for thing in annotated.objects:
-            wrong = fault(_scaled(thing.box, scale), width, height) or self._unknown(thing)
+            wrong = box_error(_scaled(thing.box, scale), width, height) or self._unknown(thing)
             if wrong:
                 self._add(annotated, thing.place, wrong)
             elif thing.ignored or self._names.get(thing.name) == "":
@@ -78,7 +78,7 @@ class _Judge:
             elif thing.name in self._names:
                 learned.append(thing)
         factor = np.array(scale, np.float32)
-        return Picture(
+        return AnnotatedImage(
             name=annotated.name,
             path=annotated.path,
             boxes=_boxes(learned, scale, width, height),
@@ -115,7 +115,7 @@ def _boxes(things: Sequence[Object], scale: tuple[int, int], width: int, height:
     return clip(rows, width, height).astype(np.float32)
 
 
-def fault(box: Box, width: int, height: int) -> str:
+def box_error(box: Box, width: int, height: int) -> str:
     """What is wrong with a box, xyxy, in a picture of width x height pixels; nothing: ""."""
     x1, y1, x2, y2 = box
     text = "(" + ", ".join(f"{value:g}" for value in box) + ")"

@@ -9,13 +9,13 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.detections.rows import About, Rows, stored_from
+from tracker.data.detections.rows import DetectionTable, TableInfo, stored_from
 from tracker.data.detections.seqinfo import sequence_of, unknown_sequence
-from tracker.data.detections.stored_detections import Stored
+from tracker.data.detections.stored_detections import StoredDetections
 from tracker.errors import InputError
 
 
-def read_coco(file: TextIO, path: Path, fps: float) -> Stored:
+def read_coco(file: TextIO, path: Path, fps: float) -> StoredDetections:
     """Reads COCO's JSON of one sequence.
 
     Of a file with images and annotations all images are frames of the sequence; their `frame_index` and `time_s`, as
@@ -99,7 +99,7 @@ class _Parts:
     def _category(self, item: dict[str, Any]) -> None:
         self._names[int(item["id"])] = str(item["name"])
 
-    def stored(self, complete: bool, fps: float) -> Stored:
+    def stored(self, complete: bool, fps: float) -> StoredDetections:
         """What was taken. Raises as `read_coco`."""
         images = np.array(self._images, np.int64).reshape(-1, 2)
         marks = np.array(self._marks, np.int64).reshape(-1, 3)
@@ -110,7 +110,7 @@ class _Parts:
         rows = self._rows(images, marks, values, complete)
         timed = complete and not np.isnan(rows.times).any()
         sequence = unknown_sequence(self._path, fps) if timed else sequence_of(self._path, fps)
-        about = About(
+        about = TableInfo(
             path=self._path,
             name=sequence.name,
             categories=tuple(self._names[n] for n in sorted(self._names)),
@@ -125,7 +125,7 @@ class _Parts:
 
     def _rows(
         self, images: NDArray[np.int64], marks: NDArray[np.int64], values: NDArray[np.float64], complete: bool
-    ) -> Rows:
+    ) -> DetectionTable:
         """A row for each image, and one for each annotation."""
         ids, first = np.unique(images[:, 0], return_index=True)
         if len(ids) < len(images):
@@ -137,7 +137,7 @@ class _Parts:
             indices, times = _from_zero(ids), np.full(len(ids), nan)
         if len(np.unique(indices)) < len(indices):
             raise InputError(f"{self._path}: two images have the same frame_index; give the pictures of one sequence")
-        return Rows(
+        return DetectionTable(
             frames=np.concatenate([indices, indices[image] if complete else _from_zero(image)]),
             times=np.concatenate([times, times[image] if complete else np.full(len(image), nan)]),
             boxes=np.concatenate([np.zeros((len(ids), 4)), values[:, :4]]),

@@ -8,9 +8,9 @@ from typing import TextIO
 
 import numpy as np
 
-from tracker.data.detections.rows import About, RowReader, stored_from
+from tracker.data.detections.rows import RowReader, TableInfo, stored_from
 from tracker.data.detections.seqinfo import sequence_of, unknown_sequence
-from tracker.data.detections.stored_detections import Stored
+from tracker.data.detections.stored_detections import StoredDetections
 from tracker.errors import InputError
 
 NEEDED = ("frame", "class", "score", "x1", "y1", "x2", "y2")
@@ -20,7 +20,7 @@ MOST_CLASSES = 100_000
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
-def read_table(file: TextIO, path: Path, fps: float) -> Stored:
+def read_table(file: TextIO, path: Path, fps: float) -> StoredDetections:
     """Reads a CSV with a header; columns may stand in any order, and further ones are not looked at.
 
     frame (from 0), class, score, x1, y1, x2, y2 (pixels) are needed. With time_s frames have the times that the table
@@ -44,7 +44,9 @@ def read_table(file: TextIO, path: Path, fps: float) -> Stored:
         raise InputError(f"{path} lacks the column {missing[0]}: detections need {', '.join(NEEDED)}, and best time_s")
     sequence = sequence_of(path, fps) if "time_s" not in header else unknown_sequence(path, fps)
     complete = {"width", "height"} <= set(header)
-    rows = _Table(header, About(path, sequence.name, (), sequence.frame_rate, complete=complete, sparse=not complete))
+    rows = _Table(
+        header, TableInfo(path, sequence.name, (), sequence.frame_rate, complete=complete, sparse=not complete)
+    )
     for row in table:
         if row:
             rows.add(table.line_num, row)
@@ -54,7 +56,7 @@ def read_table(file: TextIO, path: Path, fps: float) -> Stored:
 class _Table:
     """Reads the rows of one table."""
 
-    def __init__(self, header: list[str], about: About) -> None:
+    def __init__(self, header: list[str], about: TableInfo) -> None:
         self._header = header
         self._column = {name: n for n, name in enumerate(header)}
         self._about = about
@@ -63,7 +65,7 @@ class _Table:
         self._labels: dict[str, int] = {}
         self._reader = RowReader()
 
-    def stored(self) -> Stored:
+    def stored(self) -> StoredDetections:
         """What was added. Raises as `stored_from`."""
         rows = self._reader.rows()
         names = tuple(self._labels)

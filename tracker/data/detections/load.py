@@ -7,13 +7,13 @@ from typing import TextIO
 from tracker.data.detections.coco import read_coco
 from tracker.data.detections.csv_table import read_table
 from tracker.data.detections.mot import read_mot
-from tracker.data.detections.stored_detections import Stored
+from tracker.data.detections.stored_detections import StoredDetections
 from tracker.errors import InputError
 
 FORMATS = "a table of the MOTChallenge, a CSV of ours, or COCO's JSON"
 
 
-def read_detections(path: str | Path, fps: float = 30.0) -> Stored:
+def read_detections(path: str | Path, fps: float = 30.0) -> StoredDetections:
     """Reads stored detections; the format is told by the content, and the order of the rows does not matter.
 
     Args:
@@ -35,7 +35,7 @@ def read_detections(path: str | Path, fps: float = 30.0) -> Stored:
         raise InputError(f"{path} holds no detections: give {FORMATS}") from None
 
 
-def _read(file: TextIO, path: Path, fps: float) -> Stored:
+def _read(file: TextIO, path: Path, fps: float) -> StoredDetections:
     head = file.read(65536)
     file.seek(0)
     start = head.lstrip()

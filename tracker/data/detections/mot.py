@@ -9,14 +9,14 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.detections.rows import About, RowReader, Rows, stored_from
+from tracker.data.detections.rows import DetectionTable, RowReader, TableInfo, stored_from
 from tracker.data.detections.seqinfo import sequence_of
-from tracker.data.detections.stored_detections import Stored
+from tracker.data.detections.stored_detections import StoredDetections
 from tracker.data.mot_classes import CLASSES
 from tracker.errors import InputError
 
 
-def read_mot(file: TextIO, path: Path, fps: float) -> Stored:
+def read_mot(file: TextIO, path: Path, fps: float) -> StoredDetections:
     """Reads `frame,id,x,y,w,h,score` and what follows; frame counts from 1, the id is not looked at.
 
     All are persons, unless the file is ground truth in the manner of MOT16: nine columns, of which the last two are a
@@ -44,9 +44,9 @@ def read_mot(file: TextIO, path: Path, fps: float) -> Stored:
     sequence = sequence_of(path, fps)
     classes = _classes(np.array(extra, np.float64).reshape(-1, 3))
     if len(classes):
-        rows = Rows(rows.frames, rows.times, rows.boxes, rows.scores, classes, rows.places)
+        rows = DetectionTable(rows.frames, rows.times, rows.boxes, rows.scores, classes, rows.places)
         rows.labels[rows.scores == 0] = -1
-    about = About(
+    about = TableInfo(
         path=path,
         name=sequence.name,
         categories=CLASSES if len(classes) else CLASSES[:1],

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.detections.stored_detections import Stored
+from tracker.data.detections.stored_detections import StoredDetections
 from tracker.errors import InputError
 from tracker.structures.boxes import area
 from tracker.structures.types import Detections
@@ -20,7 +20,7 @@ MOST_FRAMES = 10**8
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class DetectionTable:
     """What the rows of a file say, R of them.
 
     Attributes:
@@ -48,20 +48,20 @@ class RowReader:
         self._real = array("d")  # time, x1, y1, x2, y2, score
 
     def add(self, place: int, frame: int, time: float, box: Sequence[float], score: float, label: int) -> None:
-        """Takes a row; see `Rows`."""
+        """Takes a row; see `DetectionTable`."""
         # Numbers beyond what is believed of a frame stay so, but fit into the array.
         self._whole.extend((max(-1, min(frame, MOST_FRAMES)), label, place))
         self._real.extend((time, *box, score))
 
-    def rows(self) -> Rows:
+    def rows(self) -> DetectionTable:
         """All rows so far."""
         whole = np.array(self._whole, np.int64).reshape(-1, 3)
         real = np.array(self._real, np.float64).reshape(-1, 6)
-        return Rows(whole[:, 0], real[:, 0], real[:, 1:5], real[:, 5], whole[:, 1], whole[:, 2])
+        return DetectionTable(whole[:, 0], real[:, 0], real[:, 1:5], real[:, 5], whole[:, 1], whole[:, 2])
 
 
 @dataclass(frozen=True)
-class About:
+class TableInfo:
     """What is known of a file beside its rows.
 
     Attributes:
@@ -69,11 +69,11 @@ class About:
         name: Of the sequence.
         categories: Class names by label.
         frame_rate: Frames per second, where the rows state no times.
-        unit: What `Rows.places` count: line, annotation.
+        unit: What `DetectionTable.places` count: line, annotation.
         length: Frames of the sequence, from number 0; 0 where that is unknown.
-        width: As in `Stored`.
-        height: As in `Stored`.
-        complete: As in `Stored`.
+        width: As in `StoredDetections`.
+        height: As in `StoredDetections`.
+        complete: As in `StoredDetections`.
         sparse: Whether the frames that the file names may be every n-th.
     """
 
@@ -89,7 +89,7 @@ class About:
     sparse: bool = False
 
 
-def stored_from(rows: Rows, about: About) -> Stored:
+def stored_from(rows: DetectionTable, about: TableInfo) -> StoredDetections:
     """Checks rows and puts them in order; boxes without area are dropped.
 
     Raises:
@@ -112,7 +112,7 @@ def stored_from(rows: Rows, about: About) -> Stored:
     solid = order[(rows.labels[order] >= 0) & (area(boxes[order]) > 0)]
     between = np.append(np.searchsorted(rows.frames[solid], frames), len(solid))
     sparse = about.sparse and len(frames) > 1
-    return Stored(
+    return StoredDetections(
         path=about.path,
         name=about.name,
         categories=about.categories,
@@ -138,7 +138,7 @@ def _average_rate(frames: NDArray[np.int64], times: NDArray[np.float64]) -> Frac
     return Fraction(float((frames[-1] - frames[0]) / (times[-1] - times[0]))).limit_denominator(1001)
 
 
-def _check(rows: Rows, about: About) -> None:
+def _check(rows: DetectionTable, about: TableInfo) -> None:
     found = rows.labels >= 0
     size = rows.boxes[:, 2:] - rows.boxes[:, :2]
     with np.errstate(over="ignore"):
@@ -150,7 +150,7 @@ def _check(rows: Rows, about: About) -> None:
         _refuse(rows.frames >= MOST_FRAMES, rows, about, f"the number of the frame is not below {MOST_FRAMES:,}")
 
 
-def _check_times(rows: Rows, order: NDArray[np.int64], about: About) -> None:
+def _check_times(rows: DetectionTable, order: NDArray[np.int64], about: TableInfo) -> None:
     """Rows of one frame have one time, and later frames later ones."""
     steps, gaps = np.diff(rows.frames[order]), np.diff(rows.times[order])
     wrong = np.zeros(len(order), bool)
@@ -158,6 +158,6 @@ def _check_times(rows: Rows, order: NDArray[np.int64], about: About) -> None:
     _refuse(wrong, rows, about, "the time does not fit those of the other frames")
 
 
-def _refuse(wrong: NDArray[np.bool_], rows: Rows, about: About, why: str) -> None:
+def _refuse(wrong: NDArray[np.bool_], rows: DetectionTable, about: TableInfo, why: str) -> None:
     if wrong.any():
         raise InputError(f"{about.path}, {about.unit} {rows.places[np.argmax(wrong)]}: {why}; mend or remove it")

@@ -14,7 +14,7 @@ from tracker.structures.types import Detections
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredDetections:
     """The detections of a file. Frames count from 0, whatever the file counts from.
 
     Attributes:
@@ -33,7 +33,7 @@ class Stored:
         frame_rate: Frames per second.
         width: Of the pictures, pixels; 0 where that is unknown.
         height: As `width`.
-        left_out: Detections that `chosen` left out.
+        filtered_out: Detections that `chosen` left out.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Stored:
     frame_rate: Fraction
     width: int
     height: int
-    left_out: int = 0
+    filtered_out: int = 0
 
     def at(self, frame: int) -> Detections:
         """The detections of a frame."""
@@ -84,7 +84,7 @@ class Stored:
         """Seconds from the first frame of the sequence to the end of its last one, about."""
         return self._time(self.last) - self._time(self.first) + float(self.step / self.frame_rate)
 
-    def chosen(self, score: float, classes: tuple[str, ...], width: int, height: int) -> "Stored":
+    def chosen(self, score: float, classes: tuple[str, ...], width: int, height: int) -> "StoredDetections":
         """The detections of at least a score, of some classes (none: of all), with a part inside the picture.
 
         Args:
@@ -108,7 +108,7 @@ class Stored:
             self,
             detections=self.detections[keep],
             offsets=kept_before[self.offsets],
-            left_out=self.left_out + int((~keep).sum()),
+            filtered_out=self.filtered_out + int((~keep).sum()),
         )
 
     def _time(self, frame: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Picture
+from tracker.data import AnnotatedImage
 from tracker.structures.boxes import area, xyxy_to_xywh
 from tracker.structures.types import Detections
 
@@ -20,7 +20,9 @@ RECALLS = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 FIGURES = PRECISIONS + RECALLS
 
 
-def average_precision(pairs: Iterable[tuple[Detections, Picture]], categories: Sequence[str]) -> dict[str, float]:
+def average_precision(
+    pairs: Iterable[tuple[Detections, AnnotatedImage]], categories: Sequence[str]
+) -> dict[str, float]:
     """COCO's figures over pictures, from 0 to 1.
 
     Objects are small below 32 x 32 pixels of their box and large from 96 x 96. A class that was not annotated in a

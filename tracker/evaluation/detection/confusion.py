@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import PictureSet
+from tracker.data import ImageSet
 from tracker.evaluation.detection.matching import NO_OBJECT, match, missed, right
 from tracker.structures.boxes import area
 from tracker.structures.types import Detections
@@ -16,7 +16,7 @@ SIZES = {"small": 0.0, "medium": 32.0**2, "large": 96.0**2}
 
 
 @dataclass(frozen=True)
-class Found:
+class SizeRecall:
     """How many objects there are, and how many of them were found as what they are."""
 
     objects: int
@@ -28,7 +28,7 @@ class Found:
         return self.found / self.objects if self.objects else float("nan")
 
 
-def confusion(found: Sequence[Detections], pictures: PictureSet, least_iou: float) -> NDArray[np.int64]:
+def confusion(found: Sequence[Detections], pictures: ImageSet, least_iou: float) -> NDArray[np.int64]:
     """How often an object of one class was taken for one of another.
 
     Args:
@@ -51,7 +51,7 @@ def confusion(found: Sequence[Detections], pictures: PictureSet, least_iou: floa
     return counts
 
 
-def found_by_size(found: Sequence[Detections], pictures: PictureSet, least_iou: float) -> dict[str, Found]:
+def found_by_size(found: Sequence[Detections], pictures: ImageSet, least_iou: float) -> dict[str, SizeRecall]:
     """Recall of small, medium and large objects (see `SIZES`), all classes together."""
     objects = np.zeros(len(SIZES), np.int64)
     shown = np.zeros(len(SIZES), np.int64)
@@ -61,4 +61,4 @@ def found_by_size(found: Sequence[Detections], pictures: PictureSet, least_iou: 
         np.add.at(objects, sizes[~np.isin(picture.labels, picture.unlabelled)], 1)
         np.add.at(shown, sizes[matches[right(matches, detections, picture)]], 1)
     rows = zip(SIZES, objects.tolist(), shown.tolist(), strict=True)
-    return {name: Found(number, seen) for name, number, seen in rows}
+    return {name: SizeRecall(number, seen) for name, number, seen in rows}

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Picture, PictureSet, read_image
+from tracker.data import AnnotatedImage, ImageSet, read_image
 from tracker.evaluation.detection.matching import NO_OBJECT, match, missed, right
 from tracker.evaluation.detection.metrics import LEVELS
 from tracker.evaluation.drawing import (
@@ -44,7 +44,7 @@ LEGEND = {
 class _Judged:
     """One picture, what was found in it, and what is right of that (see `match`)."""
 
-    picture: Picture
+    picture: AnnotatedImage
     found: Detections
     matches: NDArray[np.int64]
     right: NDArray[np.bool_]
@@ -60,7 +60,7 @@ class _Judged:
         return int(wrong.sum() + self.missed.sum())
 
 
-def write_sheets(found: Sequence[Detections], pictures: PictureSet, score: float, folder: Path) -> None:
+def write_sheets(found: Sequence[Detections], pictures: ImageSet, score: float, folder: Path) -> None:
     """Draws best.jpg and worst.jpg: the pictures with the fewest and with the most mistakes.
 
     Args:
@@ -86,7 +86,7 @@ def write_sheets(found: Sequence[Detections], pictures: PictureSet, score: float
         (folder / f"{name}.jpg").write_bytes(data.tobytes())
 
 
-def _judged(found: Detections, picture: Picture) -> _Judged:
+def _judged(found: Detections, picture: AnnotatedImage) -> _Judged:
     matches = match(found, picture, LEVELS[0])
     return _Judged(picture, found, matches, right(matches, found, picture), missed(matches, picture))
 

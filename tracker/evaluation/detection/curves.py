@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Picture, PictureSet
+from tracker.data import AnnotatedImage, ImageSet
 from tracker.evaluation.detection.matching import NOT_COUNTED, match, right
 from tracker.structures.types import Detections
 
@@ -49,7 +49,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ThresholdMetrics:
     """What a least score leads to; all from 0 to 1."""
 
     score: float
@@ -58,7 +58,7 @@ class Choice:
     f1: float
 
 
-def curves(found: Sequence[Detections], pictures: PictureSet, least_iou: float) -> dict[str, Curve]:
+def curves(found: Sequence[Detections], pictures: ImageSet, least_iou: float) -> dict[str, Curve]:
     """For each class that there is something of to find, what was found.
 
     Args:
@@ -90,10 +90,10 @@ def together(classes: Sequence[Curve]) -> Curve:
     return _sorted(sum(curve.objects for curve in classes), scores, hits)
 
 
-def count_objects(pictures: PictureSet) -> dict[str, int]:
+def count_objects(pictures: ImageSet) -> dict[str, int]:
     """How many objects of each class there are to find."""
 
-    def counted(picture: Picture) -> NDArray[np.int64]:
+    def counted(picture: AnnotatedImage) -> NDArray[np.int64]:
         return picture.labels[~np.isin(picture.labels, picture.unlabelled)]
 
     labels = np.concatenate([np.zeros(0, np.int64), *map(counted, pictures.pictures)])
@@ -101,15 +101,15 @@ def count_objects(pictures: PictureSet) -> dict[str, int]:
     return dict(zip(pictures.categories, numbers, strict=True))
 
 
-def choice(curve: Curve, score: float) -> Choice:
+def choice(curve: Curve, score: float) -> ThresholdMetrics:
     """What a given least score leads to; without any detection nothing is wrong, so that precision is 1."""
     number = int(np.count_nonzero(curve.scores >= score))
     if not number:
-        return Choice(score, 1.0, 0.0, 0.0)
-    return Choice(score, *(float(values[number - 1]) for values in (curve.precision, curve.recall, curve.f1)))
+        return ThresholdMetrics(score, 1.0, 0.0, 0.0)
+    return ThresholdMetrics(score, *(float(values[number - 1]) for values in (curve.precision, curve.recall, curve.f1)))
 
 
-def best_choice(curve: Curve) -> Choice:
+def best_f1_threshold(curve: Curve) -> ThresholdMetrics:
     """The least score with the highest F1; of several the highest score."""
     if not len(curve.scores):
         return choice(curve, 1.0)
@@ -119,7 +119,7 @@ def best_choice(curve: Curve) -> Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Reliability:
+class CalibrationCurve:
     """Whether a score tells how likely a detection is right: in `BINS` equal parts of the scores from 0 to 1.
 
     Attributes:
@@ -137,7 +137,7 @@ class Reliability:
     error: float
 
 
-def reliability(curve: Curve) -> Reliability:
+def reliability(curve: Curve) -> CalibrationCurve:
     """How true the scores of detections are."""
     part = np.minimum((curve.scores * BINS).astype(np.int64), BINS - 1)
     counts = np.bincount(part, minlength=BINS)
@@ -145,7 +145,7 @@ def reliability(curve: Curve) -> Reliability:
         scores = np.bincount(part, curve.scores, BINS) / counts
         precision = np.bincount(part, curve.right.astype(float), BINS) / counts
         error = float(np.nansum(counts * np.abs(scores - precision)) / np.float64(counts.sum()))
-    return Reliability(scores, precision, counts, error)
+    return CalibrationCurve(scores, precision, counts, error)
 
 
 def _sorted(objects: int, scores: NDArray[np.floating], hits: NDArray[np.bool_]) -> Curve:

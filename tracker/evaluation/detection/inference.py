@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import PictureSet, read_image, read_pictures
+from tracker.data import ImageSet, read_image, read_pictures
 from tracker.errors import InputError
 from tracker.models.detection import Detector
 from tracker.structures.types import Detections
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 NAMED = 12  # class names in a message, at most
 
 
-def pictures_for(detector: Detector, path: Path, rename: Mapping[str, str]) -> PictureSet:
+def pictures_for(detector: Detector, path: Path, rename: Mapping[str, str]) -> ImageSet:
     """Reads annotated pictures with the labels of a detector, for those of its classes that it is to find.
 
     Objects of classes that the detector does not know are left out; classes of the detector that the pictures do not
@@ -58,7 +58,7 @@ def pictures_for(detector: Detector, path: Path, rename: Mapping[str, str]) -> P
 
 
 def detect_pictures(
-    detector: Detector, pictures: PictureSet, batch_size: int, watch: Callable[[int], None]
+    detector: Detector, pictures: ImageSet, batch_size: int, watch: Callable[[int], None]
 ) -> tuple[list[Detections], list[float]]:
     """Finds the objects of all pictures; the next ones are read meanwhile.
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Picture
+from tracker.data import AnnotatedImage
 from tracker.structures.boxes import area, intersection, iou
 from tracker.structures.types import Detections
 
@@ -11,7 +11,7 @@ NO_OBJECT = -1
 NOT_COUNTED = -2
 
 
-def match(detections: Detections, picture: Picture, least_iou: float) -> NDArray[np.int64]:
+def match(detections: Detections, picture: AnnotatedImage, least_iou: float) -> NDArray[np.int64]:
     """Which object each detection shows; no object is shown twice.
 
     The best-scored detection has the first choice. First come the objects of its own class; what is left then and
@@ -38,14 +38,14 @@ def match(detections: Detections, picture: Picture, least_iou: float) -> NDArray
     return matches
 
 
-def right(matches: NDArray[np.int64], detections: Detections, picture: Picture) -> NDArray[np.bool_]:
+def right(matches: NDArray[np.int64], detections: Detections, picture: AnnotatedImage) -> NDArray[np.bool_]:
     """Which detections (N,) show an object, and say of which class it is."""
     correct = matches >= 0
     correct[correct] = picture.labels[matches[correct]] == detections.labels[correct]
     return correct
 
 
-def missed(matches: NDArray[np.int64], picture: Picture) -> NDArray[np.bool_]:
+def missed(matches: NDArray[np.int64], picture: AnnotatedImage) -> NDArray[np.bool_]:
     """Which objects of a picture, bool (M,), no detection of any class shows; those that do not count are none."""
     lost = ~np.isin(picture.labels, picture.unlabelled)
     lost[matches[matches >= 0]] = False
@@ -68,7 +68,7 @@ def _assign(
                 free[best] = False
 
 
-def _ignored(detections: Detections, picture: Picture, least_share: float) -> NDArray[np.bool_]:
+def _ignored(detections: Detections, picture: AnnotatedImage, least_share: float) -> NDArray[np.bool_]:
     shared = intersection(detections.boxes, picture.ignore)
     within: NDArray[np.bool_] = np.any(shared >= least_share * area(detections.boxes)[:, None], axis=1)
     return within

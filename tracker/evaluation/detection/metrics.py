@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import DetectorConfig
-from tracker.data import PictureSet
+from tracker.data import ImageSet
 from tracker.evaluation.detection.average_precision import average_precision
-from tracker.evaluation.detection.confusion import Found, confusion, found_by_size
+from tracker.evaluation.detection.confusion import SizeRecall, confusion, found_by_size
 from tracker.evaluation.detection.curves import (
-    Choice,
+    CalibrationCurve,
     Curve,
-    Reliability,
-    best_choice,
+    ThresholdMetrics,
+    best_f1_threshold,
     choice,
     count_objects,
     curves,
@@ -56,18 +56,18 @@ class DetectorScores:
     curves: dict[float, dict[str, Curve]]
     together: Curve
     score: float
-    best: dict[str, Choice]
-    best_together: Choice
-    chosen: Choice
-    reliability: Reliability
-    by_size: dict[str, Found]
+    best: dict[str, ThresholdMetrics]
+    best_together: ThresholdMetrics
+    chosen: ThresholdMetrics
+    reliability: CalibrationCurve
+    by_size: dict[str, SizeRecall]
     categories: tuple[str, ...]
     confusion: NDArray[np.int64]
     seconds: NDArray[np.float64]
 
 
 def measured(
-    found: Sequence[Detections], pictures: PictureSet, seconds: Sequence[float], score: float = USUAL_SCORE
+    found: Sequence[Detections], pictures: ImageSet, seconds: Sequence[float], score: float = USUAL_SCORE
 ) -> DetectorScores:
     """Measures detections against the truth.
 
@@ -88,8 +88,8 @@ def measured(
         curves=by_level,
         together=whole,
         score=score,
-        best={name: best_choice(curve) for name, curve in loose.items()},
-        best_together=best_choice(whole),
+        best={name: best_f1_threshold(curve) for name, curve in loose.items()},
+        best_together=best_f1_threshold(whole),
         chosen=choice(whole, score),
         reliability=reliability(whole),
         by_size=found_by_size(certain, pictures, LEVELS[0]),

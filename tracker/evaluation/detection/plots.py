@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.evaluation.detection.curves import BINS, Choice
+from tracker.evaluation.detection.curves import BINS, ThresholdMetrics
 from tracker.evaluation.detection.metrics import DetectorScores
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _draw_reliability(axes: "Axes", scores: DetectorScores) -> None:
     _set_up(axes, title, "score", "precision")
 
 
-def _mark(axes: "Axes", best: Choice) -> None:
+def _mark(axes: "Axes", best: ThresholdMetrics) -> None:
     axes.plot([best.score], [best.f1], "o", color="black", markersize=7)
     axes.annotate(
         f"all together: {best.f1:.2f} from score {best.score:.2f}",

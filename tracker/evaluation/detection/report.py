@@ -11,10 +11,10 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from tracker.data import PictureSet
+from tracker.data import ImageSet
 from tracker.errors import InputError
 from tracker.evaluation.detection.average_precision import FIGURES, PRECISIONS, RECALLS
-from tracker.evaluation.detection.curves import Choice, Curve
+from tracker.evaluation.detection.curves import Curve, ThresholdMetrics
 from tracker.evaluation.detection.metrics import USUAL_SCORE, DetectorScores, measured
 from tracker.structures.types import Detections
 
@@ -27,7 +27,7 @@ POINTS = np.linspace(0, 1, 101)
 def write_report(
     folder: Path,
     found: Sequence[Detections],
-    pictures: PictureSet,
+    pictures: ImageSet,
     seconds: Sequence[float],
     score: float = USUAL_SCORE,
 ) -> DetectorScores:
@@ -116,7 +116,7 @@ def _rows(scores: DetectorScores) -> Iterator[tuple[str, ...]]:
     yield ALL, str(sum(scores.objects.values())), *map(_number, each), *_chosen(scores.best_together)
 
 
-def _chosen(best: Choice) -> tuple[str, ...]:
+def _chosen(best: ThresholdMetrics) -> tuple[str, ...]:
     return f"{best.score:.2f}", _number(best.precision), _number(best.recall), _number(best.f1)
 
 

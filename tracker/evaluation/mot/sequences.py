@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import FoundConfig, TrackerConfig
-from tracker.data.detections import Stored, read_detections
+from tracker.data.detections import StoredDetections, read_detections
 from tracker.errors import InputError
 from tracker.evaluation.mot.files import Rows, read_mot
 from tracker.structures.boxes import xyxy_to_xywh
@@ -23,7 +23,7 @@ PICTURES = ("camera_motion", "rescore")
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class MotSequence:
     """The F frames of a sequence that are looked at: all of them, or every second one, and so on.
 
     Attributes:
@@ -42,17 +42,17 @@ class Labelled:
     truth: Rows
     size: tuple[float, float]
 
-    def every(self, step: int) -> "Labelled":
+    def every(self, step: int) -> "MotSequence":
         """Every so many-th of its frames, from the first on; they keep their numbers and times."""
         if step == 1:
             return self
         kept = slice(0, None, step)
         frames = self.frames[kept]
         truth = self.truth[np.isin(self.truth[:, 0], frames)]
-        return Labelled(self.name, frames, self.times[kept], self.detections[kept], truth, self.size)
+        return MotSequence(self.name, frames, self.times[kept], self.detections[kept], truth, self.size)
 
 
-def find_labelled(folder: Path, detections: str) -> list[Path]:
+def find_sequences(folder: Path, detections: str) -> list[Path]:
     """Folders of sequences in the layout of the MOTChallenge: NAME/det/det.txt, NAME/gt/gt.txt, NAME/seqinfo.ini.
 
     Sequences without the file of detections are left out, and the log says so.
@@ -80,12 +80,12 @@ def find_labelled(folder: Path, detections: str) -> list[Path]:
     return kept
 
 
-def read_labelled(place: Path, detections: str, found: FoundConfig) -> Labelled:
+def read_sequence(place: Path, detections: str, found: FoundConfig) -> MotSequence:
     """Reads the sequence in a folder.
 
     Args:
-        place: One of `find_labelled`.
-        detections: As `find_labelled`; in any form that `read_detections` takes.
+        place: One of `find_sequences`.
+        detections: As `find_sequences`; in any form that `read_detections` takes.
         found: Which detections count.
 
     Raises:
@@ -95,7 +95,7 @@ def read_labelled(place: Path, detections: str, found: FoundConfig) -> Labelled:
     stored = stored.chosen(found.score, found.classes, stored.width, stored.height)
     _check_scores(stored)
     moments = list(stored.moments())
-    return Labelled(
+    return MotSequence(
         name=place.resolve().name,
         frames=np.array([frame for frame, _ in moments], np.int64) + 1,
         times=np.array([time for _, time in moments], np.float64),
@@ -105,7 +105,7 @@ def read_labelled(place: Path, detections: str, found: FoundConfig) -> Labelled:
     )
 
 
-def _check_scores(stored: Stored) -> None:
+def _check_scores(stored: StoredDetections) -> None:
     highest = stored.detections.scores.max(initial=0)
     if highest > 1:
         raise InputError(
@@ -113,7 +113,7 @@ def _check_scores(stored: Stored) -> None:
         )
 
 
-def follow(sequence: Labelled, config: TrackerConfig, rate: float = 0.0) -> Rows:
+def follow(sequence: MotSequence, config: TrackerConfig, rate: float = 0.0) -> Rows:
     """Tracks the detections of a sequence, by motion alone.
 
     Args:

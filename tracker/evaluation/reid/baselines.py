@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tracker.config import DetectorConfig, EmbedderNetwork, EmbedderScoring
+from tracker.config import DetectorConfig, EmbedderEvalConfig, EmbedderNetwork
 from tracker.errors import InputError
 from tracker.models.detection import Detector, load_detector
 from tracker.models.model_file import ModelInfo
@@ -40,7 +40,7 @@ def _histogram(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(counts.ravel() / counts.sum(), np.float32)
 
 
-def open_embedder(config: EmbedderScoring) -> Embedder:
+def open_embedder(config: EmbedderEvalConfig) -> Embedder:
     """The embedder to be measured on crops.
 
     Raises:
@@ -66,7 +66,7 @@ def open_embedder(config: EmbedderScoring) -> Embedder:
 
 
 class RegionEmbedder:
-    """What `--source roi` embeds with: a detector's own feature maps, of whole pictures."""
+    """What `--embedding-source roi` embeds with: a detector's own feature maps, of whole pictures."""
 
     def __init__(self, detector: Detector) -> None:
         """Takes the detector, which it closes.
@@ -92,11 +92,11 @@ class RegionEmbedder:
 
     def embed(self, images: Sequence[Tensor], boxes: Sequence[Rows]) -> list[Rows]:
         """As `Embedder.embed`."""
-        _, lookers = self._detector.detect_and_keep(images)
+        _, lookers = self._detector.detect_with_features(images)
         return [looker.embed(rows) for looker, rows in zip(lookers, boxes, strict=True)]
 
 
-def open_for_pictures(config: EmbedderScoring) -> Embedder | RegionEmbedder:
+def open_for_pictures(config: EmbedderEvalConfig) -> Embedder | RegionEmbedder:
     """What is to be measured on whole pictures: as `open_embedder`, or a detector.
 
     Raises:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Crops, read_crop
+from tracker.data import ReIDDataset, read_crop
 from tracker.evaluation.drawing import GROUND, INK, fitted, write
 from tracker.output.drawing import colour_of
 
@@ -15,7 +15,7 @@ SIDE, MARGIN, HEADER = 1400, 60, 44  # pixels
 WIDTH, HEIGHT, FRAME = 30, 56, 2  # pixels of a crop
 
 
-def write_map(embeddings: NDArray[np.float32], crops: Crops, path: Path) -> None:
+def write_embedding_projection(embeddings: NDArray[np.float32], crops: ReIDDataset, path: Path) -> None:
     """Draws crops, evenly chosen where there are many, at the first two principal components of their embeddings.
 
     A crop's frame has the colour of its individual.

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Crops, read_crop
+from tracker.data import ReIDDataset, read_crop
 from tracker.evaluation.drawing import GROUND, INK, Image, fitted, write
-from tracker.evaluation.reid.pairs import Search
+from tracker.evaluation.reid.pairs import QueryGallery
 from tracker.evaluation.reid.retrieval import Retrieval
 
 ROWS, FOUND = 10, 10  # queries on a sheet, and what is shown of the gallery of each
@@ -19,8 +19,8 @@ QUALITY = 90  # of JPEG
 RIGHT, WRONG, QUERY = (80, 220, 100), (255, 80, 70), (225, 225, 225)
 
 
-def write_galleries(
-    embeddings: NDArray[np.float32], crops: Crops, queries: int, retrieval: Retrieval, folder: Path
+def write_ranked_lists(
+    embeddings: NDArray[np.float32], crops: ReIDDataset, queries: int, retrieval: Retrieval, folder: Path
 ) -> None:
     """Draws best.jpg and worst.jpg: of the individuals with the highest and the lowest average precision one query.
 
@@ -35,7 +35,7 @@ def write_galleries(
         InputError: A picture cannot be read.
         OSError: A file cannot be written.
     """
-    search = Search.of(embeddings, crops, queries)
+    search = QueryGallery.of(embeddings, crops, queries)
     order = retrieval.counted[np.argsort(retrieval.precision[retrieval.counted], kind="stable")]
     for name, ranked in (("worst", order), ("best", order[::-1])):
         _, first = np.unique(crops.ids[ranked], return_index=True)
@@ -46,7 +46,7 @@ def write_galleries(
         (folder / f"{name}.jpg").write_bytes(data.tobytes())
 
 
-def _sheet(title: str, queries: NDArray[np.int64], search: Search, retrieval: Retrieval) -> Image:
+def _sheet(title: str, queries: NDArray[np.int64], search: QueryGallery, retrieval: Retrieval) -> Image:
     cell = WIDTH + GAP, HEIGHT + CAPTION + GAP
     sheet = np.full((HEADER + len(queries) * cell[1], GAP + MARGIN + (1 + FOUND) * cell[0], 3), GROUND, np.uint8)
     write(sheet, (GAP, 27), title, INK, 0.55)
@@ -59,7 +59,7 @@ def _sheet(title: str, queries: NDArray[np.int64], search: Search, retrieval: Re
     return sheet
 
 
-def _nearest(search: Search, query: int) -> Sequence[tuple[int, float, bool]]:
+def _nearest(search: QueryGallery, query: int) -> Sequence[tuple[int, float, bool]]:
     """The nearest crops that count: their row, their distance, and whether they show the same individual."""
     pairs = search.pairs(np.array([query]))
     counted = np.flatnonzero(pairs.counted[0])
@@ -68,7 +68,7 @@ def _nearest(search: Search, query: int) -> Sequence[tuple[int, float, bool]]:
 
 
 def _place(
-    sheet: Image, corner: tuple[int, int], crops: Crops, row: int, colour: tuple[int, int, int], text: str
+    sheet: Image, corner: tuple[int, int], crops: ReIDDataset, row: int, colour: tuple[int, int, int], text: str
 ) -> None:
     left, top = corner
     sheet[top : top + HEIGHT, left : left + WIDTH] = colour

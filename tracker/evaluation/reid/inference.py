@@ -9,8 +9,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Crops, read_crops, read_image
-from tracker.data.reid_crops import Crop
+from tracker.data import ReIDDataset, read_crops, read_image
+from tracker.data.reid_crops import ReIDSample
 from tracker.errors import InputError
 from tracker.models.reid import Embedder
 from tracker.structures.boxes import area, clip
@@ -19,7 +19,7 @@ PICTURES = 64  # that are read and handed over at a time
 TIMED, REPEATS = 32, 7  # crops of each picture by which time is taken, and how often
 
 
-def read_search(gallery: Sequence[Path], query: Path | None) -> tuple[Crops, int]:
+def read_search(gallery: Sequence[Path], query: Path | None) -> tuple[ReIDDataset, int]:
     """Crops to measure an embedder by, and how many of them, the first ones, are queries; 0 where all are.
 
     Args:
@@ -33,17 +33,17 @@ def read_search(gallery: Sequence[Path], query: Path | None) -> tuple[Crops, int
     if query is None:
         return crops, 0
     queries = read_crops([query])
-    return Crops.of([*_one_by_one(queries), *_one_by_one(crops)]), len(queries)
+    return ReIDDataset.of([*_one_by_one(queries), *_one_by_one(crops)]), len(queries)
 
 
-def _one_by_one(crops: Crops) -> Iterator[Crop]:
+def _one_by_one(crops: ReIDDataset) -> Iterator[ReIDSample]:
     for file, box, number, camera in zip(crops.files, crops.boxes, crops.ids, crops.cameras.tolist(), strict=True):
         x1, y1, x2, y2 = box.tolist()
-        yield Crop(file, (x1, y1, x2, y2), crops.individuals[number], camera)
+        yield ReIDSample(file, (x1, y1, x2, y2), crops.identities[number], camera)
 
 
 def embed_crops(
-    embedder: Embedder, crops: Crops, watch: Callable[[int, int], None] = lambda done, total: None
+    embedder: Embedder, crops: ReIDDataset, watch: Callable[[int, int], None] = lambda done, total: None
 ) -> NDArray[np.float32]:
     """Embeds crops, cut out of their pictures as the tracker cuts out detections.
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Crops
+from tracker.data import ReIDDataset
 from tracker.errors import InputError
-from tracker.evaluation.reid.pairs import Search
+from tracker.evaluation.reid.pairs import QueryGallery
 from tracker.evaluation.reid.retrieval import Retrieval
-from tracker.evaluation.reid.separation import Separation, told_apart
+from tracker.evaluation.reid.separation import VerificationCurve, verification_metrics
 
 DEPTH = 20  # ranks of the CMC
 BLOCK = 2**22  # pairs that are compared at once, to bound the memory
@@ -17,14 +17,14 @@ ACROSS = "/other cameras"
 
 
 @dataclass(frozen=True, eq=False)
-class Likeness:
+class ReIDMetrics:
     """How good an embedder is.
 
     Attributes:
         figures: By name. rank-1, rank-5, rank-10, mAP and mINP by the rules of Market-1501: what the same camera saw
             of the same individual is left out. Where cameras are known, the same with `/other cameras`: all that the
             query's camera saw is left out. AUC, equal error and equal-error distance of `distances`; AUC/track and
-            max distance of `track_distances`. See `Retrieval` and `Separation`.
+            max distance of `track_distances`. See `Retrieval` and `VerificationCurve`.
         cmc: float64 (DEPTH,), share of the queries whose first match stands among the k + 1 nearest.
         distances: Of all queries to all crops of the gallery.
         track_distances: Of all queries to all individuals, as the tracker compares detections with tracks: to the mean
@@ -34,12 +34,12 @@ class Likeness:
 
     figures: dict[str, float]
     cmc: NDArray[np.float64]
-    distances: Separation
-    track_distances: Separation
+    distances: VerificationCurve
+    track_distances: VerificationCurve
     retrieval: Retrieval
 
 
-def measured(embeddings: NDArray[np.float32], crops: Crops, queries: int = 0) -> Likeness:
+def measured(embeddings: NDArray[np.float32], crops: ReIDDataset, queries: int = 0) -> ReIDMetrics:
     """Measures embeddings of crops of known individuals.
 
     Args:
@@ -50,14 +50,14 @@ def measured(embeddings: NDArray[np.float32], crops: Crops, queries: int = 0) ->
     Raises:
         InputError: Nobody is shown in two pictures, by two cameras where these are known, or there is one individual.
     """
-    search = Search.of(embeddings, crops, queries)
-    distances = to_tracks = Separation.nothing()
+    search = QueryGallery.of(embeddings, crops, queries)
+    distances = to_tracks = VerificationCurve.nothing()
     by_rule, by_camera = [], []
     step = max(1, BLOCK // len(search.gallery_rows))
     for start in range(0, len(search.query_rows), step):
         rows = search.query_rows[start : start + step]
         pairs = search.pairs(rows)
-        distances += Separation.of(pairs.distances, pairs.same, ~pairs.one_picture)
+        distances += VerificationCurve.of(pairs.distances, pairs.same, ~pairs.same_image)
         to_tracks += search.to_means(rows, pairs)
         by_rule.append(Retrieval.of(pairs.distances, pairs.same, pairs.counted))
         by_camera.append(Retrieval.of(pairs.distances, pairs.same, pairs.across))
@@ -67,7 +67,7 @@ def measured(embeddings: NDArray[np.float32], crops: Crops, queries: int = 0) ->
             f"{crops.files[0].parent} and so on: nobody is shown in two pictures (by two cameras, where files name "
             "them), or all are one individual: nothing can be scored"
         )
-    figures = found.figures() | told_apart(distances, to_tracks)
+    figures = found.figures() | verification_metrics(distances, to_tracks)
     if (crops.cameras >= 0).any() and len(across.counted):
         figures |= {f"{name}{ACROSS}": value for name, value in across.figures().items()}
-    return Likeness(figures, found.cmc(DEPTH), distances, to_tracks, found)
+    return ReIDMetrics(figures, found.cmc(DEPTH), distances, to_tracks, found)

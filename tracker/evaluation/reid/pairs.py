@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import Crops
-from tracker.evaluation.reid.separation import Separation
+from tracker.data import ReIDDataset
+from tracker.evaluation.reid.separation import VerificationCurve
 from tracker.pipeline.run_record import file_hash
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class QueryGallery:
     """Who is compared with whom: each query with all of a gallery, but never with its own picture.
 
     Attributes:
@@ -23,14 +23,14 @@ class Search:
     """
 
     embeddings: NDArray[np.float32]
-    crops: Crops
+    crops: ReIDDataset
     pictures: NDArray[np.int64]
     queries: int
 
     @classmethod
-    def of(cls, embeddings: NDArray[np.float32], crops: Crops, queries: int = 0) -> "Search":
+    def of(cls, embeddings: NDArray[np.float32], crops: ReIDDataset, queries: int = 0) -> "QueryGallery":
         """Finds out which crops are of the same pixels."""
-        return cls(embeddings, crops, same_pixels(crops), queries)
+        return cls(embeddings, crops, image_ids(crops), queries)
 
     @property
     def query_rows(self) -> NDArray[np.int64]:
@@ -50,10 +50,10 @@ class Search:
             distances=np.asarray(1 - self.embeddings[queries] @ self.embeddings[gallery].T, np.float32),
             same=crops.ids[queries, None] == crops.ids[gallery],
             one_camera=(cameras == crops.cameras[gallery]) & (cameras >= 0),
-            one_picture=self.pictures[queries, None] == self.pictures[gallery],
+            same_image=self.pictures[queries, None] == self.pictures[gallery],
         )
 
-    def to_means(self, queries: NDArray[np.int64], pairs: "Pairs") -> Separation:
+    def to_means(self, queries: NDArray[np.int64], pairs: "Pairs") -> VerificationCurve:
         """Distances of queries to the mean of each individual's crops in the gallery, their own picture left out.
 
         Args:
@@ -61,8 +61,8 @@ class Search:
             pairs: These queries against the gallery.
         """
         who, gallery = self.crops.ids[queries], self.embeddings[self.gallery_rows]
-        belongs = self.crops.ids[self.gallery_rows] == np.arange(len(self.crops.individuals))[:, None]
-        itself = pairs.one_picture & pairs.same
+        belongs = self.crops.ids[self.gallery_rows] == np.arange(len(self.crops.identities))[:, None]
+        itself = pairs.same_image & pairs.same
         every = np.arange(len(queries))
         sums = belongs.astype(np.float32) @ gallery
         own = sums[who] - itself.astype(np.float32) @ gallery
@@ -73,7 +73,7 @@ class Search:
         counts[every, who] -= itself.sum(1)
         same = who[:, None] == np.arange(len(sums))
         distances = 1 - products / np.maximum(lengths, np.float32(1e-12))
-        return Separation.of(distances, same, counts > 0)
+        return VerificationCurve.of(distances, same, counts > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +84,26 @@ class Pairs:
         distances: float32, cosine distances.
         same: Whether both show one individual.
         one_camera: Whether one known camera saw both.
-        one_picture: Whether both have the same pixels.
+        same_image: Whether both have the same pixels.
     """
 
     distances: NDArray[np.float32]
     same: NDArray[np.bool_]
     one_camera: NDArray[np.bool_]
-    one_picture: NDArray[np.bool_]
+    same_image: NDArray[np.bool_]
 
     @property
     def counted(self) -> NDArray[np.bool_]:
         """Which pairs count for a ranking by the rules of Market-1501."""
-        return ~self.one_picture & ~(self.same & self.one_camera)
+        return ~self.same_image & ~(self.same & self.one_camera)
 
     @property
     def across(self) -> NDArray[np.bool_]:
         """Which pairs count where only other cameras do."""
-        return ~self.one_picture & ~self.one_camera
+        return ~self.same_image & ~self.one_camera
 
 
-def same_pixels(crops: Crops) -> NDArray[np.int64]:
+def image_ids(crops: ReIDDataset) -> NDArray[np.int64]:
     """int64 (N,): a number for each crop, the same for copies of one file and for parts of such at the same place."""
     sizes = {file: file.stat().st_size for file in crops.files}
     frequent = Counter(sizes.values())

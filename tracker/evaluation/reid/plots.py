@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracker.evaluation.reid.metrics import ACROSS, DEPTH, Likeness
-from tracker.evaluation.reid.separation import Separation
+from tracker.evaluation.reid.metrics import ACROSS, DEPTH, ReIDMetrics
+from tracker.evaluation.reid.separation import VerificationCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ BIN = 20  # thousandths of distance in a bar
 DPI = 130
 
 
-def draw_cmc(scores: Likeness, path: Path) -> None:
+def draw_cmc(scores: ReIDMetrics, path: Path) -> None:
     """Draws the share of queries whose first match stands among the nearest so many.
 
     Raises:
@@ -40,7 +40,7 @@ def draw_cmc(scores: Likeness, path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_distances(scores: Likeness, path: Path) -> None:
+def draw_distances(scores: ReIDMetrics, path: Path) -> None:
     """Draws how far crops of one individual and of two lie apart: crop from crop, and crop from a track's mean.
 
     Raises:
@@ -60,7 +60,7 @@ def draw_distances(scores: Likeness, path: Path) -> None:
     figure.savefig(path)
 
 
-def _draw_separation(axes: "Axes", distances: Separation) -> None:
+def _draw_separation(axes: "Axes", distances: VerificationCurve) -> None:
     top = max(int(np.flatnonzero(counts).max(initial=0)) for counts in (distances.same, distances.different))
     edges = np.arange(0, top + 2 * BIN, BIN)
     for name, counts, colour in (("same", distances.same, SAME), ("different", distances.different, DIFFERENT)):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from tracker.data import Crops
+from tracker.data import ReIDDataset
 from tracker.errors import InputError
-from tracker.evaluation.reid.metrics import ACROSS, Likeness, measured
+from tracker.evaluation.reid.metrics import ACROSS, ReIDMetrics, measured
 from tracker.evaluation.reid.retrieval import RANKS
 
 COLUMNS = (*(f"rank-{k}" for k in RANKS), "mAP", "mINP")
@@ -19,7 +19,7 @@ RULES = {"": "all, as in Market-1501", ACROSS: "other cameras only"}
 """What a query's gallery is, by what the names of its figures end with."""
 
 
-def write_report(folder: Path, embeddings: NDArray[np.float32], crops: Crops, queries: int = 0) -> Likeness:
+def write_report(folder: Path, embeddings: NDArray[np.float32], crops: ReIDDataset, queries: int = 0) -> ReIDMetrics:
     """Measures an embedder and fills a folder with what a person wants to see of it.
 
     These are report.json, report.md, cmc.png (the CMC), distances.png (the distances of the same and of different
@@ -35,8 +35,8 @@ def write_report(folder: Path, embeddings: NDArray[np.float32], crops: Crops, qu
         InputError: As `measured`; or a file cannot be written, or a picture not be read again.
         ModuleNotFoundError: Matplotlib is missing.
     """
-    from tracker.evaluation.reid.embedding_map import write_map
-    from tracker.evaluation.reid.galleries import write_galleries
+    from tracker.evaluation.reid.embedding_map import write_embedding_projection
+    from tracker.evaluation.reid.galleries import write_ranked_lists
     from tracker.evaluation.reid.plots import draw_cmc, draw_distances
 
     scores = measured(embeddings, crops, queries)
@@ -46,14 +46,14 @@ def write_report(folder: Path, embeddings: NDArray[np.float32], crops: Crops, qu
         (folder / "report.md").write_text(as_markdown(scores, crops), encoding="utf-8")
         draw_cmc(scores, folder / "cmc.png")
         draw_distances(scores, folder / "distances.png")
-        write_galleries(embeddings, crops, queries, scores.retrieval, folder)
-        write_map(embeddings, crops, folder / "map.png")
+        write_ranked_lists(embeddings, crops, queries, scores.retrieval, folder)
+        write_embedding_projection(embeddings, crops, folder / "map.png")
     except OSError as error:
         raise InputError(f"cannot write {error.filename or folder}: {error.strerror}") from None
     return scores
 
 
-def as_tables(scores: Likeness, crops: Crops) -> list[Table | str]:
+def as_tables(scores: ReIDMetrics, crops: ReIDDataset) -> list[Table | str]:
     """What a terminal shows: figures and sentences."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("gallery", no_wrap=True)
@@ -64,18 +64,18 @@ def as_tables(scores: Likeness, crops: Crops) -> list[Table | str]:
     return [table, "\n".join(_sentences(scores, crops))]
 
 
-def as_markdown(scores: Likeness, crops: Crops) -> str:
+def as_markdown(scores: ReIDMetrics, crops: ReIDDataset) -> str:
     """The same as Markdown."""
     rows = [("gallery", *COLUMNS), ("---", *["---:"] * len(COLUMNS)), *_rows(scores)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"{table}\n\n" + "\n".join(f"- {line}" for line in _sentences(scores, crops)) + "\n"
 
 
-def plain(scores: Likeness, crops: Crops) -> dict[str, Any]:
+def plain(scores: ReIDMetrics, crops: ReIDDataset) -> dict[str, Any]:
     """Everything that was measured, in plain values; the distances by thousandths, from 0 on."""
     return {
         "crops": len(crops),
-        "individuals": len(crops.individuals),
+        "individuals": len(crops.identities),
         "queries": len(scores.retrieval.counted),
         "figures": scores.figures,
         "cmc": scores.cmc.round(6).tolist(),
@@ -99,17 +99,17 @@ def write_json(values: dict[str, Any], path: Path) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _rows(scores: Likeness) -> Iterator[tuple[str, ...]]:
+def _rows(scores: ReIDMetrics) -> Iterator[tuple[str, ...]]:
     for suffix, words in RULES.items():
         if f"mAP{suffix}" in scores.figures:
             yield words, *(f"{scores.figures[name + suffix]:.1%}" for name in COLUMNS)
 
 
-def _sentences(scores: Likeness, crops: Crops) -> Iterator[str]:
+def _sentences(scores: ReIDMetrics, crops: ReIDDataset) -> Iterator[str]:
     figures, queries = scores.figures, len(scores.retrieval.counted)
     left = len(scores.retrieval.matches) - queries
     alone = f"; {left} more have no match and do not count" if left else ""
-    yield f"{len(crops)} crops of {len(crops.individuals)} individuals, {queries} queries{alone}"
+    yield f"{len(crops)} crops of {len(crops.identities)} individuals, {queries} queries{alone}"
     yield (
         f"crop against crop: AUC {figures['AUC']:.3f}, equal error {figures['equal error']:.1%} at cosine distance "
         f"{figures['equal-error distance']:.3f}"

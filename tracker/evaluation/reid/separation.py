@@ -11,7 +11,7 @@ BINS = 2001
 
 
 @dataclass(frozen=True, eq=False)
-class Separation:
+class VerificationCurve:
     """Cosine distances of pairs of crops, counted in bins of a thousandth.
 
     Attributes:
@@ -33,8 +33,8 @@ class Separation:
         """That of no pair."""
         return cls(np.zeros(BINS, np.int64), np.zeros(BINS, np.int64))
 
-    def __add__(self, other: "Separation") -> "Separation":
-        return Separation(self.same + other.same, self.different + other.different)
+    def __add__(self, other: "VerificationCurve") -> "VerificationCurve":
+        return VerificationCurve(self.same + other.same, self.different + other.different)
 
     @property
     def complete(self) -> bool:
@@ -76,7 +76,7 @@ class Separation:
         return same / same[-1], different / different[-1]
 
 
-def told_apart(distances: Separation, to_tracks: Separation) -> dict[str, float]:
+def verification_metrics(distances: VerificationCurve, to_tracks: VerificationCurve) -> dict[str, float]:
     """The figures, by name, of the distances of crops from crops and from what is known of individuals."""
     at, error = distances.equal_error
     return {

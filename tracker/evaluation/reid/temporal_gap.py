@@ -13,10 +13,10 @@ from tracker.errors import InputError
 from tracker.evaluation.mot.alignment import align
 from tracker.evaluation.mot.files import Rows, read_mot
 from tracker.evaluation.mot.id_switches.report import find_videos
-from tracker.evaluation.mot.sequences import read_labelled
+from tracker.evaluation.mot.sequences import read_sequence
 from tracker.evaluation.reid.baselines import RegionEmbedder
 from tracker.evaluation.reid.retrieval import Retrieval
-from tracker.evaluation.reid.separation import Separation, told_apart
+from tracker.evaluation.reid.separation import VerificationCurve, verification_metrics
 from tracker.models.reid import Embedder
 from tracker.structures.boxes import area, clip, xywh_to_xyxy
 from tracker.tracking.gallery import Gallery
@@ -26,7 +26,7 @@ LEAST_IOU = 0.5  # of a detection and an object that it is taken to show
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ObjectCrops:
     """The objects that were seen in frames, by the number of the frame, from 1.
 
     Attributes:
@@ -54,7 +54,7 @@ def known_objects(folder: Path, detections: str) -> Rows:
     if not detections:
         truth: NDArray[np.float64] = read_mot(folder / "gt" / "gt.txt")
         return truth[truth[:, 6] != 0]  # type: ignore[no-any-return]
-    read = read_labelled(folder, detections, FoundConfig(score=0.0))
+    read = read_sequence(folder, detections, FoundConfig(score=0.0))
     frames = np.repeat(read.frames, [len(found) for found in read.detections])
     boxes = np.concatenate([found.boxes for found in read.detections]).astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
@@ -75,7 +75,7 @@ def embed_objects(
     folder: Path,
     rows: Rows,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> Seen:
+) -> ObjectCrops:
     """Embeds the objects of a sequence, cut out of its video or its pictures.
 
     Args:
@@ -89,7 +89,7 @@ def embed_objects(
     """
     last = int(rows[:, 0].max(initial=0))
     of_frame: Mapping[int, Rows] = {int(frame): rows[rows[:, 0] == frame] for frame in np.unique(rows[:, 0])}
-    seen = Seen(embedder.dimension, {}, {})
+    seen = ObjectCrops(embedder.dimension, {}, {})
     name = folder.resolve().name
     with open_source(find_videos(str(folder), [name])[name], SourceConfig()) as source:
         for frame in source:
@@ -106,7 +106,7 @@ def embed_objects(
     return seen
 
 
-def after_gap(seen: Seen, gap: int) -> dict[str, float]:
+def temporal_retrieval(seen: ObjectCrops, gap: int) -> dict[str, float]:
     """How well what was seen in a frame is told apart in the frame so many later.
 
     Args:
@@ -114,13 +114,13 @@ def after_gap(seen: Seen, gap: int) -> dict[str, float]:
         gap: Frames.
 
     Returns:
-        rank-1 of each object against all that is seen in the later frame, and the figures of `told_apart`; a track is
-        what the tracker remembers of an object: a moving average up to the earlier frame.
+        rank-1 of each object against all that is seen in the later frame, and the figures of `verification_metrics`; a
+        track is what the tracker remembers of an object: a moving average up to the earlier frame.
 
     Raises:
         InputError: No object is seen again after this gap, or none beside another.
     """
-    distances = to_tracks = Separation.nothing()
+    distances = to_tracks = VerificationCurve.nothing()
     ranked: list[Retrieval] = []
     gallery, slots = Gallery(1, seen.dimension, TrackerConfig().appearance_momentum), dict[int, int]()
     for frame, ids in sorted(seen.ids.items()):
@@ -131,14 +131,14 @@ def after_gap(seen: Seen, gap: int) -> dict[str, float]:
         looks = seen.embeddings[frame + gap]
         far = np.asarray(1 - seen.embeddings[frame] @ looks.T, np.float32)
         same, every = ids[:, None] == later, np.ones((len(ids), len(later)), np.bool_)
-        distances += Separation.of(far, same, every)
+        distances += VerificationCurve.of(far, same, every)
         rows = np.tile(np.arange(len(later)), len(ids))
         known = gallery.cosine_distance(np.repeat(places, len(later)), looks, rows).reshape(same.shape)
-        to_tracks += Separation.of(np.asarray(known, np.float32), same, every)
+        to_tracks += VerificationCurve.of(np.asarray(known, np.float32), same, every)
         ranked.append(Retrieval.of(far, same, every))
     if not distances.complete:
         raise InputError(f"nobody is seen again after {gap} frames beside somebody else: give a smaller --gap")
-    return {"rank-1": Retrieval.joined(ranked).figures()["rank-1"], **told_apart(distances, to_tracks)}
+    return {"rank-1": Retrieval.joined(ranked).figures()["rank-1"], **verification_metrics(distances, to_tracks)}
 
 
 def _remember(

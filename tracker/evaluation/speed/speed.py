@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracker.evaluation.speed.gpu import GpuUse
-from tracker.pipeline.prefetch import Fill
+from tracker.pipeline.prefetch import QueueStats
 
 THREADS = {
     "reading": ("decode",),
@@ -69,7 +69,7 @@ class Speeds:
     stages: Mapping[str, Cost]
     whole: float
     cores_used: float
-    queues: Mapping[str, Fill]
+    queues: Mapping[str, QueueStats]
     gpu: GpuUse
 
     @property

@@ -22,10 +22,10 @@ from tracker.evaluation.speed.gpu import gpu_use
 from tracker.evaluation.speed.speed import THREADS, Clip, Cost, Speeds
 from tracker.output import Annotator, VideoInfo
 from tracker.output.base import cannot_write
-from tracker.output.encoder import GrowingVideo
-from tracker.output.paths import DEFAULT_NAMES, VIDEO_SUFFIXES, choose_places
+from tracker.output.encoder import FragmentedMp4Writer
+from tracker.output.paths import DEFAULT_NAMES, VIDEO_SUFFIXES, resolve_outputs
 from tracker.pipeline.analyzer import check_source
-from tracker.pipeline.file_run import Outcome, run_to_files
+from tracker.pipeline.file_run import RunResult, run_to_files
 from tracker.pipeline.networks import Pipeline
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source, open_source
@@ -82,7 +82,7 @@ def stage_speeds(
     config = config.model_copy(update={"source": config.source.model_copy(update={"end": clip.end})})
     names = config.output.output or DEFAULT_NAMES
     if config.output.output:  # complains as a run would, before any work is done
-        choose_places(config.output.model_copy(update={"overwrite": True}), None, [])
+        resolve_outputs(config.output.model_copy(update={"overwrite": True}), None, [])
     tables = [name for name in names if Path(name).suffix.lower() not in VIDEO_SUFFIXES]
     count = _counter(2 * clip.frames, tell)
     with tempfile.TemporaryDirectory() as folder:
@@ -107,7 +107,7 @@ def stage_speeds(
         stages=alone.costs(clip.frames),
         whole=outcome.frames / outcome.elapsed,
         cores_used=busy / outcome.elapsed,
-        queues=together.fills,
+        queues=together.queue_stats,
         gpu=gpu,
     )
 
@@ -167,7 +167,7 @@ class _Timed(Pipeline):
         return {stage: Cost(self.seconds[stage] / frames, self.busy[stage] / frames) for stage in stages}
 
 
-def _run(source: str, pipeline: Pipeline, shown: Shown) -> tuple[Outcome, float]:
+def _run(source: str, pipeline: Pipeline, shown: Shown) -> tuple[RunResult, float]:
     """What a run did, and the seconds of all cores together that it took; closes the networks."""
     config = pipeline.config
 
@@ -192,7 +192,7 @@ class _Drawn:
         self._stages = stages
         self._annotator = Annotator(stages.categories, clip.width, clip.height, output.trail)
         info = VideoInfo("drawn", clip.width, clip.height, _TICK, Fraction(clip.rate).limit_denominator(1000))
-        self._open = partial(GrowingVideo, Path(folder) / "drawn.mp4", info, output)
+        self._open = partial(FragmentedMp4Writer, Path(folder) / "drawn.mp4", info, output)
         self._waiting: list[tuple[Frame, Tracks]] = []
 
     def add(self, frame: Frame, tracks: Tracks) -> None:

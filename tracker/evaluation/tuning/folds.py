@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
 from tracker.evaluation.mot.metrics import Figures
-from tracker.evaluation.mot.sequences import Labelled
-from tracker.evaluation.tuning.search import Judge, Search, Settings, value_of
+from tracker.evaluation.mot.sequences import MotSequence
+from tracker.evaluation.tuning.search import Objective, Settings, Study, value_of
 from tracker.evaluation.tuning.space import Space
 
 
@@ -38,7 +38,7 @@ Watcher = Callable[[Progress], bool]
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class FoldResult:
     """A fold.
 
     Attributes:
@@ -76,21 +76,21 @@ class Tuning:
     before: Figures
     seen: Figures
     unseen: Figures
-    folds: tuple[Held, ...]
+    folds: tuple[FoldResult, ...]
 
     @property
-    def gain_seen(self) -> float:
+    def train_gain(self) -> float:
         """By how much the result is better where it was searched, in points of the metric."""
         return value_of(self.seen, self.metric) - value_of(self.before, self.metric)
 
     @property
-    def gain_unseen(self) -> float:
+    def test_gain(self) -> float:
         """By how much the searches' results are better on what they did not see, in points of the metric."""
         return value_of(self.unseen, self.metric) - value_of(self.before, self.metric)
 
 
 def tune(
-    rates: Sequence[Sequence[Labelled]],
+    rates: Sequence[Sequence[MotSequence]],
     start: TrackerConfig,
     space: Space,
     metric: str = "mean",
@@ -116,28 +116,28 @@ def tune(
         InputError: There are too few sequences, or one without a true box.
         ModuleNotFoundError: A package of the extra [tune] is missing.
     """
-    judge = Judge(rates, start)
-    parts = deal(rates[0], folds)
-    everyone = Search(judge, judge.names, space, metric, seed)
+    judge = Objective(rates, start)
+    parts = split_folds(rates[0], folds)
+    full_search = Study(judge, judge.names, space, metric, seed)
     others = [
-        Search(judge, tuple(name for name in judge.names if name not in part), space, metric, seed) for part in parts
+        Study(judge, tuple(name for name in judge.names if name not in part), space, metric, seed) for part in parts
     ]
-    _take_turns([everyone, *others], trials, watch)
+    _round_robin([full_search, *others], trials, watch)
     held = [_held(judge, part, search.best) for part, search in zip(parts, others, strict=True)]
     chosen = {name: search.best for part, search in zip(parts, others, strict=True) for name in part}
     return Tuning(
         metric=metric,
         names=judge.names,
-        trials=everyone.trials,
-        settings=everyone.best,
-        before=judge.figures(dict.fromkeys(judge.names, everyone.start)),
-        seen=judge.figures(dict.fromkeys(judge.names, everyone.best)),
+        trials=full_search.trials,
+        settings=full_search.best,
+        before=judge.figures(dict.fromkeys(judge.names, full_search.start)),
+        seen=judge.figures(dict.fromkeys(judge.names, full_search.best)),
         unseen=judge.figures({name: chosen[name] for name in judge.names}),
         folds=tuple(held),
     )
 
 
-def deal(sequences: Sequence[Labelled], folds: int) -> list[tuple[str, ...]]:
+def split_folds(sequences: Sequence[MotSequence], folds: int) -> list[tuple[str, ...]]:
     """Names of the sequences, in parts of about as many frames each.
 
     Raises:
@@ -148,22 +148,22 @@ def deal(sequences: Sequence[Labelled], folds: int) -> list[tuple[str, ...]]:
         raise InputError(f"there is only the sequence {sequences[0].name}: give two or more, to hold one out")
     if not 2 <= count <= len(sequences):
         raise InputError(f"{len(sequences)} sequences can be dealt into 2 to {len(sequences)} folds, not {count}")
-    parts: list[list[Labelled]] = [[] for _ in range(count)]
+    parts: list[list[MotSequence]] = [[] for _ in range(count)]
     for sequence in sorted(sequences, key=lambda one: (-len(one.frames), one.name)):
         min(parts, key=lambda part: (sum(len(one.frames) for one in part), len(part))).append(sequence)
     return sorted(tuple(sorted(one.name for one in part)) for part in parts)
 
 
-def _take_turns(searches: list[Search], trials: int, watch: Watcher) -> None:
+def _round_robin(searches: list[Study], trials: int, watch: Watcher) -> None:
     """One trial of each search after the other, so that all are equally far when they are stopped."""
-    everyone = searches[0]
-    before = everyone.value
+    full_search = searches[0]
+    before = full_search.value
     for done in range(trials * len(searches)):
         searches[done % len(searches)].step()
-        if not watch(Progress(done + 1, trials * len(searches), before, everyone.value)):
+        if not watch(Progress(done + 1, trials * len(searches), before, full_search.value)):
             return
 
 
-def _held(judge: Judge, part: tuple[str, ...], settings: Settings) -> Held:
+def _held(judge: Objective, part: tuple[str, ...], settings: Settings) -> FoldResult:
     before = judge.figures(dict.fromkeys(part, judge.start_settings(settings)))
-    return Held(part, settings, before, judge.figures(dict.fromkeys(part, settings)))
+    return FoldResult(part, settings, before, judge.figures(dict.fromkeys(part, settings)))

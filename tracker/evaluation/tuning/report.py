@@ -26,7 +26,7 @@ def maximised(metric: str) -> str:
     return metric if metric != "mean" else f"the mean of {', '.join(METRICS[metric])}"
 
 
-def what_it_gained(tuning: Tuning) -> Table:
+def gains_table(tuning: Tuning) -> Table:
     """Figures of the start, and of the settings found where they were searched and where not."""
     table = _table("", *FIGURES, *(["mean"] if tuning.metric == "mean" else []))
     _add(table, "start", tuning.before, tuning.metric)
@@ -44,7 +44,7 @@ def fold_by_fold(tuning: Tuning) -> Table:
     return table
 
 
-def what_it_found(tuning: Tuning, start: TrackerConfig) -> Table:
+def settings_table(tuning: Tuning, start: TrackerConfig) -> Table:
     """The settings that changed."""
     table = _table("setting", "start", "tuned")
     for name, value in _changed(tuning, start).items():
@@ -54,7 +54,7 @@ def what_it_found(tuning: Tuning, start: TrackerConfig) -> Table:
 
 def verdict(tuning: Tuning) -> str:
     """One sentence: whether to use what was found."""
-    seen, unseen = tuning.gain_seen, tuning.gain_unseen
+    seen, unseen = tuning.train_gain, tuning.test_gain
     name = maximised(tuning.metric)
     if seen < _NOTHING:
         return "The search found nothing better than the start: keep it."

@@ -10,7 +10,7 @@ from typing import Any
 from tracker.config import TrackerConfig, validated
 from tracker.errors import InputError
 from tracker.evaluation.mot.metrics import Figures, Measured, combine, measure
-from tracker.evaluation.mot.sequences import Labelled, follow
+from tracker.evaluation.mot.sequences import MotSequence, follow
 from tracker.evaluation.tuning.space import OneOf, Range, Space, Value, Whole
 
 METRICS = {"HOTA": ("HOTA",), "MOTA": ("MOTA",), "IDF1": ("IDF1",), "mean": ("HOTA", "MOTA", "IDF1")}
@@ -35,14 +35,14 @@ def with_settings(start: TrackerConfig, settings: Settings) -> TrackerConfig:
     return validated(TrackerConfig, {**start.model_dump(), **settings}, "the search")
 
 
-class Judge:
+class Objective:
     """Tracks sequences with settings and scores the result; remembers what it has done lately.
 
     Attributes:
         names: Of the sequences.
     """
 
-    def __init__(self, rates: Sequence[Sequence[Labelled]], start: TrackerConfig) -> None:
+    def __init__(self, rates: Sequence[Sequence[MotSequence]], start: TrackerConfig) -> None:
         """Takes the arguments of `tune`.
 
         Raises:
@@ -77,7 +77,7 @@ class Judge:
         return [measure(follow(sequence, config), sequence.truth, name) for sequence in sequences]
 
 
-class Search:
+class Study:
     """A search for the settings that are best on some sequences.
 
     Attributes:
@@ -87,7 +87,7 @@ class Search:
         trials: Trials so far.
     """
 
-    def __init__(self, judge: Judge, names: tuple[str, ...], space: Space, metric: str, seed: int) -> None:
+    def __init__(self, judge: Objective, names: tuple[str, ...], space: Space, metric: str, seed: int) -> None:
         """Takes the sequences by name; others are never looked at."""
         self.start = self.best = judge.start_settings(space)
         self.trials = 0

@@ -8,7 +8,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from tracker.config import DetectorNetwork
 from tracker.errors import InputError, did_you_mean
-from tracker.models.detection.partial_labels import make_partial
+from tracker.models.detection.partial_labels import add_partial_label_losses
 from tracker.models.detection.rcnn import (
     builtin,
     fasterrcnn_c4,
@@ -17,8 +17,8 @@ from tracker.models.detection.rcnn import (
     maskrcnn_fpn,
     shared_arguments,
 )
-from tracker.models.detection.roi_align import gather_regions
-from tracker.models.detection.transform import Preparation, SizedPreparation
+from tracker.models.detection.roi_align import roi_align_cpu
+from tracker.models.detection.transform import DetectionTransform, SizedPreparation
 
 OURS: Mapping[str, Callable[[DetectorNetwork, int], nn.Module]] = {
     "builtin": builtin,
@@ -73,10 +73,10 @@ def build_detector(network: DetectorNetwork, num_categories: int) -> nn.Module:
         if getattr(network, setting) != getattr(own, setting):
             raise InputError(f"{name} has no {setting}: leave it out")
     model = OURS.get(name, _of_torchvision)(network, num_categories + 1)
-    model.transform.__class__ = SizedPreparation if name == "builtin" else Preparation
+    model.transform.__class__ = SizedPreparation if name == "builtin" else DetectionTransform
     if isinstance(model, GeneralizedRCNN):
-        make_partial(model, network)
-        gather_regions(model)
+        add_partial_label_losses(model, network)
+        roi_align_cpu(model)
     return model
 
 

@@ -44,7 +44,7 @@ def classifier(name: str) -> nn.Module:
     return torchvision.models.get_model(name, weights=None)  # type: ignore[no-any-return]
 
 
-def stages_of(network: nn.Module) -> list[nn.Sequential]:
+def split_backbone(network: nn.Module) -> list[nn.Sequential]:
     """The convolutional blocks of a network, in groups of one stride: 1 (a VGG's) or 2, then 4, 8, 16, 32."""
     stages: list[list[nn.Module]] = [[]]
     for block in _blocks(network):
@@ -71,7 +71,7 @@ def _stride(block: nn.Module) -> int:
     return max(stride if isinstance(stride, int) else max(stride) for stride in strides)
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """The stages of a classification network that make the maps of some strides, the finest first.
 
     Attributes:
@@ -82,7 +82,7 @@ class Trunk(nn.Module):
 
     def __init__(self, network: nn.Module, strides: Sequence[int]) -> None:
         super().__init__()
-        stages = stages_of(network)
+        stages = split_backbone(network)
         reached = list(accumulate((max(map(_stride, stage)) for stage in stages), mul))
         wanted = [reached.index(stride) for stride in strides]
         self.names = [str(number) for number in range(len(wanted))]
@@ -106,13 +106,13 @@ class Trunk(nn.Module):
         return [values.shape[1] for values in maps.values()]
 
 
-def trunk_stages(model: nn.Module) -> list[nn.Module]:
+def backbone_stages(model: nn.Module) -> list[nn.Module]:
     """The stages of a detector's trunk, from the picture on: what is frozen, unfrozen, or learns more slowly."""
     backbone: nn.Module = model.get_submodule("backbone")
     body: nn.Module = getattr(backbone, "body", backbone)
-    if isinstance(body, Trunk):
+    if isinstance(body, Backbone):
         return list(body.stages)
-    return list(stages_of(getattr(body, "features", body)))
+    return list(split_backbone(getattr(body, "features", body)))
 
 
 def use_checkpointing(model: nn.Module) -> None:
@@ -121,7 +121,7 @@ def use_checkpointing(model: nn.Module) -> None:
     That takes less memory and a third more time. Batch norms that learn see each picture twice in their running means.
     Source: Chen et al. 2016, Training deep nets with sublinear memory cost, arXiv 1604.06174.
     """
-    for stage in trunk_stages(model):
+    for stage in backbone_stages(model):
         # Not single layers: a ReLU in place would change what the layer before it has kept.
         for block in [block for block in stage.children() if list(block.children())] or [stage]:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.transforms.v2 import functional as F
 
-from tracker.models.detection.rescoring import NOTHING, Kept, Rescorer, attach_kept, roi_heads_of
+from tracker.models.detection.rescoring import NOTHING, CachedFeatures, Rescorer, cache_features_hook, find_roi_heads
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import picture_workers, upload
 from tracker.structures.boxes import area, clip
@@ -98,14 +98,14 @@ class Detector:
         """As `detect`, for pictures that `upload` has put on the device."""
         return [found for found, _ in self._detect(images)]
 
-    def detect_and_keep(self, images: Sequence[Tensor]) -> tuple[list[Detections], list[Rescorer]]:
+    def detect_with_features(self, images: Sequence[Tensor]) -> tuple[list[Detections], list[Rescorer]]:
         """As `detect_tensors`; with each picture's detections comes what can judge and embed boxes of it.
 
         A Rescorer works as long as the detector is open. Let it go soon: it holds its picture's feature maps (0.9 MB
         with the built-in detector, some 90 MB with a ResNet-50), and on a GPU those of the whole batch.
 
         Raises:
-            InputError: As `keep_maps`.
+            InputError: As `enable_feature_cache`.
         """
         heads = self._watched_heads
         pairs = self._detect(images)
@@ -115,8 +115,8 @@ class Detector:
         ]
         return [found for found, _ in pairs], rescorers
 
-    def keep_maps(self) -> None:
-        """Makes ready for `detect_and_keep`, which does it too; call it after loading to hear of a problem early.
+    def enable_feature_cache(self) -> None:
+        """Makes ready for `detect_with_features`, which does it too; call it after loading to hear of a problem early.
 
         Raises:
             InputError: The network has no RoI head.
@@ -126,19 +126,19 @@ class Detector:
     @cached_property
     def _watched_heads(self) -> RoIHeads:
         """The network's RoI heads; from now on, until the detector is closed, its outputs tell what they were given."""
-        heads = roi_heads_of(self.model, self.info.architecture)
-        self._resources.callback(heads.register_forward_hook(attach_kept).remove)
+        heads = find_roi_heads(self.model, self.info.architecture)
+        self._resources.callback(heads.register_forward_hook(cache_features_hook).remove)
         return heads
 
     def _choose_masks(self, heads: RoIHeads, masks: bool) -> None:
         """Has RoI heads give masks, as cells of their boxes, or none, until the detector is closed."""
         if masks:
-            self._resources.callback(heads.register_forward_hook(keep_cells).remove)
+            self._resources.callback(heads.register_forward_hook(keep_mask_logits_hook).remove)
         else:
             self._resources.callback(setattr, heads, "mask_roi_pool", heads.mask_roi_pool)
             heads.mask_roi_pool = None
 
-    def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, Kept]]:
+    def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
         if self.device.type == "cpu":
             return list(self._workers.map(lambda image: self._infer([image])[0], images))
         return self._infer(images)
@@ -148,7 +148,7 @@ class Detector:
         return self._workers.submit(function).result() if self.device.type == "cpu" else function()
 
     @torch.inference_mode()
-    def _infer(self, images: Sequence[Tensor]) -> list[tuple[Detections, Kept]]:
+    def _infer(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
         """Detections of the wanted classes for each picture, and what the RoI heads were given, if they are watched."""
         prepared = [self._prepare(image) for image in images]
         outputs = self.model(prepared)
@@ -172,7 +172,7 @@ def resized(height: int, width: int, longest: int, shortest: int) -> tuple[int, 
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def keep_cells(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+def keep_mask_logits_hook(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
     """A forward hook for RoI heads: renames each picture's "masks" to "cells".
 
     Torchvision pastes what is called masks into the picture, which is 8 MB for each object in a picture of 1920x1080.

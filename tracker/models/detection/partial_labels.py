@@ -19,7 +19,7 @@ from torchvision.ops import box_iou
 
 from tracker.config import DetectorNetwork
 from tracker.models.detection.losses import anchor_box_loss, region_box_loss
-from tracker.models.detection.rpn import RememberedAnchors, computes_alone, propose
+from tracker.models.detection.rpn import CachedAnchorGenerator, generate_proposals, is_single_image_cpu_eval
 
 IGNORED_SHARE = 0.5  # of a box inside an ignore region, from which on it teaches nothing
 
@@ -43,7 +43,7 @@ def unlabelled_at(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
     return (inside.float() @ target["unlabelled"].float()) > 0
 
 
-class PartialRPN(RegionProposalNetwork):
+class PartialLabelRPN(RegionProposalNetwork):
     """An RPN for which an anchor inside an ignore region is no background, with the losses that `network` names.
 
     Unlabelled categories are not treated here: 256 of some 10,000 anchors are sampled in a picture, so an
@@ -56,9 +56,9 @@ class PartialRPN(RegionProposalNetwork):
         self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         maps = list(features.values())
-        if self.training or not computes_alone(maps):
+        if self.training or not is_single_image_cpu_eval(maps):
             return super().forward(images, features, targets)  # type: ignore[no-any-return]
-        return [propose(self, images, maps)], {}
+        return [generate_proposals(self, images, maps)], {}
 
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
@@ -184,18 +184,18 @@ class PartialRoIHeads(RoIHeads):
         return self.network.mask_weight * loss
 
 
-def make_partial(model: GeneralizedRCNN, network: DetectorNetwork) -> None:
+def add_partial_label_losses(model: GeneralizedRCNN, network: DetectorNetwork) -> None:
     """Turns the parts of an R-CNN of torchvision's into the ones above, whose losses are what `network` says.
 
     Torchvision's builders have no argument for such classes; they add no state, so the parts change class in place.
     """
-    model.rpn.__class__ = PartialRPN
+    model.rpn.__class__ = PartialLabelRPN
     model.roi_heads.__class__ = PartialRoIHeads
     model.rpn.network = model.roi_heads.network = network
     model.rpn.min_size = network.rpn_min_size
-    model.rpn.anchor_generator.__class__ = RememberedAnchors
+    model.rpn.anchor_generator.__class__ = CachedAnchorGenerator
 
 
-def honours_partial_labels(model: nn.Module) -> bool:
+def supports_partial_labels(model: nn.Module) -> bool:
     """Whether a network's losses know ignore regions and unlabelled categories; those of one-stage networks do not."""
     return isinstance(getattr(model, "roi_heads", None), PartialRoIHeads)

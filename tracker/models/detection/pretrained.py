@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tracker.errors import InputError
 from tracker.models.detection.architectures import OURS, torchvision_names
-from tracker.models.detection.backbones import classifier, stages_of
+from tracker.models.detection.backbones import classifier, split_backbone
 from tracker.models.detection.weights import (
     BUILTIN,
     default_weights,
@@ -111,7 +111,7 @@ def _of_classifier(whole: nn.Module) -> State:
 
     That is the last stage of a ResNet (in `fasterrcnn_resnet50_c4`) and the two wide layers of a VGG.
     """
-    stages = stages_of(whole)
+    stages = split_backbone(whole)
     parts: dict[str, nn.Module] = {f"backbone.body.stages.{n}": stage for n, stage in enumerate(stages)}
     parts["roi_heads.box_head"] = stages[-1]
     if isinstance(whole, torchvision.models.VGG):

@@ -14,7 +14,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from tracker.config import DetectorNetwork
 from tracker.errors import InputError
-from tracker.models.detection.backbones import Trunk, classifier, stages_of
+from tracker.models.detection.backbones import Backbone, classifier, split_backbone
 from tracker.models.detection.roi_pool import RegionPooling
 
 # Settings that torchvision's R-CNNs take as arguments of the same name.
@@ -29,7 +29,7 @@ ARGUMENTS = (
 MAP_STRIDE = 16  # pixels, of the networks on one map
 
 
-class TwoLayers(TwoMLPHead):
+class DropoutMLPHead(TwoMLPHead):
     """Torchvision's head of a region, two layers of one width, each with dropout in training."""
 
     def __init__(self, in_channels: int, width: int, dropout: float) -> None:
@@ -70,7 +70,7 @@ def maskrcnn_fpn(network: DetectorNetwork, num_classes: int) -> MaskRCNN:
 def fasterrcnn_vgg16(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
     """A VGG without its last pooling, two wide layers for each region. Source: Ren et al. 2015, arXiv 1506.01497."""
     _of_family(network, "vgg")
-    trunk = Trunk(classifier(network.backbone), (MAP_STRIDE,))
+    trunk = Backbone(classifier(network.backbone), (MAP_STRIDE,))
     return _on_one_map(network, trunk, **_two_layers(network, trunk.channels[0], num_classes))
 
 
@@ -82,14 +82,14 @@ def fasterrcnn_c4(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
     """
     _of_family(network, "resnet", "resnext", "wide_resnet")
     whole = classifier(network.backbone)
-    tail = stages_of(whole)[-1]
+    tail = split_backbone(whole)[-1]
     for part in tail.modules():
         if isinstance(part, nn.Conv2d):
             part.stride = (1, 1)
     head = nn.Sequential(*tail, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     width: int = whole.get_submodule("fc").in_features  # type: ignore[assignment]
     predictor = FastRCNNPredictor(width, num_classes)
-    return _on_one_map(network, Trunk(whole, (MAP_STRIDE,)), box_head=head, box_predictor=predictor)
+    return _on_one_map(network, Backbone(whole, (MAP_STRIDE,)), box_head=head, box_predictor=predictor)
 
 
 def shared_arguments(network: DetectorNetwork) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _of_family(network: DetectorNetwork, *families: str) -> None:
 
 def _pyramid(network: DetectorNetwork, strides: tuple[int, ...]) -> tuple[nn.Sequential, list[str]]:
     """Maps at some strides under a pyramid, and their names; there is one more, pooled, of twice the last stride."""
-    trunk = Trunk(classifier(network.backbone), strides)
+    trunk = Backbone(classifier(network.backbone), strides)
     fpn = FeaturePyramidNetwork(trunk.channels, network.fpn_channels, extra_blocks=LastLevelMaxPool())
     return _backbone(network.fpn_channels, body=trunk, fpn=fpn), trunk.names
 
@@ -115,7 +115,7 @@ def _backbone(channels: int, **parts: nn.Module) -> nn.Sequential:
     return backbone
 
 
-def _on_one_map(network: DetectorNetwork, trunk: Trunk, **head: nn.Module) -> FasterRCNN:
+def _on_one_map(network: DetectorNetwork, trunk: Backbone, **head: nn.Module) -> FasterRCNN:
     backbone = _backbone(trunk.channels[0], body=trunk)
     model = FasterRCNN(backbone, **shared_arguments(network), rpn_anchor_generator=_anchors(network, 1), **head)
     model.roi_heads.box_roi_pool = RegionPooling(network.roi_pooling, network.roi_size, MAP_STRIDE)
@@ -142,5 +142,5 @@ def _anchors(network: DetectorNetwork, maps: int) -> AnchorGenerator:
 
 
 def _two_layers(network: DetectorNetwork, channels: int, num_classes: int) -> dict[str, nn.Module]:
-    head = TwoLayers(channels * network.roi_size**2, network.head_width, network.head_dropout)
+    head = DropoutMLPHead(channels * network.roi_size**2, network.head_width, network.head_dropout)
     return {"box_head": head, "box_predictor": FastRCNNPredictor(network.head_width, num_classes)}

@@ -24,7 +24,7 @@ from tracker.structures.types import Detections
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Kept:
+class CachedFeatures:
     """What the RoI head was given for one picture.
 
     Attributes:
@@ -36,10 +36,10 @@ class Kept:
     size: tuple[int, int]
 
 
-NOTHING = Kept({}, (0, 0))
+NOTHING = CachedFeatures({}, (0, 0))
 
 
-def roi_heads_of(model: nn.Module, name: str) -> RoIHeads:
+def find_roi_heads(model: nn.Module, name: str) -> RoIHeads:
     """The part of a network that judges proposals.
 
     Args:
@@ -54,15 +54,15 @@ def roi_heads_of(model: nn.Module, name: str) -> RoIHeads:
             return part
     raise InputError(
         f"{name} has no RoI head to rescore predicted boxes or to take embeddings from: set rescore to 0 and "
-        "appearance.source to network, or choose builtin or a Faster R-CNN"
+        "appearance.embedding_source to network, or choose builtin or a Faster R-CNN"
     )
 
 
-def attach_kept(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-    """A forward hook for RoI heads: puts a `Kept` under "kept" into what they say of each picture."""
+def cache_features_hook(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    """A forward hook for RoI heads: puts a `CachedFeatures` under "kept" into what they say of each picture."""
     maps, _, sizes = given[:3]
     for n, found in enumerate(output[0]):
-        found["kept"] = Kept({name: tensor[n : n + 1] for name, tensor in maps.items()}, sizes[n])
+        found["kept"] = CachedFeatures({name: tensor[n : n + 1] for name, tensor in maps.items()}, sizes[n])
 
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Rescorer:
     def __init__(
         self,
         heads: RoIHeads,
-        kept: Kept,
+        kept: CachedFeatures,
         size: tuple[int, int],
         run: Runner,
     ) -> None:

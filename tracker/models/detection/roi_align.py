@@ -15,36 +15,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
 
-from tracker.models.detection.rpn import computes_alone
+from tracker.models.detection.rpn import is_single_image_cpu_eval
 
 
-def gather_regions(model: nn.Module) -> None:
+def roi_align_cpu(model: nn.Module) -> None:
     """Turns a network's pooling of regions out of several maps, in place, into the one below; it has no state."""
     for part in model.modules():
         if type(part) is MultiScaleRoIAlign:
             part.__class__ = GatheredRoIAlign
 
 
-def can_gather(maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> bool:
-    """Whether `gathered` can do it: one picture, on the CPU, of which nothing is to be learned or exported."""
-    return computes_alone(maps) and len(boxes[0]) > 0
+def supports_fast_roi_align(maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> bool:
+    """Whether `with_fast_roi_align` can do it: one image, on the CPU, without gradients or export."""
+    return is_single_image_cpu_eval(maps) and len(boxes[0]) > 0
 
 
 class GatheredRoIAlign(MultiScaleRoIAlign):
-    """The same values, up to rounding; where `gathered` cannot give them, torchvision's."""
+    """The same values, up to rounding; where `with_fast_roi_align` cannot give them, torchvision's."""
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
         """Maps by name (B, C, h, w), B times (R, 4) xyxy in pixels, B sizes -> (all R, C, rows, columns)."""
         maps = [tensor for name, tensor in x.items() if name in self.featmap_names]
-        if not can_gather(maps, boxes):
+        if not supports_fast_roi_align(maps, boxes):
             return super().forward(x, boxes, image_shapes)  # type: ignore[no-any-return]
         if self.scales is None:
             super().forward(x, [boxes[0][:0]], image_shapes)  # finds the maps' strides
         level = self.map_levels(boxes)
-        return gathered(maps, boxes[0], level, torch.tensor(self.scales), self.output_size, self.sampling_ratio)
+        return with_fast_roi_align(
+            maps, boxes[0], level, torch.tensor(self.scales), self.output_size, self.sampling_ratio
+        )
 
 
-def gathered(
+def with_fast_roi_align(
     maps: list[Tensor], boxes: Tensor, level: Tensor, scales: Tensor, size: tuple[int, int], samples: int
 ) -> Tensor:
     """RoIAlign of one picture's maps.

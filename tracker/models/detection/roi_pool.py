@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align, roi_pool
 
-from tracker.models.detection.roi_align import can_gather, gathered
+from tracker.models.detection.roi_align import supports_fast_roi_align, with_fast_roi_align
 
 
 class RegionPooling(nn.Module):
@@ -33,9 +33,9 @@ class RegionPooling(nn.Module):
             return F.max_pool2d(cropped, 2)
         if self.method == "pool":
             return roi_pool(features, boxes, self.size, 1 / self.stride)  # type: ignore[no-any-return]
-        if can_gather([features], boxes):
+        if supports_fast_roi_align([features], boxes):
             level, scale = torch.zeros(len(boxes[0]), dtype=torch.int64), torch.tensor([1 / self.stride])
-            return gathered([features], boxes[0], level, scale, (self.size, self.size), 2)
+            return with_fast_roi_align([features], boxes[0], level, scale, (self.size, self.size), 2)
         cells = roi_align(features, boxes, self.size, 1 / self.stride, sampling_ratio=2)
         return cells  # type: ignore[no-any-return]
 

@@ -19,13 +19,13 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import clip_boxes_to_image, nms, remove_small_boxes
 
 
-def computes_alone(tensors: Sequence[Tensor]) -> bool:
+def is_single_image_cpu_eval(tensors: Sequence[Tensor]) -> bool:
     """Whether these are of one picture, on the CPU, and nothing is to be learned from them or exported."""
     plain = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
     return plain and len(tensors[0]) == 1 and not torch.is_grad_enabled() and not torchvision._is_tracing()
 
 
-def propose(rpn: RegionProposalNetwork, images: ImageList, maps: list[Tensor]) -> Tensor:
+def generate_proposals(rpn: RegionProposalNetwork, images: ImageList, maps: list[Tensor]) -> Tensor:
     """The boxes that an RPN proposes in a picture, best first: (K, 4) xyxy in its pixels.
 
     Args:
@@ -81,7 +81,7 @@ def _kept(rpn: RegionProposalNetwork, boxes: Tensor, scores: Tensor, level: Tens
     return torch.cat(kept).sort().values
 
 
-class RememberedAnchors(AnchorGenerator):
+class CachedAnchorGenerator(AnchorGenerator):
     """Torchvision's, which keeps the anchors of the latest size of picture: a video has but one."""
 
     _latest: tuple[Any, list[Tensor]] = ((), [])

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
 
-class Preparation(GeneralizedRCNNTransform):
+class DetectionTransform(GeneralizedRCNNTransform):
     """Torchvision's, for pictures from 0 to 255, and for what the partial heads know of a target beside its boxes.
 
     Colours are scaled after the size is right, which is the same but for rounding: there are fewer pixels then.
@@ -48,7 +48,7 @@ class Preparation(GeneralizedRCNNTransform):
         return F.interpolate(image[None], size=[height, width], mode="bilinear")[0]
 
 
-class SizedPreparation(Preparation):
+class SizedPreparation(DetectionTransform):
     """The same for pictures whose size is right already, in training and after it."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:

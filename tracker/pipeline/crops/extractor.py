@@ -17,8 +17,8 @@ from tracker.config import Config, CropsConfig
 from tracker.data.detections import read_detections
 from tracker.errors import InputError
 from tracker.pipeline.analyzer import Stages, check_source
-from tracker.pipeline.crops.selection import View, Views, most_different, quality
-from tracker.pipeline.crops.writer import Stretch, TrackFolders, place_for
+from tracker.pipeline.crops.selection import CropCandidate, CropReservoir, farthest_point_sampling, quality
+from tracker.pipeline.crops.writer import TimeInterval, TrackFolders, place_for
 from tracker.pipeline.file_run import Looker, Watcher
 from tracker.pipeline.frame_sampler import Sight
 from tracker.pipeline.stored import StoredPipeline, open_stored
@@ -36,7 +36,7 @@ confirmed in its place."""
 
 
 @dataclass
-class Collected:
+class CropExtractionResult:
     """What came of a source.
 
     Attributes:
@@ -54,7 +54,7 @@ class Collected:
     stopped: bool = False
 
 
-class Collector:
+class CropExtractor:
     """Collects crops of videos, one after the other; the networks are loaded once.
 
     Of a live track at most `CANDIDATES` x `per_track` crops are kept, encoded; it is written and forgotten when it has
@@ -86,7 +86,7 @@ class Collector:
 
     def collect(
         self, video: str, detections: str = "", watch: Watcher = lambda *_: True, look: Looker = lambda *_: True
-    ) -> Collected:
+    ) -> CropExtractionResult:
         """Collects the crops of a video's tracks.
 
         Args:
@@ -130,8 +130,8 @@ class _Live:
     """A track that may go on: its class, its views, and when it was seen."""
 
     label: int
-    views: Views
-    stretches: deque[Stretch]
+    views: CropReservoir
+    visible_intervals: deque[TimeInterval]
     frame: int = 0  # the latest one that it was seen in, counted over the processed ones
     first: float = 0.0  # seconds
 
@@ -145,12 +145,12 @@ class _Collection:
         self._folders = folders
         self._config = config
         self._live: dict[int, _Live] = {}
-        self._result = Collected(folders.folder)
+        self._result = CropExtractionResult(folders.folder)
         tracking = stages.config.tracker
         self._unbroken = (1 + MISSES) * stages.config.detector.detect_every
         self._patience = max(tracking.max_age, tracking.link_gap if tracking.offline else 0)
 
-    def collect(self, watch: Watcher, look: Looker) -> Collected:
+    def collect(self, watch: Watcher, look: Looker) -> CropExtractionResult:
         """Goes through the source. Where that breaks down, what was seen until then is written first."""
         result = self._result
 
@@ -183,46 +183,48 @@ class _Collection:
             live = self._live[number]
             live.label = int(tracks.labels[row])
             self._lengthen(live, frame.time, float(tracks.scores[row]))
-            if worth[row] > 0 and live.views.wants(frame.time, worth[row]):
+            if worth[row] > 0 and live.views.would_keep(frame.time, worth[row]):
                 jpeg = _encoded(frame.image, boxes[row], self._config.quality)
-                live.views.add(View(frame.index, frame.time, float(worth[row]), jpeg))
+                live.views.add(CropCandidate(frame.index, frame.time, float(worth[row]), jpeg))
         self._result.frames += 1
 
     def _begun(self, time: float) -> _Live:
-        return _Live(0, Views(CANDIDATES * self._config.per_track, time), deque(maxlen=MOST_STRETCHES), first=time)
+        return _Live(
+            0, CropReservoir(CANDIDATES * self._config.per_track, time), deque(maxlen=MOST_STRETCHES), first=time
+        )
 
     def _lengthen(self, live: _Live, time: float, score: float) -> None:
         """Notes that a track was seen."""
-        stretches = live.stretches
-        if stretches and self._result.frames - live.frame <= self._unbroken:
-            first, _, count, mean = stretches.pop()
-            stretches.append((first, time, count + 1, mean + (score - mean) / (count + 1)))
+        visible_intervals = live.visible_intervals
+        if visible_intervals and self._result.frames - live.frame <= self._unbroken:
+            first, _, count, mean = visible_intervals.pop()
+            visible_intervals.append((first, time, count + 1, mean + (score - mean) / (count + 1)))
         else:
-            stretches.append((time, time, 1, score))
+            visible_intervals.append((time, time, 1, score))
         live.frame = self._result.frames
 
     def _end(self, since: float) -> None:
         """Writes and forgets the tracks that were not seen since a time, seconds."""
-        ended = [number for number, live in self._live.items() if live.stretches[-1][1] < since]
+        ended = [number for number, live in self._live.items() if live.visible_intervals[-1][1] < since]
         for number in ended:
             live = self._live.pop(number)
-            if live.stretches[-1][1] - live.first >= self._config.shortest and live.views.kept:
+            if live.visible_intervals[-1][1] - live.first >= self._config.shortest and live.views.kept:
                 views = self._chosen(live)
                 category = self._stages.categories[live.label]
-                self._folders.write(number, category, views, live.stretches)
+                self._folders.write(number, category, views, live.visible_intervals)
                 self._result.tracks[category] = self._result.tracks.get(category, 0) + 1
                 self._result.crops += len(views)
 
-    def _chosen(self, live: _Live) -> list[View]:
+    def _chosen(self, live: _Live) -> list[CropCandidate]:
         """The best view, then those that differ most: in what the embedder says of them, or else in time."""
-        views = live.views.fair()
+        views = live.views.above_quality()
         points: NDArray[np.floating] = np.array([[view.time] for view in views])
-        if live.label in self._stages.embedded_labels:
+        if live.label in self._stages.reid_class_ids:
             for embedder in self._stages.embedders:
                 images = [_decoded(view.jpeg) for view in views]
                 boxes = [np.array([[0, 0, *image.shape[1::-1]]], np.float32) for image in images]
                 points = np.concatenate(embedder.embed(embedder.upload(images), boxes))
-        rows = most_different(points, np.array([view.quality for view in views]), self._config.per_track)
+        rows = farthest_point_sampling(points, np.array([view.quality for view in views]), self._config.per_track)
         return [views[row] for row in rows]
 
 

@@ -16,7 +16,7 @@ FAIR = 0.5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class View:
+class CropCandidate:
     """A crop of a track.
 
     Attributes:
@@ -33,7 +33,7 @@ class View:
 
 
 @dataclass(eq=False)
-class Views:
+class CropReservoir:
     """The candidates of one track: the best view of each slot of time.
 
     There are at most `most`. Where there would be more, slots become twice as long, so that a track of any length is
@@ -43,14 +43,14 @@ class Views:
     most: int
     start: float
     slot: float = FIRST_SLOT
-    kept: dict[int, View] = field(default_factory=dict)
+    kept: dict[int, CropCandidate] = field(default_factory=dict)
 
-    def wants(self, time: float, quality: float) -> bool:
+    def would_keep(self, time: float, quality: float) -> bool:
         """Whether a view would be kept, so that no other needs to be cut out and encoded."""
         rival = self.kept.get(self._number(time))
         return rival is None or quality > rival.quality
 
-    def add(self, view: View) -> None:
+    def add(self, view: CropCandidate) -> None:
         """Takes a view that is wanted."""
         self.kept[self._number(view.time)] = view
         if len(self.kept) > self.most:
@@ -58,10 +58,10 @@ class Views:
             views = list(self.kept.values())
             self.kept = {}
             for one in views:
-                if self.wants(one.time, one.quality):
+                if self.would_keep(one.time, one.quality):
                     self.kept[self._number(one.time)] = one
 
-    def fair(self) -> list[View]:
+    def above_quality(self) -> list[CropCandidate]:
         """The views in order of time, without those that are much worse than the best."""
         best = max((view.quality for view in self.kept.values()), default=0)
         return sorted((v for v in self.kept.values() if v.quality >= FAIR * best), key=lambda view: view.time)
@@ -91,7 +91,7 @@ def quality(boxes: Floats, scores: Floats, size: tuple[float, float]) -> Floats:
     return judged
 
 
-def most_different(points: NDArray[np.floating], worth: Floats, count: int) -> list[int]:
+def farthest_point_sampling(points: NDArray[np.floating], worth: Floats, count: int) -> list[int]:
     """The best row, then each time the one that is farthest from all before, where worth counts too.
 
     Source: farthest-point sampling, Gonzalez 1985, with the distances weighted by worth.

@@ -13,10 +13,10 @@ from tracker.data.reid_crops import TABLE
 from tracker.data.tracklets import COLUMNS
 from tracker.errors import InputError
 from tracker.output import numbered
-from tracker.output.text_file import GrowingText
-from tracker.pipeline.crops.selection import View
+from tracker.output.text_file import AppendOnlyFile
+from tracker.pipeline.crops.selection import CropCandidate
 
-Stretch = tuple[float, float, int, float]
+TimeInterval = tuple[float, float, int, float]
 """First and last second of a time that a track was seen without a break, number and mean score of the detections."""
 
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
@@ -43,16 +43,18 @@ class TrackFolders:
             folder.mkdir(parents=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {folder} for the crops: {error.strerror}") from None
-        self._table = GrowingText(folder / TABLE, ",".join(COLUMNS) + "\n")
+        self._table = AppendOnlyFile(folder / TABLE, ",".join(COLUMNS) + "\n")
 
-    def write(self, number: int, category: str, views: Sequence[View], stretches: Sequence[Stretch]) -> None:
+    def write(
+        self, number: int, category: str, views: Sequence[CropCandidate], visible_intervals: Sequence[TimeInterval]
+    ) -> None:
         """Writes a track.
 
         Args:
             number: Its id.
             category: Its class.
             views: Its crops, the best first.
-            stretches: When it was seen.
+            visible_intervals: When it was seen.
 
         Raises:
             InputError: The disk takes no more. The tracks before are kept.
@@ -68,7 +70,7 @@ class TrackFolders:
             ) from None
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
-        for first, last, frames, score in stretches:
+        for first, last, frames, score in visible_intervals:
             rows.writerow((folder.name, category, f"{first:.6f}", f"{last:.6f}", frames, f"{score:.4f}"))
         self._table.append(text.getvalue())
 

@@ -7,16 +7,16 @@ import numpy as np
 import yaml
 from torch import nn
 
-from tracker.config import DetectorTraining, Training
-from tracker.data import PictureSet
+from tracker.config import DetectorTrainingConfig, TrainingConfig
+from tracker.data import ImageSet
 from tracker.errors import InputError
 from tracker.evaluation.detection import write_report
 from tracker.evaluation.detection.inference import detect_pictures
 from tracker.models.detection import Detector
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.models.runtime import choose_device
-from tracker.training.curves import draw_course, read_course
-from tracker.training.detector.phases import Phase
+from tracker.training.curves import draw_course, read_metrics_log
+from tracker.training.detector.phases import TrainingStage
 
 CARD = """\
 # {architecture}: {classes}
@@ -48,11 +48,11 @@ Everything that was measured is in report/. The same training again: `track trai
 
 def finish(
     folder: Path,
-    config: DetectorTraining,
+    config: DetectorTrainingConfig,
     info: ModelInfo,
-    phases: Sequence[Phase],
-    pictures: PictureSet,
-    scored: PictureSet,
+    phases: Sequence[TrainingStage],
+    pictures: ImageSet,
+    scored: ImageSet,
     model: nn.Module,
 ) -> None:
     """Writes the model, how good it is, how it came about, and the settings that lead to it.
@@ -67,7 +67,7 @@ def finish(
         model: With its final weights.
     """
     write_model(folder / "model.safetensors", config, info, model)
-    course = read_course(folder, {phase.name: phase.steps for phase in phases})
+    course = read_metrics_log(folder, {phase.name: phase.steps for phase in phases})
     draw_course(course, folder / "curves.png", ("AP", "AP50", "AP75"))
     device = choose_device("cpu" if config.accelerator == "cpu" else "auto")
     with Detector(model, info, device) as detector:
@@ -78,7 +78,7 @@ def finish(
     (folder / "card.md").write_text(card, encoding="utf-8")
 
 
-def write_model(path: Path, config: Training, info: ModelInfo, model: nn.Module) -> None:
+def write_model(path: Path, config: TrainingConfig, info: ModelInfo, model: nn.Module) -> None:
     """Writes a model, and beside it the settings that lead to it.
 
     Raises:
@@ -98,10 +98,10 @@ def figure_table(figures: Mapping[str, float]) -> str:
 
 
 def _card(
-    config: DetectorTraining,
+    config: DetectorTrainingConfig,
     info: ModelInfo,
-    pictures: PictureSet,
-    scored: PictureSet,
+    pictures: ImageSet,
+    scored: ImageSet,
     size: int,
     figures: Mapping[str, float],
 ) -> str:
@@ -125,12 +125,12 @@ def _card(
     )
 
 
-def _counts(pictures: PictureSet) -> str:
+def _counts(pictures: ImageSet) -> str:
     empty = sum(not len(picture.boxes) for picture in pictures.pictures)
     return f"{len(pictures.pictures)} pictures, {empty} of them without objects"
 
 
-def _objects(categories: Sequence[str], *sets: PictureSet) -> list[tuple[str, ...]]:
+def _objects(categories: Sequence[str], *sets: ImageSet) -> list[tuple[str, ...]]:
     """How many objects of each class there are in each set."""
     labels = [np.concatenate([picture.labels for picture in pictures.pictures]) for pictures in sets]
     counts = [np.bincount(each, minlength=len(categories)) for each in labels]

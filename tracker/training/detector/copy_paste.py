@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.annotations.image_set import Picture
+from tracker.data.annotations.image_set import AnnotatedImage
 from tracker.structures.boxes import area, clip, expand, intersection
-from tracker.training.detector.targets import MIN_SIDE, MIN_VISIBLE, Objects, Rectangle, joined, mask_of, objects_of
+from tracker.training.detector.targets import MIN_SIDE, MIN_VISIBLE, BoxTargets, Rectangle, joined, mask_of, objects_of
 
 MOST = 3  # objects that are pasted at once
 FADE = 0.12  # of a box's sides: the margin over which a pasted box fades into what it lies on
@@ -18,7 +18,7 @@ JITTER = (0.6, 1.4)  # of the size that an object would have if its picture fill
 Pixels = NDArray[np.uint8]
 
 
-def pastable(picture: Picture) -> list[int]:
+def paste_candidates(picture: AnnotatedImage) -> list[int]:
     """Rows of the objects that can be cut out: along an outline, or alone in their box."""
     everything = np.concatenate([picture.boxes, picture.ignore])
     shared = intersection(picture.boxes, everything).sum(1) - area(picture.boxes)
@@ -26,7 +26,9 @@ def pastable(picture: Picture) -> list[int]:
     return [row for row, outline in enumerate(picture.outlines) if outline or alone[row]]
 
 
-def paste(canvas: Pixels, below: Objects, picture: Picture, pixels: Pixels, rng: random.Random) -> tuple[Objects, int]:
+def paste(
+    canvas: Pixels, below: BoxTargets, picture: AnnotatedImage, pixels: Pixels, rng: random.Random
+) -> tuple[BoxTargets, int]:
     """Pastes up to three objects of a picture at random places; draws on the canvas.
 
     Args:
@@ -39,7 +41,7 @@ def paste(canvas: Pixels, below: Objects, picture: Picture, pixels: Pixels, rng:
     Returns:
         What is on the canvas now, pasted objects last, without what they cover; and how many they are.
     """
-    rows = pastable(picture)
+    rows = paste_candidates(picture)
     count = 0
     for row in rng.sample(rows, min(len(rows), rng.randint(1, MOST))):
         pasted = _paste_one(canvas, _only(objects_of(picture), row), pixels, rng)
@@ -50,12 +52,12 @@ def paste(canvas: Pixels, below: Objects, picture: Picture, pixels: Pixels, rng:
     return below, count
 
 
-def _only(objects: Objects, row: int) -> Objects:
+def _only(objects: BoxTargets, row: int) -> BoxTargets:
     chosen = slice(row, row + 1)
-    return Objects(objects.boxes[chosen], objects.labels[chosen], objects.outlines[chosen], objects.ignore[:0])
+    return BoxTargets(objects.boxes[chosen], objects.labels[chosen], objects.outlines[chosen], objects.ignore[:0])
 
 
-def _paste_one(canvas: Pixels, thing: Objects, pixels: Pixels, rng: random.Random) -> Objects:
+def _paste_one(canvas: Pixels, thing: BoxTargets, pixels: Pixels, rng: random.Random) -> BoxTargets:
     """Pastes one object somewhere; gives it back in its place, or nothing where it does not fit."""
     height, width = canvas.shape[:2]
     scale = rng.uniform(*JITTER) * (width * height / (pixels.shape[0] * pixels.shape[1])) ** 0.5
@@ -76,14 +78,14 @@ def _paste_one(canvas: Pixels, thing: Objects, pixels: Pixels, rng: random.Rando
     return thing.shifted(left, top).cut((0, 0, width, height))
 
 
-def _surroundings(thing: Objects, pixels: Pixels) -> Rectangle:
+def _surroundings(thing: BoxTargets, pixels: Pixels) -> Rectangle:
     """The object's box with the margin in which it fades, inside its picture."""
     grown = clip(expand(thing.boxes, FADE), pixels.shape[1], pixels.shape[0])[0]
     (x1, y1), (x2, y2) = np.floor(grown[:2]).astype(int).tolist(), np.ceil(grown[2:]).astype(int).tolist()
     return x1, y1, x2, y2
 
 
-def _alpha(thing: Objects, width: int, height: int) -> NDArray[np.float32]:
+def _alpha(thing: BoxTargets, width: int, height: int) -> NDArray[np.float32]:
     """(height, width), 1 on the object, 0 away from it: along its outline, or fading out around its box."""
     if thing.outlines[0]:
         return mask_of(thing.outlines[0], thing.boxes[0], width, height).astype(np.float32)

@@ -7,8 +7,8 @@ import lightning as L
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from tracker.config import DetectorTraining
-from tracker.data import PictureSet
+from tracker.config import DetectorTrainingConfig
+from tracker.data import ImageSet
 from tracker.training import trainer as trainers
 from tracker.training.detector.dataset import ScoredPictures, TrainingPictures
 
@@ -22,7 +22,7 @@ class BatchesToCome(Sampler[list[int]]):
     devices x nodes x accumulate x batch_size alone.
     """
 
-    def __init__(self, trainer: L.Trainer, steps: int, config: DetectorTraining) -> None:
+    def __init__(self, trainer: L.Trainer, steps: int, config: DetectorTrainingConfig) -> None:
         self.numbers = trainers.BatchesToCome(trainer, steps, config.accumulate)
         self.size = config.batch_size
 
@@ -34,7 +34,9 @@ class BatchesToCome(Sampler[list[int]]):
 class DetectorData(L.LightningDataModule):
     """Training pictures batch by batch, and the pictures that are scored."""
 
-    def __init__(self, config: DetectorTraining, steps: int, pictures: TrainingPictures, scored: PictureSet) -> None:
+    def __init__(
+        self, config: DetectorTrainingConfig, steps: int, pictures: TrainingPictures, scored: ImageSet
+    ) -> None:
         """Takes the settings, the steps of this phase of the training, and all pictures."""
         super().__init__()
         self.config = config
@@ -51,7 +53,7 @@ class DetectorData(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """This process's share, as lists of (number, uint8 (H, W, 3) RGB)."""
         assert self.trainer is not None
-        share = trainers.scored_share(self.trainer, len(self.scored.pictures))
+        share = trainers.distributed_eval_indices(self.trainer, len(self.scored.pictures))
         pictures = ScoredPictures(self.scored)
         return DataLoader(
             pictures, self.config.batch_size, sampler=share, collate_fn=list, num_workers=self.config.workers

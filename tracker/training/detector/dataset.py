@@ -13,11 +13,11 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from tracker.config import DetectorTraining
-from tracker.data import Picture, PictureSet, read_image
+from tracker.config import DetectorTrainingConfig
+from tracker.data import AnnotatedImage, ImageSet, read_image
 from tracker.errors import InputError, did_you_mean
 from tracker.training.detector.copy_paste import paste
-from tracker.training.detector.targets import Objects, Rectangle, joined, mask_of, objects_of
+from tracker.training.detector.targets import BoxTargets, Rectangle, joined, mask_of, objects_of
 
 GREY = 114  # what surrounds a picture that does not fill its place
 Pixels = NDArray[np.uint8]
@@ -30,23 +30,28 @@ PHOTOMETRIC: Mapping[str, v2.Transform] = {
 
 
 def sampling_weights(
-    pictures: Sequence[Picture], repeat: float, crowded: float, favour: Mapping[int, float]
+    pictures: Sequence[AnnotatedImage],
+    repeat: float,
+    crowd_sampling_weight: float,
+    class_sampling_weights: Mapping[int, float],
 ) -> NDArray[np.float64]:
     """How often each picture is drawn, relative to the others.
 
     Args:
         pictures: All of them.
-        repeat: See `DetectorTraining.repeat`.
-        crowded: See `DetectorTraining.crowded`.
-        favour: Factors by label; of a picture's labels the largest factor counts.
+        repeat: See `DetectorTrainingConfig.repeat`.
+        crowd_sampling_weight: See `DetectorTrainingConfig.crowd_sampling_weight`.
+        class_sampling_weights: Factors by label; of a picture's labels the largest factor counts.
     """
     present = [np.unique(p.labels) for p in pictures]
     counts = np.bincount(np.concatenate(present)) if present else np.zeros(1)
     factor = np.maximum(1.0, np.sqrt(repeat * len(pictures) / np.maximum(counts, 1)))
     weights = np.array([factor[labels].max(initial=1.0) for labels in present])
-    weights *= [max((favour.get(int(label), 1.0) for label in labels), default=1.0) for labels in present]
+    weights *= [
+        max((class_sampling_weights.get(int(label), 1.0) for label in labels), default=1.0) for labels in present
+    ]
     several = np.array([len(p.labels) > 0 and np.bincount(p.labels).max() > 1 for p in pictures])
-    return np.where(several, weights * crowded, weights)
+    return np.where(several, weights * crowd_sampling_weight, weights)
 
 
 class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
@@ -59,7 +64,7 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         sources: int64 (P,), the annotated pictures that it is made of, by their number in the set.
     """
 
-    def __init__(self, pictures: PictureSet, config: DetectorTraining, masks: bool = False) -> None:
+    def __init__(self, pictures: ImageSet, config: DetectorTrainingConfig, masks: bool = False) -> None:
         """Takes annotated pictures.
 
         Args:
@@ -71,7 +76,7 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             InputError: No object is annotated, a favoured class is unknown, or masks are wanted of what has no outline.
         """
         categories = list(pictures.categories)
-        for name in config.favour:
+        for name in config.class_sampling_weights:
             if name not in categories:
                 raise InputError(f"cannot favour the unknown class {name!r}{did_you_mean(name, categories)}")
         if not any(len(picture.labels) for picture in pictures.pictures):
@@ -82,8 +87,10 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         self.num_classes = len(categories) + 1
         self.config = config
         self.masks = masks
-        favour = {categories.index(name): factor for name, factor in config.favour.items()}
-        weights = sampling_weights(self.pictures, config.repeat, config.crowded, favour)
+        class_sampling_weights = {
+            categories.index(name): factor for name, factor in config.class_sampling_weights.items()
+        }
+        weights = sampling_weights(self.pictures, config.repeat, config.crowd_sampling_weight, class_sampling_weights)
         self.cumulative = np.cumsum(weights) / weights.sum()
         self.cached: dict[Path, Pixels] = {}
         self.photometric = PHOTOMETRIC[config.photometric]
@@ -135,7 +142,7 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         y = int(height * rng.uniform(0.35, 0.65))
         return [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
 
-    def _place(self, canvas: Pixels, cell: Rectangle, picture: Picture, rng: random.Random) -> Objects:
+    def _place(self, canvas: Pixels, cell: Rectangle, picture: AnnotatedImage, rng: random.Random) -> BoxTargets:
         """Draws a picture into a cell of the canvas; returns what is to be seen of its objects there."""
         pixels, objects = self._window(picture, rng)
         x1, y1, x2, y2 = cell
@@ -158,7 +165,7 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         ]
         return objects.shifted(x1 + left, y1 + top).cut(inner)
 
-    def _window(self, picture: Picture, rng: random.Random) -> tuple[Pixels, Objects]:
+    def _window(self, picture: AnnotatedImage, rng: random.Random) -> tuple[Pixels, BoxTargets]:
         """The whole picture or, by chance, a part of it; its objects are not cut yet."""
         pixels, objects = self._pixels(picture.path), objects_of(picture)
         if not (self.config.iou_crop and len(picture.boxes) and rng.random() < self.config.iou_crop):
@@ -171,7 +178,7 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         window = pixels[top : top + part["height"], left : left + part["width"]]
         return np.ascontiguousarray(window), objects.shifted(-left, -top)
 
-    def _check(self, objects: Objects, sources: Sequence[int]) -> None:
+    def _check(self, objects: BoxTargets, sources: Sequence[int]) -> None:
         """A box that is not sane now was made so here: all were sane when they were read."""
         width, height = self.config.canvas
         low, high = objects.boxes[:, :2], objects.boxes[:, 2:]
@@ -181,7 +188,7 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             raise RuntimeError(f"augmenting {names} made bad boxes: {objects.boxes.tolist()}")
 
     def _target(
-        self, objects: Objects, regions: list[NDArray[np.float32]], owners: list[int], sources: list[int]
+        self, objects: BoxTargets, regions: list[NDArray[np.float32]], owners: list[int], sources: list[int]
     ) -> dict[str, Tensor]:
         """The target without masks; each region belongs to the picture that is its owner."""
         unlabelled = np.zeros((len(regions), self.num_classes), bool)
@@ -198,7 +205,7 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
 
-def _check_outlines(pictures: PictureSet) -> None:
+def _check_outlines(pictures: ImageSet) -> None:
     for picture in pictures.pictures:
         if not all(picture.outlines):
             raise InputError(
@@ -207,7 +214,7 @@ def _check_outlines(pictures: PictureSet) -> None:
             )
 
 
-def _masks(objects: Objects, pasted: int, width: int, height: int) -> NDArray[np.uint8]:
+def _masks(objects: BoxTargets, pasted: int, width: int, height: int) -> NDArray[np.uint8]:
     """uint8 (N, height, width); what was pasted, the last ones, hides what lies below."""
     masks = np.zeros((len(objects.boxes), height, width), np.uint8)
     for row, (outline, box) in enumerate(zip(objects.outlines, objects.boxes, strict=True)):
@@ -220,7 +227,7 @@ def _masks(objects: Objects, pasted: int, width: int, height: int) -> NDArray[np
 class ScoredPictures(Dataset[tuple[int, Pixels]]):
     """Whole pictures, as they are, each with its number in the set."""
 
-    def __init__(self, pictures: PictureSet) -> None:
+    def __init__(self, pictures: ImageSet) -> None:
         self.pictures = pictures.pictures
 
     def __len__(self) -> int:

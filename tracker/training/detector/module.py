@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from tracker.config import DetectorTraining
-from tracker.data import PictureSet
+from tracker.config import DetectorTrainingConfig
+from tracker.data import ImageSet
 from tracker.errors import InputError
 from tracker.evaluation.detection import average_precision
-from tracker.models.detection import Detector, trunk_stages
+from tracker.models.detection import Detector, backbone_stages
 from tracker.models.model_file import HEADER, ModelInfo
 from tracker.structures.types import Detections
 from tracker.training.detector.data import Batch
-from tracker.training.detector.phases import PARTS, Phase, losses_of
-from tracker.training.trainer import of_all_processes, warmed_up
+from tracker.training.detector.phases import PARTS, TrainingStage, compute_losses
+from tracker.training.trainer import all_gather, with_warmup
 
 
 class DetectorModule(L.LightningModule):
@@ -30,11 +30,11 @@ class DetectorModule(L.LightningModule):
         self,
         model: nn.Module,
         earlier: Sequence[nn.Module],
-        phase: Phase,
-        config: DetectorTraining,
+        phase: TrainingStage,
+        config: DetectorTrainingConfig,
         info: ModelInfo,
         names: Sequence[str],
-        scored: PictureSet,
+        scored: ImageSet,
     ) -> None:
         """Takes a network and what it shall learn from.
 
@@ -69,15 +69,17 @@ class DetectorModule(L.LightningModule):
         """The stages of the trunk that do not learn now."""
         every = self.config.unfreeze_every
         thawed = self.trainer.global_step // every if every and self._trainer else 0
-        return trunk_stages(self.model)[: max(0, self.config.freeze - thawed)]
+        return backbone_stages(self.model)[: max(0, self.config.freeze - thawed)]
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         images, targets = batch
         self._set_modes()
         # Random numbers of this step's own: the same ones after a resume.
         torch.manual_seed(self.config.seed + (index * self.trainer.world_size + self.global_rank) * 2**20)
-        proposer = self.earlier[0] if len(self.earlier) else self.model
-        losses = losses_of(self.phase, self.model, proposer, [image.float() for image in images], list(targets))
+        proposal_network = self.earlier[0] if len(self.earlier) else self.model
+        losses = compute_losses(
+            self.phase, self.model, proposal_network, [image.float() for image in images], list(targets)
+        )
         total: Tensor = sum(losses.values())  # type: ignore[assignment]
         if not torch.isfinite(total):
             raise self._not_finite(losses, targets)
@@ -114,7 +116,7 @@ class DetectorModule(L.LightningModule):
         self.found |= {number: detections for (number, _), detections in zip(batch, found, strict=True)}
 
     def on_validation_epoch_end(self) -> None:
-        found = of_all_processes(self.trainer, self.found)
+        found = all_gather(self.trainer, self.found)
         self.found = {}
         pairs = [(found[number], self.scored.pictures[number]) for number in sorted(found)]
         figures = average_precision(pairs, self.info.categories)
@@ -132,16 +134,16 @@ class DetectorModule(L.LightningModule):
             optimizer = AdamW(self._groups(), weight_decay=config.weight_decay)
         warmup = max(1, min(config.warmup_steps, steps // 4))
         if config.schedule == "cosine":
-            return warmed_up(optimizer, warmup, CosineAnnealingLR(optimizer, max(1, steps - warmup)))
+            return with_warmup(optimizer, warmup, CosineAnnealingLR(optimizer, max(1, steps - warmup)))
         falls = [max(0, round(share * steps) - warmup) for share in config.milestones]
-        return warmed_up(optimizer, warmup, MultiStepLR(optimizer, falls, config.gamma))
+        return with_warmup(optimizer, warmup, MultiStepLR(optimizer, falls, config.gamma))
 
     def _groups(self) -> list[dict[str, Any]]:
         """The parameters that learn, by their learning rate: the trunk, what judges regions or places, the rest."""
         head = getattr(self.model, "roi_heads", None) or self.model.head
         rates = {id(p): self.config.head_learning_rate for p in head.parameters()}
         rates |= {
-            id(p): self.config.trunk_learning_rate for stage in trunk_stages(self.model) for p in stage.parameters()
+            id(p): self.config.trunk_learning_rate for stage in backbone_stages(self.model) for p in stage.parameters()
         }
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter in self.model.parameters():

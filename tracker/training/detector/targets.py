@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.annotations.image_set import Outline, Picture
+from tracker.data.annotations.image_set import AnnotatedImage, Outline
 
 MIN_VISIBLE = 0.35  # of a box's area, below which a cut box is ignored instead of learned
 MIN_SIDE = 6.0  # pixels, below which a box is ignored
@@ -18,7 +18,7 @@ Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Objects:
+class BoxTargets:
     """Objects, and regions to be ignored.
 
     Attributes:
@@ -33,30 +33,30 @@ class Objects:
     outlines: tuple[Outline, ...]
     ignore: Boxes
 
-    def scaled(self, factor: Sequence[float]) -> "Objects":
+    def scaled(self, factor: Sequence[float]) -> "BoxTargets":
         """Their x and y multiplied."""
         by = np.array(factor, np.float32)
         both = np.tile(by, 2)
         outlines = tuple(tuple(polygon * by for polygon in outline) for outline in self.outlines)
-        return Objects(self.boxes * both, self.labels, outlines, self.ignore * both)
+        return BoxTargets(self.boxes * both, self.labels, outlines, self.ignore * both)
 
-    def mirrored(self, width: int) -> "Objects":
+    def mirrored(self, width: int) -> "BoxTargets":
         """Left and right exchanged in a picture of this width."""
         boxes, ignore = (
             np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], 1) for b in (self.boxes, self.ignore)
         )
         flip, start = np.array((-1, 1), np.float32), np.array((width, 0), np.float32)
         outlines = tuple(tuple(polygon * flip + start for polygon in outline) for outline in self.outlines)
-        return Objects(boxes, self.labels, outlines, ignore)
+        return BoxTargets(boxes, self.labels, outlines, ignore)
 
-    def shifted(self, x: float, y: float) -> "Objects":
+    def shifted(self, x: float, y: float) -> "BoxTargets":
         """Moved to the right and down."""
         by = np.array((x, y), np.float32)
         both = np.tile(by, 2)
         outlines = tuple(tuple(polygon + by for polygon in outline) for outline in self.outlines)
-        return Objects(self.boxes + both, self.labels, outlines, self.ignore + both)
+        return BoxTargets(self.boxes + both, self.labels, outlines, self.ignore + both)
 
-    def cut(self, inner: Rectangle) -> "Objects":
+    def cut(self, inner: Rectangle) -> "BoxTargets":
         """What is left of them inside a rectangle; those of which too little is left are to be ignored.
 
         Outlines stay whole: an object's mask is its outline inside its box.
@@ -69,23 +69,23 @@ class Objects:
         gone = side.min(1, initial=np.inf) <= 0
         ignore = np.concatenate([np.clip(self.ignore, low, high), boxes[~keep & ~gone]])
         outlines = tuple(self.outlines[row] for row in np.flatnonzero(keep))
-        return Objects(boxes[keep], self.labels[keep], outlines, ignore.astype(np.float32))
+        return BoxTargets(boxes[keep], self.labels[keep], outlines, ignore.astype(np.float32))
 
-    def hidden(self, covered: NDArray[np.bool_]) -> "Objects":
+    def hidden(self, covered: NDArray[np.bool_]) -> "BoxTargets":
         """Without those that are covered (N,): where they were is to be ignored."""
         outlines = tuple(self.outlines[row] for row in np.flatnonzero(~covered))
         ignore = np.concatenate([self.ignore, self.boxes[covered]])
-        return Objects(self.boxes[~covered], self.labels[~covered], outlines, ignore)
+        return BoxTargets(self.boxes[~covered], self.labels[~covered], outlines, ignore)
 
 
-def objects_of(picture: Picture) -> Objects:
+def objects_of(picture: AnnotatedImage) -> BoxTargets:
     """What a picture's annotation says."""
-    return Objects(picture.boxes, picture.labels, picture.outlines, picture.ignore)
+    return BoxTargets(picture.boxes, picture.labels, picture.outlines, picture.ignore)
 
 
-def joined(parts: Sequence[Objects]) -> Objects:
+def joined(parts: Sequence[BoxTargets]) -> BoxTargets:
     """The objects of several parts, in their order."""
-    return Objects(
+    return BoxTargets(
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.labels for part in parts]),
         tuple(outline for part in parts for outline in part.outlines),

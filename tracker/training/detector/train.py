@@ -8,15 +8,15 @@ import lightning as L
 import torch
 from torch import nn
 
-from tracker.config import DetectorScoring, DetectorTraining
-from tracker.data import PictureSet, read_pictures, same_classes
+from tracker.config import DetectorEvalConfig, DetectorTrainingConfig
+from tracker.data import ImageSet, read_pictures, same_classes
 from tracker.errors import InputError
 from tracker.models.detection import (
     build_detector,
-    honours_partial_labels,
     read_weights,
     set_thresholds,
     start_weights,
+    supports_partial_labels,
     use_checkpointing,
 )
 from tracker.models.model_file import ModelInfo
@@ -25,7 +25,7 @@ from tracker.training.detector.artifacts import finish
 from tracker.training.detector.data import DetectorData
 from tracker.training.detector.dataset import TrainingPictures
 from tracker.training.detector.module import DetectorModule
-from tracker.training.detector.phases import Phase, check_recipe, phases_of
+from tracker.training.detector.phases import TrainingStage, check_recipe, phases_of
 from tracker.training.trainer import (
     BEST,
     LAST,
@@ -39,7 +39,7 @@ from tracker.training.trainer import (
 log = logging.getLogger(__name__)
 
 
-def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
+def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path:
     """Trains a detector.
 
     In `config.folder` are left: best.ckpt and last.ckpt; model.safetensors, the best model; card.md, which describes
@@ -62,7 +62,7 @@ def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
     pictures, scored = _read(config)
     training = _Training(config, folder, _info(config, pictures), pictures, scored)
     model = training.start()
-    at = _resumed(training.info, folder, [phase.name for phase in phases]) if resume else Beginning()
+    at = _resumed(training.info, folder, [phase.name for phase in phases]) if resume else ResumeState()
     if not resume:
         new_folder(folder)
     for number, phase in enumerate(phases[at.phase :], at.phase):
@@ -71,7 +71,7 @@ def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
             "canvas or network.max_size, or try activation_checkpointing or bf16-mixed precision"
         ):
             last = number == len(phases) - 1
-            model, first_process = training.run(phase, last, model, at if number == at.phase else Beginning())
+            model, first_process = training.run(phase, last, model, at if number == at.phase else ResumeState())
     finished = folder / "model.safetensors"
     if first_process:
         if (folder / BEST).is_file():
@@ -82,7 +82,7 @@ def train_detector(config: DetectorTraining, resume: bool = False) -> Path:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ResumeState:
     """Where a training begins: in which phase, after how many of its steps, and, if any, from which checkpoint."""
 
     phase: int = 0
@@ -90,7 +90,7 @@ class Beginning:
     checkpoint: tuple[Path, ...] = ()
 
 
-def _resumed(info: ModelInfo, folder: Path, phases: list[str]) -> Beginning:
+def _resumed(info: ModelInfo, folder: Path, phases: list[str]) -> ResumeState:
     """The last checkpoint of a training.
 
     Raises:
@@ -105,10 +105,10 @@ def _resumed(info: ModelInfo, folder: Path, phases: list[str]) -> Beginning:
     phase = str(content.get("phase", ""))
     if written.network != info.network or phase not in phases:
         raise InputError(f"{path} is of a training with another network or recipe: go on with the settings it had")
-    return Beginning(phases.index(phase), int(content["global_step"]), (path,))
+    return ResumeState(phases.index(phase), int(content["global_step"]), (path,))
 
 
-def _read(config: DetectorTraining) -> tuple[PictureSet, PictureSet]:
+def _read(config: DetectorTrainingConfig) -> tuple[ImageSet, ImageSet]:
     """The pictures that are learned from and those that are scored, with the same categories."""
     for name, value in (("train", config.train), ("val", config.val)):
         if not value:
@@ -120,7 +120,7 @@ def _read(config: DetectorTraining) -> tuple[PictureSet, PictureSet]:
     return pictures, scored
 
 
-def _info(config: DetectorTraining, pictures: PictureSet) -> ModelInfo:
+def _info(config: DetectorTrainingConfig, pictures: ImageSet) -> ModelInfo:
     return ModelInfo(
         task="detection",
         architecture=config.network.architecture,
@@ -136,11 +136,11 @@ def _info(config: DetectorTraining, pictures: PictureSet) -> ModelInfo:
 class _Training:
     """What all phases of a training have in common."""
 
-    config: DetectorTraining
+    config: DetectorTrainingConfig
     folder: Path
     info: ModelInfo
-    pictures: PictureSet
-    scored: PictureSet
+    pictures: ImageSet
+    scored: ImageSet
 
     def start(self) -> nn.Module:
         """The network before its first step, the same each time."""
@@ -148,9 +148,9 @@ class _Training:
         L.seed_everything(config.seed, workers=True)
         model = build_detector(config.network, len(self.info.categories))
         check_recipe(model, config)
-        set_thresholds(model, DetectorScoring())  # so that scorings say what `track eval detector` says
+        set_thresholds(model, DetectorEvalConfig())  # so that scorings say what `track eval detector` says
         partial = [p.name for p in self.pictures.pictures if len(p.ignore) or p.unlabelled]
-        if partial and not honours_partial_labels(model):
+        if partial and not supports_partial_labels(model):
             log.warning(
                 "%s takes for background what is not annotated on %d pictures, such as %s: an R-CNN would not",
                 *(config.network.architecture, len(partial), partial[0]),
@@ -161,14 +161,14 @@ class _Training:
             log.warning("%d stages are frozen as noise: give start_from, or no freeze", config.freeze)
         return model.to(memory_format=torch.channels_last)
 
-    def run(self, phase: Phase, last: bool, model: nn.Module, at: Beginning) -> tuple[nn.Module, bool]:
+    def run(self, phase: TrainingStage, last: bool, model: nn.Module, at: ResumeState) -> tuple[nn.Module, bool]:
         """Goes through a phase.
 
         Returns:
             The network, and whether this is the first of all processes.
         """
         earlier = []
-        if phase.afresh:
+        if phase.reinitialize:
             earlier, model = [model], self.start()
             model.rpn.load_state_dict(earlier[0].rpn.state_dict())  # type: ignore[union-attr]
         if self.config.activation_checkpointing:

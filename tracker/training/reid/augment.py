@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tracker.config import CropTraining
+from tracker.config import CropTrainingConfig
 
 CONTEXT = 0.25  # how much of its surroundings a crop comes with on each side, relative to its sides
 _SHIFT, _STRETCH, _LEAN = 0.15, 0.2, 0.08  # of boxes: in half sides, as a logarithm, in half sides
@@ -17,7 +17,7 @@ def canvas(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def augment(crops: Tensor, config: CropTraining, generator: torch.Generator, apart: int = 1) -> Tensor:
+def augment(crops: Tensor, config: CropTrainingConfig, generator: torch.Generator, apart: int = 1) -> Tensor:
     """Changes crops at random.
 
     Resolution falls to that of a distant individual; the box shifts, grows and shrinks as a detector's does; it is
@@ -54,7 +54,7 @@ def _lose_resolution(images: Tensor, halvings: float, generator: torch.Generator
     return torch.cat(changed)
 
 
-def _move(images: Tensor, config: CropTraining, generator: torch.Generator) -> Tensor:
+def _move(images: Tensor, config: CropTrainingConfig, generator: torch.Generator) -> Tensor:
     """Cuts the crops out of their surroundings where wrong boxes lie."""
     count, channels, height, width = images.shape
     wrong = config.box_jitter

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as T
 
-from tracker.config import ClassifierTraining, CropTraining, EmbedderTraining
-from tracker.data import Crops, read_crop
+from tracker.config import ClassifierTrainingConfig, CropTrainingConfig, EmbedderTrainingConfig
+from tracker.data import ReIDDataset, read_crop
 from tracker.training.reid.augment import CONTEXT, augment, canvas
-from tracker.training.trainer import BatchesToCome, scored_share
+from tracker.training.trainer import BatchesToCome, distributed_eval_indices
 
 SCORED_TOGETHER = 64  # crops
 KEPT = 256 * 2**20  # bytes of crops that each process keeps, so as not to read their pictures again
@@ -32,7 +32,7 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
 
     apart = 1  # distance in a batch to a crop of another individual
 
-    def __init__(self, crops: Crops, config: CropTraining) -> None:
+    def __init__(self, crops: ReIDDataset, config: CropTrainingConfig) -> None:
         """Takes the crops, and how they are drawn and changed; `config.size` says how large they are."""
         self.crops = crops
         self.settings = config
@@ -73,7 +73,7 @@ class IndividualBatches(CropBatches):
         rows: Of each individual's crops.
     """
 
-    def __init__(self, crops: Crops, config: EmbedderTraining) -> None:
+    def __init__(self, crops: ReIDDataset, config: EmbedderTrainingConfig) -> None:
         """Takes what `CropBatches` does."""
         super().__init__(crops, config)
         self.config = config
@@ -83,13 +83,13 @@ class IndividualBatches(CropBatches):
             self.rows[individual].append(row)
 
     def drawn(self, number: int) -> list[int]:
-        """`config.crops` rows each of up to `config.individuals` individuals."""
+        """`config.crops` rows each of up to `config.identities` individuals."""
         rng = random.Random(f"{self.config.seed}-{number}")
-        return [row for individual in self.individuals(rng) for row in self.draw(individual, rng)]
+        return [row for individual in self.identities(rng) for row in self.draw(individual, rng)]
 
-    def individuals(self, rng: random.Random) -> list[int]:
+    def identities(self, rng: random.Random) -> list[int]:
         """Those in a batch."""
-        return rng.sample(sorted(self.rows), min(self.config.individuals, len(self.rows)))
+        return rng.sample(sorted(self.rows), min(self.config.identities, len(self.rows)))
 
     def draw(self, individual: int, rng: random.Random) -> list[int]:
         """`config.crops` rows of an individual; one that has fewer comes with some of them several times."""
@@ -100,7 +100,7 @@ class IndividualBatches(CropBatches):
 class ShuffledBatches(CropBatches):
     """Batches that go through all crops again and again, each time in another order."""
 
-    def __init__(self, crops: Crops, config: ClassifierTraining) -> None:
+    def __init__(self, crops: ReIDDataset, config: ClassifierTrainingConfig) -> None:
         """Takes what `CropBatches` does."""
         super().__init__(crops, config)
         self.batch_size = config.batch_size
@@ -120,7 +120,7 @@ def _order(count: int, seed: int, time: int) -> NDArray[np.int64]:
 class ScoredCrops(Dataset[tuple[int, Tensor]]):
     """Crops that are scored, with their rows."""
 
-    def __init__(self, crops: Crops, size: tuple[int, int]) -> None:
+    def __init__(self, crops: ReIDDataset, size: tuple[int, int]) -> None:
         """Takes the crops and their (height, width)."""
         self.crops = crops
         self.size = size
@@ -140,7 +140,7 @@ class ScoredCrops(Dataset[tuple[int, Tensor]]):
 class CropData(L.LightningDataModule):
     """Batches to learn from, and crops that are scored; each process has its share."""
 
-    def __init__(self, config: CropTraining, batches: CropBatches, scored: Crops) -> None:
+    def __init__(self, config: CropTrainingConfig, batches: CropBatches, scored: ReIDDataset) -> None:
         """Takes the settings and all crops."""
         super().__init__()
         self.config = config
@@ -156,5 +156,5 @@ class CropData(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """Batches int64 (B,) rows, uint8 (B, 3, *size) crops."""
         assert self.trainer is not None
-        share = scored_share(self.trainer, len(self.scored))
+        share = distributed_eval_indices(self.trainer, len(self.scored))
         return DataLoader(self.scored, SCORED_TOGETHER, sampler=share, num_workers=self.config.workers)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracker.config import EmbedderTraining
-from tracker.data import Crops, read_crops, split_by_individual
+from tracker.config import EmbedderTrainingConfig
+from tracker.data import ReIDDataset, read_crops, split_by_individual
 from tracker.errors import InputError
 from tracker.evaluation.reid import embed_crops, measured, write_report
 from tracker.models.model_file import ModelInfo
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 FEWEST_TO_SPLIT = 5  # individuals seen several times, of whom some can be spared for scoring
 
 
-def train_embedder(config: EmbedderTraining, resume: bool = False) -> Path:
+def train_embedder(config: EmbedderTrainingConfig, resume: bool = False) -> Path:
     """Trains an embedder.
 
     In `config.folder` are left: best.ckpt and last.ckpt; model.safetensors, the best model, which says at which
@@ -50,16 +50,16 @@ def train_embedder(config: EmbedderTraining, resume: bool = False) -> Path:
     return train_on_crops(EmbedderModule(config, batches, scored), resume)
 
 
-def _read(config: EmbedderTraining) -> tuple[Crops, Crops]:
+def _read(config: EmbedderTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:
     """The crops that are learned from, and those that are scored: no individual is in both."""
     if not config.train:
         raise InputError("training needs crops to learn from: give train")
     crops = read_crops([Path(config.train)])
-    if len(crops.individuals) < 2:
+    if len(crops.identities) < 2:
         raise InputError(f"{config.train} shows one individual only: there is nothing to tell apart, give at least two")
     if config.val:
         scored = read_crops([Path(path) for path in config.val])
-        if not scored.seen_again().any() or len(scored.individuals) < 2:
+        if not scored.seen_again().any() or len(scored.identities) < 2:
             raise InputError(
                 f"nobody in {', '.join(config.val)} can be looked for: at least two individuals are needed, and one of "
                 "them in two pictures, by different cameras where these are known"
@@ -68,15 +68,15 @@ def _read(config: EmbedderTraining) -> tuple[Crops, Crops]:
     return _split(crops, config)
 
 
-def _split(crops: Crops, config: EmbedderTraining) -> tuple[Crops, Crops]:
+def _split(crops: ReIDDataset, config: EmbedderTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:
     again = int(crops.seen_again().sum())
     spared = again >= FEWEST_TO_SPLIT and round(config.val_share * again) >= 2
     learned, scored = split_by_individual(crops, config.val_share if spared else 0.0, config.seed)
     if spared:
-        names = ", ".join(scored.individuals[:20]) + (", ..." if len(scored.individuals) > 20 else "")
+        names = ", ".join(scored.identities[:20]) + (", ..." if len(scored.identities) > 20 else "")
         log.warning(
             "%d of %d individuals in %s are not learned from but scored: %s",
-            *(len(scored.individuals), len(crops.individuals), config.train, names),
+            *(len(scored.identities), len(crops.identities), config.train, names),
         )
     else:
         log.warning(
@@ -92,7 +92,7 @@ class EmbedderModule(CropModule):
     KIND = "embedder"
     SCORES = ("mAP", "rank-1", "mINP")
 
-    def __init__(self, config: EmbedderTraining, batches: IndividualBatches, scored: Crops) -> None:
+    def __init__(self, config: EmbedderTrainingConfig, batches: IndividualBatches, scored: ReIDDataset) -> None:
         """Takes how it shall learn, and what from, and what is scored.
 
         Raises:
@@ -100,7 +100,7 @@ class EmbedderModule(CropModule):
         """
         model = new_network(config)
         super().__init__(model, config, _info(config), batches, scored)
-        self.parts = IndividualLosses(config, model.dimension, len(batches.crops.individuals))
+        self.parts = IndividualLosses(config, model.dimension, len(batches.crops.identities))
 
     def losses(self, images: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         projected = self.model.projected(images)
@@ -121,7 +121,7 @@ class EmbedderModule(CropModule):
         return write_report(folder, embeddings, self.scored).figures
 
 
-def _info(config: EmbedderTraining) -> ModelInfo:
+def _info(config: EmbedderTrainingConfig) -> ModelInfo:
     return ModelInfo(
         task="embedding",
         architecture=config.network.architecture,

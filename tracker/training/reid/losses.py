@@ -8,14 +8,14 @@ from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor, nn
 
-from tracker.config import EmbedderTraining
+from tracker.config import EmbedderTrainingConfig
 from tracker.errors import InputError, did_you_mean
 
 LOSSES = ["softmax", "cosine_softmax", "arcface", "triplet", "supcon"]
 COMPARING = ("triplet", "supcon")  # the crops of a batch with each other, so that nothing has to be known of others
 
 
-def losses_of(config: EmbedderTraining) -> dict[str, float]:
+def compute_losses(config: EmbedderTrainingConfig) -> dict[str, float]:
     """The weight of each loss.
 
     Raises:
@@ -37,12 +37,12 @@ def losses_of(config: EmbedderTraining) -> dict[str, float]:
 class IndividualLosses(nn.Module):
     """The losses of a training, weighted, with what they learn themselves."""
 
-    def __init__(self, config: EmbedderTraining, dimension: int, individuals: int) -> None:
+    def __init__(self, config: EmbedderTrainingConfig, dimension: int, identities: int) -> None:
         """Takes which losses they are, the length of an embedding, and the number of individuals in all."""
         super().__init__()
-        self.weights = losses_of(config)
+        self.weights = compute_losses(config)
         self.before_neck = config.before_neck
-        self.parts = nn.ModuleDict({name: _loss(name, config, dimension, individuals) for name in self.weights})
+        self.parts = nn.ModuleDict({name: _loss(name, config, dimension, identities) for name in self.weights})
 
     def forward(self, projected: Tensor, features: Tensor, ids: Tensor) -> dict[str, Tensor]:
         """The loss of a batch, in its parts.
@@ -59,14 +59,14 @@ class IndividualLosses(nn.Module):
             return {name: weight * self.parts[name](seen[name], ids) for name, weight in self.weights.items()}
 
 
-def _loss(name: str, config: EmbedderTraining, dimension: int, individuals: int) -> nn.Module:
+def _loss(name: str, config: EmbedderTrainingConfig, dimension: int, identities: int) -> nn.Module:
     smooth = nn.CrossEntropyLoss(reduction="none", label_smoothing=config.label_smoothing)
     if name == "softmax":
-        return Softmax(dimension, individuals, config.label_smoothing)
+        return Softmax(dimension, identities, config.label_smoothing)
     if name == "cosine_softmax":
-        return CosineSoftmax(dimension, individuals, config.sharpness, config.learn_sharpness, smooth)
+        return CosineSoftmax(dimension, identities, config.sharpness, config.learn_sharpness, smooth)
     if name == "arcface":
-        arcface: nn.Module = ArcFaceLoss(individuals, dimension, margin=config.angle, scale=config.sharpness)
+        arcface: nn.Module = ArcFaceLoss(identities, dimension, margin=config.angle, scale=config.sharpness)
         arcface.cross_entropy = smooth
         return arcface
     if name == "supcon":
@@ -77,10 +77,10 @@ def _loss(name: str, config: EmbedderTraining, dimension: int, individuals: int)
 class Softmax(nn.Module):
     """Cross-entropy of a classification without bias. Source: Luo et al. 2019, arXiv 1903.07071, section 3.5."""
 
-    def __init__(self, dimension: int, individuals: int, label_smoothing: float) -> None:
+    def __init__(self, dimension: int, identities: int, label_smoothing: float) -> None:
         """Takes the length of an embedding, the number of classes, and the share of the target spread over all."""
         super().__init__()
-        self.judge = nn.Linear(dimension, individuals, bias=False)
+        self.judge = nn.Linear(dimension, identities, bias=False)
         self.label_smoothing = label_smoothing
 
     def forward(self, features: Tensor, ids: Tensor) -> Tensor:
@@ -95,9 +95,9 @@ class CosineSoftmax(NormalizedSoftmaxLoss):
     """
 
     def __init__(
-        self, dimension: int, individuals: int, sharpness: float, learn: bool, cross_entropy: nn.CrossEntropyLoss
+        self, dimension: int, identities: int, sharpness: float, learn: bool, cross_entropy: nn.CrossEntropyLoss
     ) -> None:
-        super().__init__(individuals, dimension, temperature=1 / sharpness)
+        super().__init__(identities, dimension, temperature=1 / sharpness)
         self.cross_entropy = cross_entropy
         self.log_factor = nn.Parameter(torch.zeros(()), requires_grad=learn)
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from tracker.config import CropTraining
-from tracker.data import Crops
+from tracker.config import CropTrainingConfig
+from tracker.data import ReIDDataset
 from tracker.errors import InputError
 from tracker.models.model_file import HEADER, ModelInfo
 from tracker.models.reid.network import AppearanceNetwork
 from tracker.training.reid.data import CropBatches
-from tracker.training.reid.pretrained import trunk, trunk_stages
-from tracker.training.trainer import of_all_processes, warmed_up
+from tracker.training.reid.pretrained import backbone_stages, trunk
+from tracker.training.trainer import all_gather, with_warmup
 
 
 class CropModule(L.LightningModule):
@@ -37,7 +37,12 @@ class CropModule(L.LightningModule):
     SCORES: ClassVar[tuple[str, ...]]
 
     def __init__(
-        self, model: AppearanceNetwork, config: CropTraining, info: ModelInfo, batches: CropBatches, scored: Crops
+        self,
+        model: AppearanceNetwork,
+        config: CropTrainingConfig,
+        info: ModelInfo,
+        batches: CropBatches,
+        scored: ReIDDataset,
     ) -> None:
         """Takes a network, how it shall learn, what it is, what it learns from, and what is scored."""
         super().__init__()
@@ -47,7 +52,7 @@ class CropModule(L.LightningModule):
         self.batches = batches
         self.scored = scored
         self.answers: dict[int, NDArray[np.float32]] = {}
-        self.still = trunk_stages(model)[: config.freeze]
+        self.still = backbone_stages(model)[: config.freeze]
         for stage in self.still:
             stage.requires_grad_(False)
 
@@ -96,7 +101,7 @@ class CropModule(L.LightningModule):
         self.answers |= dict(zip(rows.tolist(), answers, strict=True))
 
     def on_validation_epoch_end(self) -> None:
-        answers = of_all_processes(self.trainer, self.answers)
+        answers = all_gather(self.trainer, self.answers)
         self.answers = {}
         self.log_dict(dict(self.score(np.stack([answers[row] for row in sorted(answers)]))), sync_dist=True)
 
@@ -114,4 +119,4 @@ class CropModule(L.LightningModule):
         rates = [{"params": members, "lr": config.learning_rate * rate} for rate, members in groups.items()]
         optimizer = AdamW(rates, weight_decay=config.weight_decay)
         warmup = max(1, min(config.warmup_steps, config.steps // 4))
-        return warmed_up(optimizer, warmup, CosineAnnealingLR(optimizer, max(1, config.steps - warmup)))
+        return with_warmup(optimizer, warmup, CosineAnnealingLR(optimizer, max(1, config.steps - warmup)))

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from tracker.errors import InputError
-from tracker.models.detection.backbones import stages_of
+from tracker.models.detection.backbones import split_backbone
 from tracker.models.detection.weights import default_weights, torchvisions_state
 from tracker.models.reid import BUILTIN
 from tracker.models.reid.builtin import ShuffleStripes
@@ -65,7 +65,7 @@ def trunk(model: AppearanceNetwork) -> nn.Module:
     return model.body.trunk if isinstance(model.body, ShuffleStripes) else model.body
 
 
-def trunk_stages(model: AppearanceNetwork) -> list[nn.Module]:
+def backbone_stages(model: AppearanceNetwork) -> list[nn.Module]:
     """The stages of the trunk, from the picture on: what can be frozen."""
     body = model.body
     if isinstance(body, ShuffleStripes):
@@ -76,4 +76,4 @@ def trunk_stages(model: AppearanceNetwork) -> list[nn.Module]:
         return list(body.features)
     if isinstance(body, models.MaxVit):
         return [body.stem, *body.blocks]
-    return list(stages_of(body))
+    return list(split_backbone(body))

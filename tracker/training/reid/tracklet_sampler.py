@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.config import EmbedderTraining
-from tracker.data import Crops
+from tracker.config import EmbedderTrainingConfig
+from tracker.data import ReIDDataset
 from tracker.data.tracklets import read_spans
 from tracker.errors import InputError
 from tracker.training.reid.data import IndividualBatches
@@ -22,7 +22,7 @@ class SimultaneousTracklets(IndividualBatches):
     learning for face identification in TV video".
     """
 
-    def __init__(self, crops: Crops, config: EmbedderTraining) -> None:
+    def __init__(self, crops: ReIDDataset, config: EmbedderTrainingConfig) -> None:
         """Takes what `IndividualBatches` does; `config.train` is the folder that `track crops` wrote.
 
         Raises:
@@ -42,8 +42,8 @@ class SimultaneousTracklets(IndividualBatches):
         for rows in self.rows.values():
             rows.sort(key=lambda row: crops.files[row].stem.rpartition("_")[2])  # by frame
 
-    def individuals(self, rng: random.Random) -> list[int]:
-        """Up to `config.individuals` that were all seen at one moment.
+    def identities(self, rng: random.Random) -> list[int]:
+        """Up to `config.identities` that were all seen at one moment.
 
         One is drawn, then one of those beside it, and a moment that they share; a moment that was drawn first would
         mostly show those who were seen longest.
@@ -55,7 +55,7 @@ class SimultaneousTracklets(IndividualBatches):
         there = number[(video == video[row]) & (first <= moment) & (moment <= last)].astype(int).tolist()
         pair = [int(number[row]), int(number[other])]
         more = sorted(set(there) - set(pair))
-        return pair + rng.sample(more, min(self.config.individuals - 2, len(more)))
+        return pair + rng.sample(more, min(self.config.identities - 2, len(more)))
 
     def draw(self, individual: int, rng: random.Random) -> list[int]:
         """`config.crops` rows from all of an individual's time: one of each of so many equal parts of it."""

@@ -8,14 +8,14 @@ from typing import TypeVar
 import lightning as L
 import torch
 
-from tracker.config import CropTraining
-from tracker.data import Crops
+from tracker.config import CropTrainingConfig
+from tracker.data import ReIDDataset
 from tracker.errors import InputError
 from tracker.models.model_file import ModelInfo
 from tracker.models.reid import build_embedder, crop_size
 from tracker.models.reid.network import AppearanceNetwork
 from tracker.models.runtime import choose_device, load_pickled, read_weights
-from tracker.training.curves import draw_course, read_course
+from tracker.training.curves import draw_course, read_metrics_log
 from tracker.training.detector.artifacts import figure_table, write_model
 from tracker.training.reid.data import CropData
 from tracker.training.reid.module import CropModule
@@ -31,7 +31,7 @@ from tracker.training.trainer import (
 )
 
 log = logging.getLogger(__name__)
-C = TypeVar("C", bound=CropTraining)
+C = TypeVar("C", bound=CropTrainingConfig)
 MODEL = "model.safetensors"
 
 CARD = """\
@@ -68,7 +68,7 @@ def with_size(config: C) -> C:
     return config if any(config.size) else config.model_copy(update={"size": crop_size(config.network.architecture)})
 
 
-def new_network(config: CropTraining, classes: int = 0) -> AppearanceNetwork:
+def new_network(config: CropTrainingConfig, classes: int = 0) -> AppearanceNetwork:
     """The network before its first step, the same each time.
 
     Raises:
@@ -124,7 +124,7 @@ def _finish(folder: Path, module: CropModule) -> None:
         module.model.load_state_dict(state)
     write_model(folder / MODEL, module.config, info, module.model)
     log.info("the finished model is %s", folder / MODEL)
-    draw_course(read_course(folder, {module.KIND: module.config.steps}), folder / "curves.png", module.SCORES)
+    draw_course(read_metrics_log(folder, {module.KIND: module.config.steps}), folder / "curves.png", module.SCORES)
     device = choose_device("cpu" if module.config.accelerator == "cpu" else "auto")
     figures = module.report(folder / "report", device) if len(module.scored) else {}
     (folder / "card.md").write_text(_card(module, figures), encoding="utf-8")
@@ -171,5 +171,5 @@ def _first(names: str | Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _counts(crops: Crops, info: ModelInfo) -> str:
-    return f"{len(crops)} crops of {len(crops.individuals)} {'individuals' if info.task == 'embedding' else 'classes'}"
+def _counts(crops: ReIDDataset, info: ModelInfo) -> str:
+    return f"{len(crops)} crops of {len(crops.identities)} {'individuals' if info.task == 'embedding' else 'classes'}"
