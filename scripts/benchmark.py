@@ -1,4 +1,4 @@
-"""How fast it is, stage by stage, in memory, and against other trackers; and what each switch of it contributes."""
+"""Measures speed and memory, compares with other trackers and detectors, and measures the effect of each setting."""
 
 import os
 import sys
@@ -7,21 +7,21 @@ from cyclopts import App
 
 from tracker.errors import InputError
 
-LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def main() -> None:
     if sys.argv[1:2] == ["association"]:
-        os.environ |= dict.fromkeys(LIMITS, "1")  # numerical libraries read these once, when they are loaded
+        os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")  # numerical libraries read these when they are loaded
     from benchmarks import commands
 
     app = App(name="benchmark.py", help=__doc__, help_format="plaintext", version_flags=())
     app.default(commands.stages)
     app.command(commands.memory)
     app.command(commands.startup)
-    app.command(commands.rivals)
+    app.command(commands.baselines)
     app.command(commands.association)
-    app.command(commands.switches)
+    app.command(commands.ablation)
     app.command(commands.detectors)
     app.command(commands.backends)
     try:
@@ -32,7 +32,7 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # whoever read the output has seen enough; nothing more may be printed, not even at exit
+    except BrokenPipeError:  # the reader closed the pipe; nothing more may be printed, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
 

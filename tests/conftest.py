@@ -13,19 +13,19 @@ import tracker.pipeline.networks
 from stub_networks import install
 from tracker.video.rgb import RGBConverter
 
-TIME_BOX = 120  # seconds after which a test that hangs fails
+TIME_LIMIT = 120  # seconds after which a test that hangs fails
 
 
 @pytest.fixture
-def in_time() -> Iterator[None]:
+def time_limit() -> Iterator[None]:
     """Fails a test that hangs or that leaves a thread behind."""
 
-    def over(*_: object) -> None:
+    def raise_timeout(*_: object) -> None:
         raise TimeoutError(f"this hangs: {[thread.name for thread in threading.enumerate()]}")
 
     before = set(threading.enumerate())
-    previous = signal.signal(signal.SIGALRM, over)
-    signal.alarm(TIME_BOX)
+    previous = signal.signal(signal.SIGALRM, raise_timeout)
+    signal.alarm(TIME_LIMIT)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, previous)
@@ -34,25 +34,25 @@ def in_time() -> Iterator[None]:
 
 @pytest.fixture(name="stubbed")
 def stub_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs in this process find bright rectangles, without networks."""
+    """Makes runs in this process detect bright rectangles, without networks."""
     for name in ("load_detector", "load_embedder"):
         monkeypatch.setattr(tracker.pipeline.networks, name, getattr(tracker.pipeline.networks, name))
     install(tracker.pipeline.networks)
 
 
-@pytest.fixture(name="pictures_alive")
-def count_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Tells how many of the pictures that were decoded are still in memory."""
-    made: list[weakref.ref[Any]] = []
+@pytest.fixture(name="images_alive")
+def count_images(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Returns a function that counts the decoded images that are still in memory."""
+    images: list[weakref.ref[Any]] = []
     convert = RGBConverter.__call__
 
-    def noted(*arguments: Any) -> Any:
+    def recorded(*arguments: Any) -> Any:
         image = convert(*arguments)
-        made.append(weakref.ref(image))
+        images.append(weakref.ref(image))
         return image
 
-    monkeypatch.setattr(RGBConverter, "__call__", noted)
-    return lambda: sum(image() is not None for image in made)
+    monkeypatch.setattr(RGBConverter, "__call__", recorded)
+    return lambda: sum(image() is not None for image in images)
 
 
 @pytest.fixture

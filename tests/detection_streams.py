@@ -1,4 +1,4 @@
-"""Streams of detections for tests of the tracker, and what its answers are compared with."""
+"""Streams of detections for tests of the tracker, and comparisons of its tracks."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from tracker.structures.boxes import xywh_to_xyxy
 from tracker.structures.types import Detections
 from tracker.tracking import DeepSort
 
-FIELDS = ("ids", "boxes", "scores", "labels", "velocities", "ages", "observed")
+COLUMNS = ("ids", "boxes", "scores", "labels", "velocities", "ages", "observed")
 RED, BLUE = np.eye(2, 8, dtype=np.float32)
 
-SIDE = 400.0
-"""Of the picture, pixels."""
+IMAGE_SIDE = 400.0
+"""Width and height of the image, pixels."""
 
 VARIANTS = {
     "default": {},
@@ -67,11 +67,11 @@ VARIANTS = {
     },
     "classless": {"match_across_classes": True, "duplicate_iou": 0.6, "recover_iou": 0.2, "direction_weight": 0.5},
 }
-"""Settings that between them use every switch of the engine."""
+"""Settings of the tracker that together use each of its options."""
 
 
-def seen(*boxes, labels=None, scores=None):
-    """Detections of boxes (left, top, width, height)."""
+def make_detections(*boxes, labels=None, scores=None):
+    """Returns detections of boxes (left, top, width, height)."""
     n = len(boxes)
     xyxy = xywh_to_xyxy(np.array(boxes, np.float32).reshape(n, 4))
     return Detections(
@@ -81,80 +81,80 @@ def seen(*boxes, labels=None, scores=None):
     )
 
 
-def bare(detections):
-    """No embeddings."""
+def no_embeddings(detections):
+    """Returns embeddings of length 0, for tracking by motion alone."""
     return np.zeros((len(detections), 0), np.float32)
 
 
-NOBODY = seen()
+NO_DETECTIONS = make_detections()
 
 
-def plain(**settings):
-    """A tracker of which any detection starts a confirmed track at once, unless the settings say otherwise."""
+def make_tracker(**settings):
+    """Returns a tracker in which any detection starts a confirmed track, unless the settings say otherwise."""
     return DeepSort(TrackerConfig(**{"n_init": 1, "start_score": 0, "high_score": 0} | settings))
 
 
-def follow(tracker, frames, fps=30.0, start=0.0, **more):
-    """Tracks of every frame, for Detections without embeddings, or pairs of Detections and embeddings."""
-    pairs = [(d, bare(d)) if isinstance(d, Detections) else d for d in frames]
-    return [tracker.update(d, e, start + i / fps, **more) for i, (d, e) in enumerate(pairs)]
+def run_tracker(tracker, frames, fps=30.0, start=0.0, **options):
+    """Returns the tracks of every frame, for Detections without embeddings, or pairs of Detections and embeddings."""
+    pairs = [(d, no_embeddings(d)) if isinstance(d, Detections) else d for d in frames]
+    return [tracker.update(d, e, start + i / fps, **options) for i, (d, e) in enumerate(pairs)]
 
 
-def same(a, b):
-    """Tracks are equal to the bit."""
-    for name in FIELDS:
+def assert_equal_tracks(a, b):
+    """Checks that two Tracks are equal to the bit."""
+    for name in COLUMNS:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
 def all_ids(frames):
-    """The ids of all tracks of all frames."""
+    """Returns the ids of all tracks of all frames."""
     return {int(i) for tracks in frames for i in tracks.ids}
 
 
-def lengths(frames):
-    """How many tracks there are in each frame."""
+def track_counts(frames):
+    """Returns the number of tracks in each frame."""
     return [len(tracks) for tracks in frames]
 
 
-def settings_of(name):
-    """The tracker's settings of a variant."""
+def variant_config(name):
+    """Returns the settings of a variant."""
     return TrackerConfig(**VARIANTS[name])
 
 
-def tracker_of(name, side=SIDE):
-    """A tracker of a variant, to which embeddings speak of class 0 alone."""
-    return DeepSort(settings_of(name), {0}, (side, side))
+def variant_tracker(name, side=IMAGE_SIDE):
+    """Returns a tracker of a variant, with embeddings for class 0 only."""
+    return DeepSort(variant_config(name), {0}, (side, side))
 
 
-def world(seed, frames=25, objects=12, doubled=False):
-    """Detections, and their embeddings, of a throng of two classes whose members move, are missed and join.
+def random_stream(seed, frames=25, objects=12, doubled=False):
+    """Returns detections and embeddings of a crowd of two classes, whose objects move, are missed and appear.
 
-    Some are unsure and some are nobody's. Positions are multiples of 1/64 px, so that float32 holds them, moved and
-    scaled ones too. With `doubled`, some detections are there twice.
+    Some detections have low scores, and some are false positives. Positions are multiples of 1/64 px, which float32
+    holds exactly, also shifted and scaled. With `doubled`, some detections occur twice.
     """
-    draw = np.random.default_rng(seed)
-    centre, velocity = draw.uniform(0, SIDE, (objects, 2)), draw.normal(0, 4, (objects, 2))
-    size = draw.uniform([20, 50], [60, 120], (objects, 2))
-    labels, joins = draw.integers(0, 2, objects), draw.integers(0, frames // 2, objects)
-    looks = draw.normal(size=(objects, 8)) + 1
-    video = []
+    rng = np.random.default_rng(seed)
+    center, velocity = rng.uniform(0, IMAGE_SIDE, (objects, 2)), rng.normal(0, 4, (objects, 2))
+    sizes = rng.uniform([20, 50], [60, 120], (objects, 2))
+    labels, first_frames = rng.integers(0, 2, objects), rng.integers(0, frames // 2, objects)
+    appearance = rng.normal(size=(objects, 8)) + 1
+    stream = []
     for frame in range(frames):
-        centre += velocity
-        boxes = np.c_[centre - size / 2, centre + size / 2] + draw.normal(0, 1, (objects, 4))
-        corner = draw.uniform(0, SIDE, (1, 2))
-        boxes = np.r_[boxes, np.c_[corner, corner + draw.uniform(20, 80, (1, 2))]]
-        scores = np.where(draw.random(objects + 1) < 0.3, draw.uniform(0.3, 0.85, objects + 1), 0)
-        scores = np.where(scores, scores, draw.uniform(0.85, 1, objects + 1))
-        vectors = np.r_[looks, draw.normal(size=(1, 8))] + draw.normal(0, 0.2, (objects + 1, 8))
-        present = np.r_[(draw.random(objects) > 0.15) & (joins <= frame), draw.random() < 0.3]
+        center += velocity
+        boxes = np.c_[center - sizes / 2, center + sizes / 2] + rng.normal(0, 1, (objects, 4))
+        corner = rng.uniform(0, IMAGE_SIDE, (1, 2))
+        boxes = np.r_[boxes, np.c_[corner, corner + rng.uniform(20, 80, (1, 2))]]
+        scores = np.where(rng.random(objects + 1) < 0.3, rng.uniform(0.3, 0.85, objects + 1), 0)
+        scores = np.where(scores, scores, rng.uniform(0.85, 1, objects + 1))
+        embeddings = np.r_[appearance, rng.normal(size=(1, 8))] + rng.normal(0, 0.2, (objects + 1, 8))
+        present = np.r_[(rng.random(objects) > 0.15) & (first_frames <= frame), rng.random() < 0.3]
         rows = np.flatnonzero(present)
         if doubled:
-            rows = np.r_[rows, rows[draw.random(len(rows)) < 0.1]]
+            rows = np.r_[rows, rows[rng.random(len(rows)) < 0.1]]
         detections = Detections(
             (np.round(boxes[rows] * 64) / 64).astype(np.float32),
             scores[rows].astype(np.float32),
             np.r_[labels, 0][rows],
         )
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        video.append((detections, vectors[rows].astype(np.float32)))
-    return video
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        stream.append((detections, embeddings[rows].astype(np.float32)))
+    return stream

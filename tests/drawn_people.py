@@ -1,4 +1,4 @@
-"""Pictures of people for tests, told apart by the pattern of their dress, whose colours change all the time."""
+"""Draws images of people who are told apart by the pattern of their clothes, whose colors change in every image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ from PIL import Image
 HEIGHT, WIDTH = 40, 20
 
 
-def pattern(person: int) -> NDArray[np.bool_]:
-    """Bool (HEIGHT, WIDTH): plain, halves, rings and a spot, and from the fifth person on stripes of their own."""
+def clothes_pattern(person: int) -> NDArray[np.bool_]:
+    """Returns bool (HEIGHT, WIDTH): uniform, halves, stripes, a spot; from the fifth person on stripes of all kinds."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     if person >= 4:
         angle = person * 0.7
@@ -19,32 +19,35 @@ def pattern(person: int) -> NDArray[np.bool_]:
     return (y < 0, y < 20, y % 20 < 10, (x - 10) ** 2 < 16)[person]
 
 
-def dressed(person: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 (HEIGHT, WIDTH, 3) RGB."""
-    pixels = np.where(pattern(person)[..., None], rng.uniform(0, 90, 3), rng.uniform(140, 255, 3))
+def draw_person(person: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Returns uint8 (HEIGHT, WIDTH, 3) RGB."""
+    pixels = np.where(clothes_pattern(person)[..., None], rng.uniform(0, 90, 3), rng.uniform(140, 255, 3))
     return pixels.clip(0, 255).astype(np.uint8)
 
 
-def draw_people(folder: Path, people: int, pictures: int = 3, cameras: int = 2, seed: int = 0) -> Path:
-    """Fills a folder with pictures named as in Market-1501: so many of each person before each camera."""
+def draw_people(folder: Path, people: int, images: int = 3, cameras: int = 2, seed: int = 0) -> Path:
+    """Fills a folder with files named as in Market-1501: so many images of each person from each camera."""
     folder.mkdir()
     rng = np.random.default_rng(seed)
     for person in range(people):
         for camera in range(1, cameras + 1):
-            for number in range(pictures):
+            for number in range(images):
                 file = folder / f"{person:04d}_c{camera}s1_{number:06d}_00.png"
-                Image.fromarray(dressed(person, rng)).save(file)
+                Image.fromarray(draw_person(person, rng)).save(file)
     return folder
 
 
-def write_sequence(folder: Path, frames: Sequence[NDArray[np.uint8]], truth: Sequence[tuple[float, ...]]) -> Path:
-    """A sequence of the MOTChallenge: its pictures, and rows (frame from 1, id, left, top, width, height)."""
+def write_sequence(folder: Path, frames: Sequence[NDArray[np.uint8]], rows: Sequence[tuple[float, ...]]) -> Path:
+    """Writes a sequence of the MOTChallenge: images, and rows of ground truth (frame, id, left, top, width, height).
+
+    Frames and pixels of the rows count from 1.
+    """
     (folder / "img1").mkdir(parents=True)
     (folder / "gt").mkdir()
     for number, frame in enumerate(frames, 1):
         Image.fromarray(frame).save(folder / "img1" / f"{number:06d}.png")
-    rows = [",".join(f"{value:g}" for value in (*row, 1, 1, 1)) for row in truth]
-    (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
+    lines = [",".join(f"{value:g}" for value in (*row, 1, 1, 1)) for row in rows]
+    (folder / "gt" / "gt.txt").write_text("\n".join(lines) + "\n")
     height, width = frames[0].shape[:2]
     (folder / "seqinfo.ini").write_text(
         f"[Sequence]\nname={folder.name}\nimDir=img1\nframeRate=10\nseqLength={len(frames)}\n"

@@ -1,28 +1,85 @@
-"""A live stream on this machine, for tests."""
+"""HTTP servers of live streams on this machine, for tests."""
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
+
+import av
+
+from video_clips import numbered_image
+
+
+class QuietHandler(http.server.BaseHTTPRequestHandler):
+    """A request handler that logs nothing."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class MotionJpegHandler(QuietHandler):
+    """A camera that sends `frames` numbered images at `rate` per second, and then ends or, with `hang`, stalls."""
+
+    frames, rate, hang = 60, 50.0, False
+    released = threading.Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        start = time.monotonic()
+        for number in range(self.frames):
+            time.sleep(max(0.0, start + number / self.rate - time.monotonic()))
+            image = encode_jpeg(number)
+            header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
+            try:
+                self.wfile.write(header.encode() + image + b"\r\n")
+            except OSError:  # the reader has closed the connection
+                return
+        if self.hang:
+            self.released.wait(20)
+
+
+def encode_jpeg(number: int) -> bytes:
+    """Returns the numbered image of 64 x 48 pixels as JPEG."""
+    context = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height, context.pix_fmt = 64, 48, "yuvj420p"
+    context.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(numbered_image(number), format="rgb24").reformat(format="yuvj420p")
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
 
 @contextmanager
-def streamed(data: bytes, silent: bool) -> Iterator[str]:
-    """The address of a live stream: no length is told, and after the data it ends, or is silent."""
-    over = threading.Event()
+def serve(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Yields the URL of a server, and releases streams that stall when it ends."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        MotionJpegHandler.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+
+@contextmanager
+def serve_stream(data: bytes, stalls: bool) -> Iterator[str]:
+    """Yields the URL of a live stream of unknown length, which ends after the data, or stalls."""
+    closing = threading.Event()
+
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             for n in range(0, len(data), 4096):
                 self.wfile.write(data[n : n + 4096])
-                over.wait(0.01)
-            if silent:
-                over.wait(20)
-
-        def log_message(self, *args: object) -> None:
-            pass
+                closing.wait(0.01)
+            if stalls:
+                closing.wait(20)
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -30,7 +87,7 @@ def streamed(data: bytes, silent: bool) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/camera"
     finally:
-        over.set()
+        closing.set()
         server.shutdown()
         thread.join()
         server.server_close()

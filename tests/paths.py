@@ -1,11 +1,11 @@
-"""Paths of the repository, of the stand-in program, and of the larger data beside the repository."""
+"""Paths of the repository, of the program with stub networks, and of the larger data beside the repository."""
 
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 STUB = TESTS / "stub_networks.py"
-"""`track` with a detector that finds bright rectangles, as a program."""
+"""A program that is `track` with stub networks."""
 SHARED = REPOSITORY.parent / "shared"
 """Clips, annotated images and sequences that are not in the repository; tests that need them skip without them."""
 DATA = SHARED / "data"

@@ -1,6 +1,6 @@
-"""Stands in for the networks in tests: finds bright rectangles, at once and always in the same way.
+"""Stub networks for tests: a detector of bright rectangles, and an embedder of mean colors.
 
-As a program it is `track` with that detector: python stub.py SECONDS_TO_LOAD SECONDS_A_FRAME ARGUMENTS...
+Run as a program, this is `track` with these networks: stub_networks.py SECONDS_TO_LOAD SECONDS_PER_FRAME ARGUMENTS...
 """
 
 import sys
@@ -22,7 +22,7 @@ SIZE = (160, 120)
 
 
 class StubDetector:
-    """What `load_detector` gives, as far as the pipeline knows it. Wide rectangles are cars, the others persons."""
+    """A stand-in for the result of `load_detector`. Wide rectangles are cars, the others are persons."""
 
     device = torch.device("cpu")
     backend = "torch"
@@ -55,7 +55,7 @@ class StubDetector:
 
 
 class StubEmbedder:
-    """What `load_embedder` gives: the mean colour of a box as its embedding."""
+    """A stand-in for the result of `load_embedder`: the embedding of a box is its mean color."""
 
     def __init__(self) -> None:
         self.info = SimpleNamespace(categories=("person",), max_distance=0.0)
@@ -76,13 +76,13 @@ class StubEmbedder:
         return [self._embed(image, rows) for image, rows in zip(images, boxes, strict=True)]
 
     def _embed(self, image: Image, rows: Any) -> Any:
-        colours = [image[y1:y2, x1:x2].reshape(-1, 3).mean(0) for x1, y1, x2, y2 in rows.astype(int).tolist()]
-        found = np.array(colours, np.float32).reshape(-1, 3)
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        colors = [image[y1:y2, x1:x2].reshape(-1, 3).mean(0) for x1, y1, x2, y2 in rows.astype(int).tolist()]
+        embeddings = np.array(colors, np.float32).reshape(-1, 3)
+        return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
-def moving(number: int, width: int, height: int) -> Image:
-    """A dark picture: a white upright rectangle goes right, a blueish wide one goes left below it."""
+def moving_rectangles(number: int, width: int, height: int) -> Image:
+    """Returns a dark image in which an upright white rectangle moves right, and a wide bluish one below moves left."""
     image = np.full((height, width, 3), 30, np.uint8)
     x = 10 + number * 2 % (width - 40)
     image[15:55, x : x + 16] = 230, 230, 230
@@ -91,21 +91,21 @@ def moving(number: int, width: int, height: int) -> Image:
     return image
 
 
-def moving_clip(path: Path, frames: int = 30, **how: Any) -> Path:
-    """A clip of `moving` pictures, SIZE large."""
-    return write_clip(path, frames, how.pop("rate", 10), size=SIZE, draw=moving, **how)
+def moving_clip(path: Path, frames: int = 30, **options: Any) -> Path:
+    """Writes a clip of `moving_rectangles`, of `SIZE`; options as those of `write_clip`."""
+    return write_clip(path, frames, options.pop("rate", 10), size=SIZE, draw=moving_rectangles, **options)
 
 
-def install(pipeline: Any, loading: float = 0.0, delay: float = 0.0) -> None:
-    """Puts the stand-ins into the module `tracker.pipeline.networks`."""
+def install(module: Any, load_time: float = 0.0, delay: float = 0.0) -> None:
+    """Replaces the loaders in the module `tracker.pipeline.networks`; times in seconds, the delay is per frame."""
 
     def load_detector(config: object) -> StubDetector:
         print("loading", file=sys.stderr, flush=True)
-        time.sleep(loading)
+        time.sleep(load_time)
         return StubDetector(delay)
 
-    pipeline.load_detector = load_detector
-    pipeline.load_embedder = lambda *_: StubEmbedder()
+    module.load_detector = load_detector
+    module.load_embedder = lambda *_: StubEmbedder()
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ ROOT = Path(tracker.__file__).parent
 FLOOR = {
     **dict.fromkeys(("errors", "structures"), 0),
     "config": 1,
-    **dict.fromkeys(("video", "data", "models", "tracking", "output"), 2),
-    "pipeline": 3,
-    "evaluation": 4,
-    "training": 5,
-    "cli": 6,
-    "__main__": 7,
+    "data": 2,
+    **dict.fromkeys(("video", "models", "tracking", "output"), 3),
+    "pipeline": 4,
+    "evaluation": 5,
+    "training": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 HEAVY = {"torch", "torchvision", "lightning"}
 MAY_LOAD_HEAVY = {"models", "training", "evaluation"}

@@ -1,4 +1,4 @@
-"""Small videos made with PyAV, for tests. Every frame carries its number, so that it can be told in any result."""
+"""Small videos written with PyAV, for tests. Every image encodes its number, which can be read from any result."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -8,20 +8,24 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.config import SourceConfig
+from tracker.structures.types import Frame
+from tracker.video import Source, open_source
+
 NTSC = Fraction(30000, 1001)
 
 Image = NDArray[np.uint8]
 
 
-def numbered(number: int, width: int = 64, height: int = 48) -> Image:
-    """uint8 (height, width, 3): the eight bits of `number` as dark and bright columns, lowest bit left."""
+def numbered_image(number: int, width: int = 64, height: int = 48) -> Image:
+    """Returns uint8 (height, width, 3): the eight bits of `number` as dark and bright columns, lowest bit left."""
     bits = np.array([number >> bit & 1 for bit in range(8)])
     row = np.where(bits[np.arange(width) * 8 // width] == 1, 220, 30).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(row[None, :, None], (height, width, 3)))
 
 
-def number_of(image: Image) -> int:
-    """The number that `numbered` drew, after whatever compression did to it."""
+def read_number(image: Image) -> int:
+    """Returns the number that `numbered_image` drew, also after lossy compression."""
     width = image.shape[1]
     columns = np.arange(width) * 8 // width
     means = [image[:, columns == bit].mean() for bit in range(8)]
@@ -29,13 +33,34 @@ def number_of(image: Image) -> int:
 
 
 def quadrants(number: int = 0, width: int = 64, height: int = 48) -> Image:
-    """A picture whose four quarters differ: red, green / blue, white. It shows how it was turned or mirrored."""
+    """Returns an image whose four quarters differ: red, green / blue, white. It shows rotations and flips."""
     image = np.zeros((height, width, 3), np.uint8)
     image[: height // 2, : width // 2] = 200, 0, 0
     image[: height // 2, width // 2 :] = 0, 200, 0
     image[height // 2 :, : width // 2] = 0, 0, 200
     image[height // 2 :, width // 2 :] = 200, 200, 200
     return image
+
+
+def noise(number: int, width: int, height: int) -> Image:
+    """Returns a random image, the same for each number."""
+    return np.random.default_rng(number).integers(0, 255, (height, width, 3), np.uint8)
+
+
+def open_uri(uri: object, **settings: object) -> Source:
+    """Opens a source with settings of `SourceConfig`."""
+    return open_source(uri, SourceConfig.model_validate(settings))  # type: ignore[arg-type]
+
+
+def read_frames(uri: object, **settings: object) -> tuple[list[Frame], Source]:
+    """Returns all frames of a source, and the closed source."""
+    with open_uri(uri, **settings) as source:
+        return list(source), source
+
+
+def frame_numbers(frames: list[Frame]) -> list[int]:
+    """Returns the numbers that are drawn into frames."""
+    return [read_number(frame.image) for frame in frames]
 
 
 def write_clip(
@@ -46,7 +71,7 @@ def write_clip(
     pts: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     size: tuple[int, int] = (64, 48),
-    draw: Callable[[int, int, int], Image] = numbered,
+    draw: Callable[[int, int, int], Image] = numbered_image,
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
@@ -56,22 +81,22 @@ def write_clip(
     audio: float = 0.0,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes a video and returns its path; the container is told by the suffix.
+    """Writes a video, in the container of its suffix, and returns its path.
 
     Args:
-        path: Where to.
-        frames: How many, numbered from 0.
+        path: Path of the file.
+        frames: Number of frames, numbered from 0.
         rate: Frames per second.
         pts: A timestamp for each frame, for a variable rate or a late start; 0, 1, 2 ... without.
         time_base: Seconds for one unit of `pts`; 1 / rate without.
         size: Width and height, pixels.
-        draw: Makes the RGB picture of a number, a width and a height.
+        draw: Returns the RGB image of a number, a width and a height.
         codec: Encoder.
         pix_fmt: Pixel format, such as yuv422p, yuv420p10le or gray.
         options: Of the encoder.
-        rotation: Degrees counter-clockwise for the player to turn the picture, by the display matrix.
-        hflip: Let the player mirror left and right.
-        vflip: Let the player mirror top and bottom.
+        rotation: Rotation of the display matrix, degrees counter-clockwise.
+        hflip: Horizontal flip of the display matrix.
+        vflip: Vertical flip of the display matrix.
         audio: Seconds of a 440 Hz tone beside the video (AAC).
         container_options: Of the container, such as {"movflags": "faststart"}.
     """
@@ -83,15 +108,15 @@ def write_clip(
         stream.codec_context.time_base = unit
         if rotation or hflip or vflip:
             stream.set_display_rotation(rotation, hflip=hflip, vflip=vflip)
-        sound = container.add_stream("aac", rate=44100) if audio else None
+        tone = container.add_stream("aac", rate=44100) if audio else None
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(draw(number, *size), format="rgb24").reformat(format=pix_fmt)
             frame.pts = number if pts is None else pts[number]
             frame.time_base = unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if sound is not None:
-            write_tone(container, sound, audio)
+        if tone is not None:
+            write_tone(container, tone, audio)
     return path
 
 
@@ -109,6 +134,6 @@ def write_tone(container: av.container.OutputContainer, stream: av.AudioStream, 
 
 
 def write_image(path: Path, image: Image) -> Path:
-    """Writes an RGB picture; the format is told by the suffix, .png or .jpg."""
+    """Writes an RGB image, as .png or .jpg by its suffix, and returns its path."""
     av.VideoFrame.from_ndarray(image, format="rgb24").save(path)
     return path

@@ -1,4 +1,4 @@
-"""What tests of results write, and how they read it back."""
+"""Writing and reading of result files, for tests."""
 
 import contextlib
 import resource
@@ -15,10 +15,10 @@ from tracker.structures.types import Frame, Tracks
 CONFIG = OutputConfig(preset="ultrafast")
 NTSC = Fraction(1, 30000)
 MILLISECOND = Fraction(1, 1000)
-SOUND_RATE = 48000
+SAMPLE_RATE = 48000
 
 
-def tracks(ids=(), boxes=(), scores=None, labels=None, observed=None):
+def make_tracks(ids=(), boxes=(), scores=None, labels=None, observed=None):
     n = len(ids)
     return Tracks(
         np.array(ids, np.int64),
@@ -32,96 +32,96 @@ def tracks(ids=(), boxes=(), scores=None, labels=None, observed=None):
     )
 
 
-def frame(index, width=64, height=48, colour=(90, 90, 90), time=None, pts=None):
-    image = np.full((height, width, 3), colour, np.uint8)
+def make_frame(index, width=64, height=48, color=(90, 90, 90), time=None, pts=None):
+    image = np.full((height, width, 3), color, np.uint8)
     return Frame(index, index / 25 if time is None else time, index if pts is None else pts, image)
 
 
-def info(width=64, height=48, **changes):
+def make_info(width=64, height=48, **changes):
     values = {"name": "clip.mp4", "time_base": Fraction(1, 25), "frame_rate": Fraction(25)}
     return VideoInfo(width=width, height=height, **(values | changes))
 
 
-def make_source(path, pts, time_base, sound="", sound_at=0.0, sound_seconds=2.0, click_at=None):
-    """A clip of dark frames, white from `click_at` seconds on, when also the silence turns into a tone."""
+def write_source(path, pts, time_base, audio_codec="", audio_start=0.0, audio_seconds=2.0, flash_time=None):
+    """Writes a clip of dark frames and silence; from `flash_time` seconds on, frames are white and there is a tone."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=30, time_base=time_base, width=64, height=48, pix_fmt="yuv420p")
-        audio = container.add_stream(sound, rate=SOUND_RATE, layout="mono") if sound else None
+        audio = container.add_stream(audio_codec, rate=SAMPLE_RATE, layout="mono") if audio_codec else None
         packets = []
         for value in pts:
-            white = click_at is not None and value * time_base >= click_at
-            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 255 if white else 16, np.uint8), format="rgb24")
-            picture.pts, picture.time_base = value, time_base
-            packets += video.encode(picture)
+            white = flash_time is not None and value * time_base >= flash_time
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 255 if white else 16, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = value, time_base
+            packets += video.encode(frame)
         packets += video.encode(None)
         if audio is not None:
-            for at in range(0, round(sound_seconds * SOUND_RATE), 1024):
-                seconds = sound_at + (at + np.arange(1024)) / SOUND_RATE
-                wave = np.sin(2 * np.pi * 1000 * seconds) * 0.5 * (seconds >= (click_at or 0))
-                kind = audio.codec_context.format.name
-                samples = (wave * 32767).astype(np.int16) if kind == "s16" else wave.astype(np.float32)
-                piece = av.AudioFrame.from_ndarray(samples[None], format=kind, layout="mono")
-                piece.pts, piece.sample_rate = round(sound_at * SOUND_RATE) + at, SOUND_RATE
-                piece.time_base = Fraction(1, SOUND_RATE)
-                packets += audio.encode(piece)
+            for offset in range(0, round(audio_seconds * SAMPLE_RATE), 1024):
+                seconds = audio_start + (offset + np.arange(1024)) / SAMPLE_RATE
+                wave = np.sin(2 * np.pi * 1000 * seconds) * 0.5 * (seconds >= (flash_time or 0))
+                sample_format = audio.codec_context.format.name
+                samples = (wave * 32767).astype(np.int16) if sample_format == "s16" else wave.astype(np.float32)
+                frame = av.AudioFrame.from_ndarray(samples[None], format=sample_format, layout="mono")
+                frame.pts, frame.sample_rate = round(audio_start * SAMPLE_RATE) + offset, SAMPLE_RATE
+                frame.time_base = Fraction(1, SAMPLE_RATE)
+                packets += audio.encode(frame)
             packets += audio.encode(None)
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return path
 
 
-def annotate(source, target, start=0.0, end=float("inf"), stop_after=None, last_duration=Fraction(0)):
-    """What the pipeline does with a video, without the tracking."""
+def write_result(source, target, start=0.0, end=float("inf"), stop_after=None, last_duration=Fraction(0)):
+    """Writes a video as the pipeline does, without tracking."""
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
-        known = VideoInfo(
+        info = VideoInfo(
             name=source.name,
             width=stream.width,
             height=stream.height,
             time_base=stream.time_base,
             frame_rate=stream.average_rate,
-            audio_from=str(source),
+            audio_path=str(source),
             start=start,
             end=end,
         )
-        with open_writer(target, known, ["person"], CONFIG) as writer:
-            first, written = None, 0
-            for index, picture in enumerate(container.decode(stream)):
-                first = picture.pts if first is None else first
-                time = float((picture.pts - first) * stream.time_base)
+        with open_writer(target, info, ["person"], CONFIG) as writer:
+            first_pts, written = None, 0
+            for index, frame in enumerate(container.decode(stream)):
+                first_pts = frame.pts if first_pts is None else first_pts
+                time = float((frame.pts - first_pts) * stream.time_base)
                 if time >= end or written == stop_after:
                     break
                 if time >= start:
-                    image = picture.to_ndarray(format="rgb24")
-                    writer.write(Frame(index, time, picture.pts, image), tracks())
+                    image = frame.to_ndarray(format="rgb24")
+                    writer.write(Frame(index, time, frame.pts, image), make_tracks())
                     written += 1
             writer.last_duration = last_duration
     return target
 
 
-def packets(path, kind="video"):
-    """Times (start and duration, exact seconds) of a stream's packets in order of presentation."""
+def packet_times(path, kind="video"):
+    """Returns the start and duration, exact seconds, of a stream's packets in order of presentation."""
     with av.open(str(path)) as container:
-        found = [p for p in container.demux(*container.streams.get({kind: 0})) if p.pts is not None]
-        return sorted((p.pts * p.time_base, (p.duration or 0) * p.time_base) for p in found)
+        packets = [p for p in container.demux(*container.streams.get({kind: 0})) if p.pts is not None]
+        return sorted((p.pts * p.time_base, (p.duration or 0) * p.time_base) for p in packets)
 
 
-def times(path, kind="video"):
-    return [start for start, _ in packets(path, kind)]
+def start_times(path, kind="video"):
+    return [start for start, _ in packet_times(path, kind)]
 
 
-def duration(path):
+def container_duration(path):
     with av.open(str(path)) as container:
         return container.duration / av.time_base
 
 
-def decoded(path):
+def decode_images(path):
     with av.open(str(path)) as container:
-        return [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def decodable(path):
-    """How many frames a player shows before the end or the first error."""
+def count_decodable(path):
+    """Returns the number of frames before the end or the first error."""
     count = 0
     with av.open(str(path)) as container, contextlib.suppress(av.error.InvalidDataError):
         for _ in container.decode(video=0):
@@ -129,28 +129,28 @@ def decodable(path):
     return count
 
 
-def click_times(path):
-    """When the picture turns white and when the tone begins, in seconds of the file."""
+def flash_and_tone_times(path):
+    """Returns the times at which the image turns white and at which the tone begins, seconds of the file."""
     with av.open(str(path)) as container:
-        seen = next(p.time for p in container.decode(video=0) if p.to_ndarray(format="rgb24").mean() > 128)
+        flash_time = next(p.time for p in container.decode(video=0) if p.to_ndarray(format="rgb24").mean() > 128)
     with av.open(str(path)) as container:
-        for piece in container.decode(audio=0):
-            samples = piece.to_ndarray().astype(np.float64)[0]
-            if piece.format.name.startswith("s16"):
+        for frame in container.decode(audio=0):
+            samples = frame.to_ndarray().astype(np.float64)[0]
+            if frame.format.name.startswith("s16"):
                 samples /= 32768
-            if (loud := np.abs(samples) > 0.2).any():
-                return float(seen), float(piece.pts * piece.time_base) + int(loud.argmax()) / piece.sample_rate
+            if (is_loud := np.abs(samples) > 0.2).any():
+                return float(flash_time), float(frame.pts * frame.time_base) + int(is_loud.argmax()) / frame.sample_rate
     raise AssertionError("no tone")
 
 
 @contextlib.contextmanager
-def file_limit(size):
-    """Makes the system refuse to let any file grow beyond a size, as a full disk would; the test's own report too."""
+def limit_file_size(size):
+    """Lets writes beyond a file size fail, as on a full disk; also those of the test's own report."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, old)
+        signal.signal(signal.SIGXFSZ, old_handler)

@@ -1,55 +1,118 @@
-"""Who was where, when, in a video: detection and tracking.
+"""Video object detection and tracking with Faster R-CNN and DeepSORT.
 
     import tracker
 
     for frame, tracks in tracker.track("video.mp4"):
         print(frame.time, tracks.ids, tracks.boxes)
 
-Names are imported when they are first used, so that `import tracker` and `track --help` take no time.
+Names are imported when they are first used, so that `import tracker` and `track --help` do not import PyTorch.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-_HOMES = {
-    "Config": "tracker.config",
-    "Detections": "tracker.structures.types",
-    "Detector": "tracker.models.detection",
-    "DeepSort": "tracker.tracking",
-    "Embedder": "tracker.models.reid",
-    "FineMaskedTracks": "tracker.structures.types",
-    "FineTracks": "tracker.structures.types",
-    "Frame": "tracker.structures.types",
-    "InputError": "tracker.errors",
-    "MaskedDetections": "tracker.structures.types",
-    "MaskedTracks": "tracker.structures.types",
-    "Pipeline": "tracker.pipeline.networks",
-    "Tracks": "tracker.structures.types",
-    "load_config": "tracker.config",
-    "load_detector": "tracker.models.detection",
-    "load_embedder": "tracker.models.reid",
-    "open_source": "tracker.video",
-    "open_writer": "tracker.output",
-    "read_detections": "tracker.data.detections",
-    "retrack": "tracker.pipeline.stored",
-    "retrack_to_files": "tracker.pipeline.stored",
-    "track": "tracker.pipeline.networks",
-    "track_all_to_files": "tracker.pipeline.multi_source",
-    "track_to_files": "tracker.pipeline.networks",
-    "train_classifier": "tracker.training.reid.classifier",
-    "train_detector": "tracker.training.detector.train",
-    "train_embedder": "tracker.training.reid.embedder",
+if TYPE_CHECKING:
+    from tracker.config import (
+        AppearanceConfig,
+        ClassifierTrainingConfig,
+        Config,
+        DetectorConfig,
+        DetectorTrainingConfig,
+        EmbedderTrainingConfig,
+        OutputConfig,
+        SourceConfig,
+        TrackerConfig,
+        load_config,
+    )
+    from tracker.data.detections import StoredDetections, read_detections
+    from tracker.errors import InputError
+    from tracker.models.detection import Detector, load_detector
+    from tracker.models.reid import Embedder, load_embedder
+    from tracker.output import ResultWriter, VideoInfo, open_writer
+    from tracker.pipeline.api import retrack, retrack_to_files, track, track_to_files
+    from tracker.pipeline.file_run import RunResult
+    from tracker.pipeline.monitor import RunMonitor
+    from tracker.pipeline.multi_source import track_all_to_files
+    from tracker.pipeline.networks import NetworkAnalyzer
+    from tracker.pipeline.tracking_run import TrackingRun
+    from tracker.structures.types import Detections, Frame, Tracks
+    from tracker.tracking import DeepSort
+    from tracker.training.detector.train import train_detector
+    from tracker.training.reid.classifier import train_classifier
+    from tracker.training.reid.embedder import train_embedder
+    from tracker.video import Source, open_source
+
+__all__ = [
+    "AppearanceConfig",
+    "ClassifierTrainingConfig",
+    "Config",
+    "DeepSort",
+    "Detections",
+    "Detector",
+    "DetectorConfig",
+    "DetectorTrainingConfig",
+    "Embedder",
+    "EmbedderTrainingConfig",
+    "Frame",
+    "InputError",
+    "NetworkAnalyzer",
+    "OutputConfig",
+    "ResultWriter",
+    "RunMonitor",
+    "RunResult",
+    "Source",
+    "SourceConfig",
+    "StoredDetections",
+    "TrackerConfig",
+    "TrackingRun",
+    "Tracks",
+    "VideoInfo",
+    "__version__",
+    "load_config",
+    "load_detector",
+    "load_embedder",
+    "open_source",
+    "open_writer",
+    "read_detections",
+    "retrack",
+    "retrack_to_files",
+    "track",
+    "track_all_to_files",
+    "track_to_files",
+    "train_classifier",
+    "train_detector",
+    "train_embedder",
+]
+
+_MODULES = {
+    "tracker.data.detections": ("StoredDetections", "read_detections"),
+    "tracker.errors": ("InputError",),
+    "tracker.models.detection": ("Detector", "load_detector"),
+    "tracker.models.reid": ("Embedder", "load_embedder"),
+    "tracker.output": ("ResultWriter", "VideoInfo", "open_writer"),
+    "tracker.pipeline.api": ("retrack", "retrack_to_files", "track", "track_to_files"),
+    "tracker.pipeline.file_run": ("RunResult",),
+    "tracker.pipeline.monitor": ("RunMonitor",),
+    "tracker.pipeline.multi_source": ("track_all_to_files",),
+    "tracker.pipeline.networks": ("NetworkAnalyzer",),
+    "tracker.pipeline.tracking_run": ("TrackingRun",),
+    "tracker.structures.types": ("Detections", "Frame", "Tracks"),
+    "tracker.tracking": ("DeepSort",),
+    "tracker.training.detector.train": ("train_detector",),
+    "tracker.training.reid.classifier": ("train_classifier",),
+    "tracker.training.reid.embedder": ("train_embedder",),
+    "tracker.video": ("Source", "open_source"),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}  # of all others: tracker.config
 
-__all__ = ["__version__", *sorted(_HOMES)]
+if not TYPE_CHECKING:  # a type checker that saw this would take any name, also a misspelled one
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+        return getattr(import_module(_HOMES.get(name, "tracker.config")), name)
 
 
 def __dir__() -> list[str]:

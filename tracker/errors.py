@@ -1,18 +1,23 @@
-"""The one error that bad input raises. It is caught by the command line and shown as one sentence."""
+"""The error that bad input raises."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used.
+    """Input of the user that cannot be used.
 
-    The message is one sentence that says what is wrong, where, and what to do about it. The `track`
-    command prints it without a traceback and exits with code 2; any other exception is a bug.
+    The message is one sentence that says what is wrong, where, and what to do about it. The command `track` prints it
+    without a traceback and exits with code 2; any other exception is a bug.
     """
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """Ends a sentence about an unknown word: the nearest known one and the whole list."""
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Returns the end of a sentence about an unknown name: the nearest known name, and all known names.
+
+    Example:
+        >>> "unknown format 'onx'" + did_you_mean("onx", ["onnx", "openvino"])
+        "unknown format 'onx' (did you mean 'onnx'?); known: onnx, openvino"
+    """
     import difflib
 
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return f"{hint}; known: {', '.join(known)}"

@@ -1,1 +1,1 @@
-"""Measurements and comparisons with other programs; run with scripts/benchmark.py."""
+"""Benchmarks and comparisons with other programs; run with scripts/benchmark.py."""

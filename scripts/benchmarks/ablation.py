@@ -1,6 +1,6 @@
-"""What each setting of the tracker contributes: figures without it, at several frame rates, with true times and not.
+"""Ablation of the tracker's settings: metrics without each one, at several frame rates, with true and assumed times.
 
-Each row changes one thing about the settings that it starts from, and tracks the same detections again.
+Each variant changes one thing about the initial settings, and tracks the same detections.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker.config import Config, load_config, merged
-from tracker.evaluation.mot.metrics import Figures, score_tracks
-from tracker.evaluation.mot.sequences import MotSequence, find_sequences, follow, read_sequence
+from tracker.config import Config, load_config, merge_config
+from tracker.evaluation.mot.metrics import Metrics, combined_metrics
+from tracker.evaluation.mot.sequences import MotSequence, find_sequences, read_sequence, run_tracker
 
-STEPS = (1, 2, 3)
-"""Every so many-th frame is tracked, for the columns of the table."""
+FRAME_STEPS = (1, 2, 3)
+"""The table has columns for tracking every frame, every second one, and so on."""
 
-COUNTED = 30.0
-"""Frames per second that a tracker takes for granted which counts frames, as those of the papers do."""
+ASSUMED_FPS = 30.0
+"""Frame rate that a tracker assumes if it counts frames instead of using their times, as in the papers."""
 
-PAPERS = "the papers' filter"
+ORIGINAL_FILTER = "original filter"
 
-SWITCHES: dict[str, dict[str, Any]] = {
+CHANGES: dict[str, dict[str, Any]] = {
     "re_update off": {"re_update": False},
     "no second pass: high_score 0": {"high_score": 0},
     "adaptive_noise_gate 0": {"adaptive_noise_gate": 0},
     "confidence_noise 0": {"confidence_noise": 0},
     "noise 1/20, 1/160, 1/20": {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20},
-    PAPERS: {
+    ORIGINAL_FILTER: {
         "position_noise": 1 / 20,
         "velocity_noise": 1 / 160,
         "measurement_noise": 1 / 20,
@@ -55,86 +55,90 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "detection_weight 0": {"detection_weight": 0},
     "detection_weight 1": {"detection_weight": 1},
 }
-"""Changes of settings, each to what it is without the switch, or to another design's choice. The papers' filter is
-DeepSORT's, arXiv 1703.07402, which many trackers took over: noise 1/20, 1/160, 1/20, and nothing that corrects it."""
+"""Changes of settings, each to its value without an extension, or to another design's choice. The original filter is
+that of DeepSORT, arXiv 1703.07402, which many trackers use: noise 1/20, 1/160, 1/20, without corrections."""
 
-SHOWN = ("HOTA", "MOTA", "IDF1", "IDSW")
-_EVERY = {1: "every frame", 2: "every 2nd frame", 3: "every 3rd frame"}
-_NAME = 36  # characters of a row's name
+COLUMNS = ("HOTA", "MOTA", "IDF1", "IDSW")
+_STEP_NAMES = {1: "every frame", 2: "every 2nd frame", 3: "every 3rd frame"}
+_NAME_WIDTH = 36  # characters
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the comparison.
+class Variant:
+    """A variant of the settings.
 
     Attributes:
-        name: What is different.
+        name: The change.
         config: All settings.
-        rate: As in `follow`.
+        fps: See `run_tracker`.
     """
 
     name: str
     config: Config
-    rate: float = 0.0
+    fps: float = 0.0
 
 
-Result = tuple[Row, tuple[Figures, ...]]
-"""A row and, for each of `STEPS`, its figures of all sequences together."""
+Result = tuple[Variant, tuple[Metrics, ...]]
+"""A variant, and its metrics of all sequences together for each of `FRAME_STEPS`."""
 
 
-def rows(start: Config, files: Sequence[Path]) -> list[Row]:
-    """What is compared: the start, each of `SWITCHES`, and files of settings, with true times and with counted frames.
+def make_variants(initial: Config, paths: Sequence[Path]) -> list[Variant]:
+    """Returns the initial settings, each of `CHANGES`, and files of settings, with true times and with assumed ones.
 
-    A change that makes no difference to the start gets no row.
+    A change that makes no difference is left out.
 
     Raises:
         InputError: A file of settings cannot be read.
     """
-    changed = [Row(name, merged(start.model_dump(), {"tracker": change}, name)) for name, change in SWITCHES.items()]
-    different = [Row("start", start), *(row for row in changed if row.config != start)]
-    counted = [row for row in different if row.name in ("start", PAPERS)]
-    for path in files:
-        counted.append(Row(path.name, load_config(path)))
-        different.append(counted[-1])
-    return different + [Row(f"{row.name}, frames counted", row.config, COUNTED) for row in counted]
+    settings = initial.model_dump()
+    changed = [Variant(name, merge_config(settings, {"tracker": change}, name)) for name, change in CHANGES.items()]
+    variants = [Variant("start", initial), *(variant for variant in changed if variant.config != initial)]
+    with_assumed_times = [variant for variant in variants if variant.name in ("start", ORIGINAL_FILTER)]
+    for path in paths:
+        with_assumed_times.append(Variant(path.name, load_config(path)))
+        variants.append(with_assumed_times[-1])
+    return variants + [Variant(f"{v.name}, frames counted", v.config, ASSUMED_FPS) for v in with_assumed_times]
 
 
-def measured(folder: Path, detections: str, compared: Iterable[Row]) -> Iterator[Result]:
-    """The results of all rows, as soon as each is known.
+def evaluate_variants(folder: Path, detections: str, variants: Iterable[Variant]) -> Iterator[Result]:
+    """Yields the result of each variant as soon as it is known.
 
     Raises:
-        InputError: As `find_sequences`, which tells the arguments, and as `read_sequence`.
+        InputError: See `find_sequences`, which has the same arguments, and `read_sequence`.
     """
-    places = find_sequences(folder, detections)
-    for row in compared:
-        sequences = [read_sequence(place, detections, row.config.detector) for place in places]
-        yield row, tuple(_scored([one.every(step) for one in sequences], row) for step in STEPS)
+    folders = find_sequences(folder, detections)
+    for variant in variants:
+        sequences = [read_sequence(path, detections, variant.config.detector) for path in folders]
+        subsampled = [[sequence.subsample(step) for sequence in sequences] for step in FRAME_STEPS]
+        yield variant, tuple(_evaluate(part, variant) for part in subsampled)
 
 
-def _scored(sequences: Sequence[MotSequence], row: Row) -> Figures:
-    return score_tracks({one.name: (follow(one, row.config.tracker, row.rate), one.truth) for one in sequences})
+def _evaluate(sequences: Sequence[MotSequence], variant: Variant) -> Metrics:
+    config = variant.config.tracker
+    return combined_metrics({one.name: (run_tracker(one, config, variant.fps), one.gt) for one in sequences})
 
 
 def heading() -> str:
-    """Two lines for above the rows."""
-    titles = [f"{_EVERY[step]:^26}" for step in STEPS]
-    columns = "".join(f"{name:>6}" for name in SHOWN) + "  "
-    lost = "".join(f"{_EVERY[step].split()[1]:>7}" for step in STEPS[1:])
-    return f"{'':{_NAME}}{''.join(titles)}   HOTA lost\n{'':{_NAME}}{columns * len(STEPS)}{lost}"
+    """Returns the two lines above the table."""
+    titles = [f"{_STEP_NAMES[step]:^26}" for step in FRAME_STEPS]
+    columns = "".join(f"{name:>6}" for name in COLUMNS) + "  "
+    losses = "".join(f"{_STEP_NAMES[step].split()[1]:>7}" for step in FRAME_STEPS[1:])
+    return f"{'':{_NAME_WIDTH}}{''.join(titles)}   HOTA lost\n{'':{_NAME_WIDTH}}{columns * len(FRAME_STEPS)}{losses}"
 
 
-def as_text(row: Row, figures: Sequence[Figures]) -> str:
-    """A line of the table."""
-    parts = [
-        "".join(f"{each[name]:6.0f}" if name == "IDSW" else f"{each[name]:6.2f}" for name in SHOWN) for each in figures
+def as_text(variant: Variant, metrics: Sequence[Metrics]) -> str:
+    """Returns a row of the table."""
+    cells = [
+        "".join(f"{values[name]:6.0f}" if name == "IDSW" else f"{values[name]:6.2f}" for name in COLUMNS)
+        for values in metrics
     ]
-    lost = "".join(f"{figures[0]['HOTA'] - each['HOTA']:7.2f}" for each in figures[1:])
-    return f"{row.name:{_NAME}}{''.join(f'{part}  ' for part in parts)}{lost}"
+    losses = "".join(f"{metrics[0]['HOTA'] - values['HOTA']:7.2f}" for values in metrics[1:])
+    return f"{variant.name:{_NAME_WIDTH}}{''.join(f'{cell}  ' for cell in cells)}{losses}"
 
 
-def as_json(compared: Sequence[Result]) -> list[dict[str, Any]]:
-    """All figures, for `write_record`."""
+def as_json(variants: Sequence[Result]) -> list[dict[str, Any]]:
+    """Returns all metrics, for `write_record`."""
     return [
-        {"name": row.name, "frames_per_second": row.rate, "every": dict(zip(STEPS, figures, strict=True))}
-        for row, figures in compared
+        {"name": variant.name, "frames_per_second": variant.fps, "every": dict(zip(FRAME_STEPS, metrics, strict=True))}
+        for variant, metrics in variants
     ]

@@ -1,4 +1,4 @@
-"""The time of one association update, ours and others' in turn, and how well each kept the identities meanwhile."""
+"""Measures the latency of one association update of several trackers, and their identity metrics."""
 
 import gc
 import os
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.other_trackers import OURS, Entry, Found, TrackerUnderTest
-from benchmarks.synthetic import Stream, Truth, frames_of, make_stream
+from benchmarks.other_trackers import OURS, Entry, FrameTracks, TrackerUnderTest
+from benchmarks.synthetic import GroundTruth, Stream, frames_of, make_stream
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
-from tracker.evaluation.mot.metrics import score_tracks
+from tracker.evaluation.mot.metrics import combined_metrics
 from tracker.evaluation.speed.machine import machine, version_of
 from tracker.pipeline.run_record import versions
 from tracker.structures.boxes import xyxy_to_xywh
@@ -25,27 +25,27 @@ from tracker.structures.boxes import xyxy_to_xywh
 
 @dataclass(frozen=True)
 class Result:
-    """One tracker on one stream.
+    """The result of one tracker on one stream.
 
     Attributes:
-        name: Of the tracker.
+        name: Name of the tracker.
         milliseconds: For each repetition, the median CPU time of an update over the second half of the stream.
-        wall: For each repetition, wall time over CPU time of all updates: 1 on an idle machine, more where others
-            run on it, less where the tracker runs on several cores at once.
+        wall: For each repetition, wall time over CPU time of all updates: 1 on an idle machine, more while other
+            programs run, less if the tracker runs on several cores at once.
         ratio: Median over the repetitions of its time over that of our tracker with embeddings.
-        identity: IDF1 in percent and IDSW, the number of identity switches; empty without trackeval.
+        identity_metrics: IDF1 in percent and IDSW, the number of id switches; empty without trackeval.
     """
 
     name: str
     milliseconds: tuple[float, ...]
     wall: tuple[float, ...]
     ratio: float
-    identity: Mapping[str, float]
+    identity_metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All trackers on the stream of so many objects, in the order in which they were given."""
+    """The results of all trackers on the stream of a number of objects, in the order of the trackers."""
 
     objects: int
     frames: int
@@ -53,91 +53,90 @@ class Comparison:
 
 
 def compare(entries: Sequence[Entry], objects: int, repetitions: int = 3) -> Comparison:
-    """Runs every tracker through the same stream, one after the other, and all of that `repetitions` times.
+    """Runs every tracker on the same stream, one after the other, `repetitions` times.
 
-    What a tracker is given is built before the clock starts, and what it returns is read while the clock stands.
-    The clock is that of the process's CPU time: on a busy machine wall time would punish long updates, which are
-    interrupted, more than short ones, which fit between two interruptions. Each repetition starts with another
-    tracker, so that none always follows the same one.
+    Inputs are built before the clock starts, and results are read while it is stopped. The clock is the CPU time of the
+    process: on a busy machine slow updates are interrupted more often than fast ones, which distorts wall time. Each
+    repetition starts with another tracker, so that none always runs after the same one.
 
     Args:
         entries: The trackers; `OURS` must be among them.
-        objects: How many objects the stream holds.
-        repetitions: How often each tracker runs.
+        objects: Number of objects in the stream.
+        repetitions: Number of runs of each tracker.
 
     Raises:
         InputError: There is nothing to run.
     """
     if repetitions < 1:
-        raise InputError(f"a measurement needs a repetition, got {repetitions}")
+        raise InputError(f"repetitions must be at least 1, got {repetitions}")
     stream = make_stream(objects, frames_of(max(objects, 1)))
     runs: dict[str, list[_Run]] = {entry.name: [] for entry in entries}
     for repetition in range(repetitions):
         first = repetition % len(entries)
         for entry in (*entries[first:], *entries[:first]):
             runs[entry.name].append(_run(entry.make(stream)))
-    ours = runs[OURS.name]
-    results = tuple(_result(name, theirs, ours, stream) for name, theirs in runs.items())
+    our_runs = runs[OURS.name]
+    results = tuple(_result(name, tracker_runs, our_runs, stream) for name, tracker_runs in runs.items())
     return Comparison(objects, len(stream.detections), results)
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A tracker's way through a stream: median CPU milliseconds, wall over CPU time, and what each frame showed."""
+    """A run of a tracker on a stream: median CPU milliseconds, wall time over CPU time, tracks of each frame."""
 
     milliseconds: float
     wall: float
-    found: list[Found]
+    tracks: list[FrameTracks]
 
 
-def _run(contestant: TrackerUnderTest) -> _Run:
-    spent: list[tuple[float, float]] = []
-    found: list[Found] = []
+def _run(tracker: TrackerUnderTest) -> _Run:
+    times: list[tuple[float, float]] = []
+    tracks: list[FrameTracks] = []
     gc.collect()
-    gc.freeze()  # the inputs are millions of objects for some trackers: not theirs to search for garbage
+    gc.freeze()  # some trackers' inputs are millions of objects, which the garbage collector would search
     try:
-        for arguments in contestant.inputs:
+        for arguments in tracker.inputs:
             start = perf_counter(), process_time()
-            result = contestant.update(*arguments)
-            stop = perf_counter(), process_time()
-            spent.append((stop[0] - start[0], stop[1] - start[1]))
-            found.append(contestant.read(result))
+            result = tracker.update(*arguments)
+            end = perf_counter(), process_time()
+            times.append((end[0] - start[0], end[1] - start[1]))
+            tracks.append(tracker.read(result))
     finally:
         gc.unfreeze()
-    wall, cpu = zip(*spent, strict=True)
-    return _Run(1000 * median(cpu[len(cpu) // 2 :]), sum(wall) / sum(cpu), found)
+    wall, cpu = zip(*times, strict=True)
+    return _Run(1000 * median(cpu[len(cpu) // 2 :]), sum(wall) / sum(cpu), tracks)
 
 
-def _result(name: str, theirs: Sequence[_Run], ours: Sequence[_Run], stream: Stream) -> Result:
+def _result(name: str, runs: Sequence[_Run], our_runs: Sequence[_Run], stream: Stream) -> Result:
     return Result(
         name=name,
-        milliseconds=tuple(run.milliseconds for run in theirs),
-        wall=tuple(run.wall for run in theirs),
-        ratio=median(run.milliseconds / other.milliseconds for run, other in zip(theirs, ours, strict=True)),
-        identity=identity(theirs[0].found, stream.truth),
+        milliseconds=tuple(run.milliseconds for run in runs),
+        wall=tuple(run.wall for run in runs),
+        ratio=median(run.milliseconds / our_run.milliseconds for run, our_run in zip(runs, our_runs, strict=True)),
+        identity_metrics=identity_metrics(runs[0].tracks, stream.gt),
     )
 
 
-def identity(found: Sequence[Found], truth: Truth) -> dict[str, float]:
-    """IDF1 in percent and IDSW of tracks against float64 (F, N, 4) true boxes; empty where trackeval is missing."""
+def identity_metrics(tracks: Sequence[FrameTracks], gt: GroundTruth) -> dict[str, float]:
+    """Computes IDF1 in percent and IDSW of tracks against float64 (F, N, 4) true boxes; empty without trackeval."""
     if find_spec("trackeval") is None:
         return {}
-    true = [(np.arange(len(boxes)), boxes) for boxes in truth]
-    scores = score_tracks({"stream": (_rows(found), _rows(true))})
-    return {name: scores[name] for name in ("IDF1", "IDSW")}
+    gt_tracks = [(np.arange(len(boxes)), boxes) for boxes in gt]
+    metrics = combined_metrics({"stream": (_mot_table(tracks), _mot_table(gt_tracks))})
+    return {name: metrics[name] for name in ("IDF1", "IDSW")}
 
 
-def _rows(frames: Sequence[Found]) -> NDArray[np.float64]:
-    """MOTChallenge's columns: frame from 1, id, x, y, width, height, confidence."""
-    rows = [
-        np.column_stack([np.full(len(ids), n), ids, xyxy_to_xywh(boxes), np.ones(len(ids))])
-        for n, (ids, boxes) in enumerate(frames, start=1)
+def _mot_table(frames: Sequence[FrameTracks]) -> NDArray[np.float64]:
+    """Returns the columns of the MOTChallenge: frame from 1, id, x, y, width, height, confidence."""
+    tables = [
+        np.column_stack([np.full(len(ids), frame), ids, xyxy_to_xywh(boxes), np.ones(len(ids))])
+        for frame, (ids, boxes) in enumerate(frames, start=1)
     ]
-    return np.concatenate(rows)
+    return np.concatenate(tables)
 
 
-def conditions(entries: Sequence[Entry], missing: Mapping[str, str]) -> dict[str, Any]:
-    """What figures depend on: machine, versions, threads; and which trackers were left out, and why."""
+def benchmark_conditions(entries: Sequence[Entry], missing: Mapping[str, str]) -> dict[str, Any]:
+    """Returns machine, versions and threads, and the missing trackers with the reason."""
     packages = sorted({entry.package for entry in entries} - {"tracker"})
     return {
         "machine": machine(),
@@ -149,12 +148,12 @@ def conditions(entries: Sequence[Entry], missing: Mapping[str, str]) -> dict[str
     }
 
 
-def as_json(comparisons: Sequence[Comparison], conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that was measured, as JSON can hold it."""
-    return {**conditions, "comparisons": [asdict(comparison) for comparison in comparisons]}
+def as_json(comparisons: Sequence[Comparison], benchmark_conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all measurements, for a JSON file."""
+    return {**benchmark_conditions, "comparisons": [asdict(comparison) for comparison in comparisons]}
 
 
 def _threads() -> int:
-    """Threads that this process really has; 0 where the system does not say."""
+    """Returns the number of threads of this process; 0 if the system does not tell it."""
     tasks = Path("/proc/self/task")
     return len(list(tasks.iterdir())) if tasks.exists() else 0

@@ -1,4 +1,4 @@
-"""The measurements of `scripts/benchmark.py`, as lines of text that come as soon as they are known."""
+"""Commands of `scripts/benchmark.py`; each yields lines of text as soon as they are known."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,27 +15,28 @@ from tracker.pipeline.run_record import versions, write_record
 
 
 def stages(clip: str, frames: int = 300, /) -> Iterator[str]:
-    """Frames per second of each stage alone, and of whole runs, on the first frames of a clip."""
+    """Measures the frames per second of each stage alone, and of whole runs, on the first frames of a clip."""
     from tracker.evaluation.speed.machine import machine
-    from tracker.evaluation.speed.stages import first_frames, stage_speeds
+    from tracker.evaluation.speed.stages import measure_stages, read_first_frames
 
     yield machine()
     yield ", ".join(f"{name} {version}" for name, version in versions().items())
-    speeds = stage_speeds(clip, *first_frames(clip, Config(), frames), Config())
-    for stage, cost in speeds.stages.items():
+    report = measure_stages(clip, *read_first_frames(clip, Config(), frames), Config())
+    for stage, cost in report.stages.items():
         yield f"{stage:10s} {1 / cost.wall:8.1f} frames/s  {1000 * cost.wall:7.2f} ms/frame"
-    yield f"{'whole':10s} {speeds.whole:8.1f} frames/s  {speeds.share:7.1%} of what {speeds.slowest} would allow"
+    efficiency = f"{report.efficiency:7.1%} of the limit of {report.bottleneck}"
+    yield f"{'run':10s} {report.throughput:8.1f} frames/s  {efficiency}"
 
 
 def memory(*clips: str, minutes: float = 0.0) -> Iterator[str]:
-    """Peak memory of a run for each clip, in a process of its own; of a long run, whether memory grows.
+    """Measures the peak memory of a run for each clip, or how the memory of a long run grows.
 
     Args:
         clips: Video files.
-        minutes: Loop each clip to a video of so many minutes, and look at the memory meanwhile.
+        minutes: Repeat each clip to a video of so many minutes, and sample the memory of the run.
 
     Raises:
-        InputError: A run failed; it has said why on stderr.
+        InputError: A run failed; see stderr.
     """
     from benchmarks.memory import long_run, peak_memory
 
@@ -46,26 +47,26 @@ def memory(*clips: str, minutes: float = 0.0) -> Iterator[str]:
         run = long_run(clip, minutes)
         yield f"{clip}: {run.minutes:.1f} minutes of video in {run.elapsed:.0f} s"
         yield f"  resident: {run.start:.0f} MiB after the warm-up, {run.end:.0f} before the end, {run.peak:.0f} at most"
-        yield f"  growth: {run.slope:+.1f} MiB for each hour of video, standard error {run.error:.1f}"
+        yield f"  growth: {run.slope:+.1f} MiB for each hour of video, standard error {run.slope_error:.1f}"
         for line in run.gpu.lines:
             yield f"  {line}"
-        for name, queue in run.queues.items():
-            yield f"  queue {name}: {queue['highest']} of {queue['room']} at most, {queue['mean']:.1f} on average"
+        for name, stats in run.queues.items():
+            yield f"  queue {name}: {stats['highest']} of {stats['size']} at most, {stats['mean']:.1f} on average"
 
 
 def startup(clip: str = "", /, *, repetitions: int = 5) -> Iterator[str]:
-    """Seconds until a fresh process has imported the package, shown its help, and found a clip's first tracks.
+    """Measures the seconds until a new process has imported the package, printed its help, and found first tracks.
 
     Args:
         clip: A video file; without it the demo's clip.
-        repetitions: How often each is started, in turn.
+        repetitions: Number of runs of each, in turn.
 
     Raises:
-        InputError: A run failed; it has said why on stderr.
+        InputError: A run failed; see stderr.
     """
     from benchmarks.startup import startup_times
 
-    yield f"median of {repetitions} fresh processes, seconds (fastest, slowest)"
+    yield f"median of {repetitions} new processes, seconds (fastest, slowest)"
     for name, times in startup_times(clip, repetitions).items():
         yield f"{name:26s}{median(times):8.2f} ({min(times):.2f}, {max(times):.2f})"
 
@@ -73,119 +74,118 @@ def startup(clip: str = "", /, *, repetitions: int = 5) -> Iterator[str]:
 def association(
     *objects: int,
     repetitions: int = 3,
-    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+    json: Annotated[Path | None, Parameter(help="File for all measurements.")] = None,
     plot: Annotated[Path | None, Parameter(help="File for a chart, .png or .svg.")] = None,
 ) -> Iterator[str]:
-    """Time of one update with 10 50 100 300 1000 objects (or others), for this tracker and for those that are here.
+    """Measures the latency of an update with 10 50 100 300 1000 (or other numbers of) objects, also of other trackers.
 
     Raises:
-        InputError: There is nothing to measure, or no place or no means for the results.
+        InputError: There is nothing to measure, or a result cannot be written.
     """
-    from benchmarks.association import as_json, compare, conditions
+    from benchmarks.association import as_json, benchmark_conditions, compare
     from benchmarks.other_trackers import available
     from benchmarks.report import check_chart, draw_chart, headline, table
     from benchmarks.synthetic import OBJECTS
 
-    for path in (json, plot):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"there is no folder {path.parent} for {path.name}: make it first")
+    _check_folder(json)
+    _check_folder(plot)
     if plot is not None:
         check_chart(plot)
     entries, missing = available()
-    facts = conditions(entries, missing)
-    yield headline(facts)
+    conditions = benchmark_conditions(entries, missing)
+    yield headline(conditions)
     comparisons = []
     for number in objects or OBJECTS:
         comparisons.append(compare(entries, number, repetitions))
         yield "\n" + table(comparisons[-1])
     if json is not None:
-        write_record(json, as_json(comparisons, facts))
+        write_record(json, as_json(comparisons, conditions))
         yield f"\nwrote {json}"
     if plot is not None:
-        draw_chart(comparisons, facts, plot)
+        draw_chart(comparisons, conditions, plot)
         yield f"\nwrote {plot}"
 
 
-def rivals(
+def baselines(
     clip: str,
     /,
     *,
     model: str = "builtin",
     ultralytics: str = "",
-    rounds: int = 3,
+    loops: int = 3,
     repetitions: int = 3,
-    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+    json: Annotated[Path | None, Parameter(help="File for all measurements.")] = None,
 ) -> Iterator[str]:
-    """Whole runs on the CPU, from a video to an annotated one and a table: ours, and what a user would pick instead.
+    """Compares whole runs on the CPU, from a video to an annotated one and a table, with baseline pipelines.
 
     Args:
         clip: A video file.
-        model: builtin, or an R-CNN of torchvision's with random weights, the same for us and for the usual script.
+        model: builtin, or an R-CNN of torchvision with random weights, the same for ours and the naive script.
         ultralytics: Python of an environment in which that package is installed.
-        rounds: How often a run shows the clip; loading counts too, and the less so the longer a run is.
-        repetitions: How often each one runs, in turn.
-        json: File for all figures.
+        loops: Number of repetitions of the clip in a run; the more, the less loading counts.
+        repetitions: Number of runs of each pipeline, in turn.
+        json: File for all measurements.
 
     Raises:
-        InputError: A run failed; it has said why on stderr. Or there is no place for the results.
+        InputError: A run failed (see stderr), or a result cannot be written.
     """
-    from benchmarks.end_to_end import compare_runs, missing_for_usual, rivals_of
+    from benchmarks.end_to_end import available_baselines, compare_pipelines, missing_packages
     from tracker.evaluation.speed.machine import machine
 
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
+    _check_folder(json)
     with tempfile.TemporaryDirectory() as folder:
-        found = rivals_of(model, clip, ultralytics, Path(folder))
+        pipelines = available_baselines(model, clip, ultralytics, Path(folder))
         yield machine()
         yield ", ".join(f"{name} {version}" for name, version in versions().items())
-        for rival in found:
-            yield f"{rival.name}: {rival.about}"
-        for package in missing_for_usual():
-            yield f"left out: the usual script (no package {package}: pip install 'tracker[benchmark]')"
-        paces = compare_runs(found, clip, rounds, repetitions)
+        for pipeline in pipelines:
+            yield f"{pipeline.name}: {pipeline.description}"
+        for package in missing_packages():
+            yield f"left out: naive script (no package {package}: pip install 'video-tracker[benchmark]')"
+        throughputs = compare_pipelines(pipelines, clip, loops, repetitions)
     yield f"\n{'':20s}{'frames/s':>10s}{'ours over it':>14s}{'CPU ms':>9s}"
-    for pace in paces:
-        row = f"{median(pace.rates):10.2f}{pace.ratio:13.2f}x{pace.cpu:9.1f}"
-        yield f"{pace.name:20s}{row}"
+    for throughput in throughputs:
+        columns = f"{median(throughput.rates):10.2f}{throughput.ratio:13.2f}x{throughput.cpu_milliseconds:9.1f}"
+        yield f"{throughput.name:20s}{columns}"
     if json is not None:
-        facts = {"machine": machine(), "versions": versions(), "clip": clip, "model": model, "rounds": rounds}
-        about = {rival.name: rival.about for rival in found}
-        write_record(json, {**facts, "rivals": about, "paces": [asdict(pace) for pace in paces]})
+        conditions = {"machine": machine(), "versions": versions(), "clip": clip, "model": model, "loops": loops}
+        descriptions = {pipeline.name: pipeline.description for pipeline in pipelines}
+        measurements = [asdict(throughput) for throughput in throughputs]
+        write_record(json, {**conditions, "pipelines": descriptions, "throughputs": measurements})
         yield f"\nwrote {json}"
 
 
-def switches(
+def ablation(
     folder: Path,
     /,
     *configs: Path,
     det: str = "det.txt",
-    start: Path | None = None,
-    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+    base_config: Path | None = None,
+    json: Annotated[Path | None, Parameter(help="File for all measurements.")] = None,
 ) -> Iterator[str]:
-    """What each switch of the tracker contributes on sequences with truth: the figures of the defaults without it.
+    """Measures the effect of each setting of the tracker on sequences with ground truth: metrics without it.
 
     Args:
         folder: Sequences in the layout of the MOTChallenge: NAME/det/det.txt, NAME/gt/gt.txt, NAME/seqinfo.ini.
         configs: Files of settings to compare with, such as configs/sort.yaml.
         det: Name of the files of detections.
-        start: File of the settings to start from, instead of the defaults.
-        json: File for all figures.
+        base_config: File of the initial settings, instead of the defaults.
+        json: File for all measurements.
 
     Raises:
         InputError: A file cannot be read or written.
     """
-    from benchmarks.ablation import Result, as_json, as_text, heading, measured, rows
+    from benchmarks.ablation import Result, as_json, as_text, evaluate_variants, heading, make_variants
 
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
-    done: list[Result] = []
-    for row, figures in measured(folder, det, rows(load_config(start) if start else Config(), configs)):
-        if not done:
+    _check_folder(json)
+    results: list[Result] = []
+    variants = make_variants(load_config(base_config) if base_config else Config(), configs)
+    for variant, metrics in evaluate_variants(folder, det, variants):
+        if not results:
             yield heading()
-        done.append((row, figures))
-        yield as_text(row, figures)
+        results.append((variant, metrics))
+        yield as_text(variant, metrics)
     if json is not None:
-        write_record(json, {"versions": versions(), "rows": as_json(done)})
+        write_record(json, {"versions": versions(), "variants": as_json(results)})
         yield f"\nwrote {json}"
 
 
@@ -195,90 +195,96 @@ def detectors(
     device: str = "auto",
     precision: Literal["auto", "fp32", "half"] = "auto",
     size: tuple[int, int] = (1333, 800),
-    batch: int = 4,
+    batch_size: int = 4,
     batches: int = 4,
     repetitions: int = 5,
-    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+    json: Annotated[Path | None, Parameter(help="File for all measurements.")] = None,
 ) -> Iterator[str]:
-    """Pictures a second of a detector of torchvision's, detecting and learning: here and in torchvision's own loops.
+    """Compares the throughput of a torchvision detector, in inference and training, with torchvision's own loops.
 
     Args:
         model: One of torchvision's detectors.
         device: auto, cpu, cuda or cuda:N.
         precision: Of ours; auto is half on CUDA devices (bfloat16 in training). Torchvision's loops are in float32.
-        size: Width and height of the pictures, pixels; the networks leave them so.
-        batch: Pictures in a batch; in inference torchvision's loop takes them one by one.
-        batches: How many each repetition takes.
-        repetitions: How often each side runs, in turn.
-        json: File for all figures.
+        size: Width and height of the images, pixels; the networks do not resize them.
+        batch_size: Images in a batch; in inference torchvision's loop takes them one by one.
+        batches: Number of batches of each repetition.
+        repetitions: Number of runs of each side, in turn.
+        json: File for all measurements.
 
     Raises:
-        InputError: There is nothing to measure, or no place for the results.
+        InputError: There is nothing to measure, or a result cannot be written.
     """
-    from benchmarks.detectors import compare_inference, compare_training, make_setting, peak_flops
-    from tracker.models.runtime import in_half
+    from benchmarks.detectors import compare_inference, compare_training, make_workload, peak_flops
+    from tracker.models.runtime import use_half_precision
 
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
-    setting = make_setting(model, device, precision, size, batch, batches)
+    _check_folder(json)
+    workload = make_workload(model, device, precision, size, batch_size, batches)
     yield ", ".join(f"{name} {version}" for name, version in versions().items())
-    yield f"{model} on {setting.device}, {size[0]}x{size[1]} pixels, batches of {batch}, {repetitions} repetitions"
-    peak = peak_flops(setting.device, in_half(precision, setting.device))
-    yield f"products of matrices: {peak / 1e12:.2f} TFLOP/s at the most in ours' precision"
-    head = f"{'pictures/s, median':20s}{'ours':>9s}{'torchvision':>13s}{'ratio':>8s}{'MiB':>9s}{'MiB':>9s}"
-    yield f"{head}{'TFLOP/s':>9s}{'of peak':>9s}"
-    speeds = []
+    batches_text = f"batches of {batch_size}, {repetitions} repetitions"
+    yield f"{model} on {workload.device}, {size[0]}x{size[1]} pixels, {batches_text}"
+    peak = peak_flops(workload.device, use_half_precision(precision, workload.device))
+    yield f"peak of matrix products: {peak / 1e12:.2f} TFLOP/s in the precision of ours"
+    header = f"{'images/s, median':20s}{'ours':>9s}{'torchvision':>13s}{'ratio':>8s}{'MiB':>9s}{'MiB':>9s}"
+    yield f"{header}{'TFLOP/s':>9s}{'of peak':>9s}"
+    results = []
     for compare in (compare_inference, compare_training):
-        speed = compare(setting, repetitions)
-        memory = "".join(f"{value:9.0f}" if value else f"{'-':>9s}" for value in speed.memory)
-        reached = median(speed.ours) * speed.flops
-        row = f"{speed.name:20s}{median(speed.ours):9.2f}{median(speed.theirs):13.2f}{speed.ratio:7.2f}x{memory}"
-        yield f"{row}{reached / 1e12:9.3f}{reached / peak:8.1%}"
-        speeds.append(asdict(speed))
+        result = compare(workload, repetitions)
+        memory = "".join(f"{value:9.0f}" if value else f"{'-':>9s}" for value in result.memory)
+        flops_per_second = median(result.ours) * result.flops
+        rates = f"{median(result.ours):9.2f}{median(result.theirs):13.2f}{result.ratio:7.2f}x"
+        yield f"{result.name:20s}{rates}{memory}{flops_per_second / 1e12:9.3f}{flops_per_second / peak:8.1%}"
+        results.append(asdict(result))
     if json is not None:
-        facts = {"model": model, "device": str(setting.device), "size": size, "batch": batch, "precision": precision}
-        write_record(json, {"versions": versions(), **facts, "peak_flops": peak, "speeds": speeds})
+        conditions = {"model": model, "device": str(workload.device), "precision": precision, "size": size}
+        measurements = {"batch_size": batch_size, "peak_flops": peak, "comparisons": results}
+        write_record(json, {"versions": versions(), **conditions, **measurements})
         yield f"\nwrote {json}"
 
 
 def backends(
     *models: str,
     size: tuple[int, int] = (1280, 720),
-    pictures: int = 4,
+    images: int = 4,
     threads: int = 0,
     repetitions: int = 5,
-    json: Annotated[Path | None, Parameter(help="File for all figures.")] = None,
+    json: Annotated[Path | None, Parameter(help="File for all measurements.")] = None,
 ) -> Iterator[str]:
-    """Pictures a second of detectors on the CPU, by what computes them, and whether they find what torchvision finds.
+    """Compares the throughput of detectors on the CPU by backend, and their detections with torchvision's.
 
     Args:
-        models: builtin and R-CNNs of torchvision's, these with random weights; three of them without.
-        size: Width and height of the pictures, pixels; the networks bring them to their own.
-        pictures: How many each repetition takes; torchvision takes them one by one.
-        threads: Of all ways, 0 for as many as there are cores.
-        repetitions: How often each way runs, in turn.
-        json: File for all figures.
+        models: builtin and R-CNNs of torchvision with random weights; three of them by default.
+        size: Width and height of the images, pixels; the networks resize them.
+        images: Number of images of each repetition; torchvision takes them one by one.
+        threads: Threads of each implementation, 0 for as many as there are cores.
+        repetitions: Number of runs of each implementation, in turn.
+        json: File for all measurements.
 
     Raises:
-        InputError: There is nothing to measure, or no place for the results.
+        InputError: There is nothing to measure, or a result cannot be written.
     """
-    from benchmarks.backends import MODELS, compare_ways
+    from benchmarks.backends import MODELS, compare_backends
     from tracker.models.runtime.device import count_threads
 
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"there is no folder {json.parent} for {json.name}: make it first")
+    _check_folder(json)
     threads = count_threads(threads)
     yield ", ".join(f"{name} {version}" for name, version in versions().items())
-    yield f"{size[0]}x{size[1]} pixels, {pictures} at a time, {threads} threads, {repetitions} repetitions"
-    compared = {}
+    yield f"{size[0]}x{size[1]} pixels, {images} at a time, {threads} threads, {repetitions} repetitions"
+    results_by_model = {}
     for model in models or MODELS:
-        ways = compare_ways(model, size, pictures, threads, repetitions)
-        yield f"\n{model:40s}{'pictures/s':>11s}{'ratio':>8s}{'CPU ms':>9s}{'boxes equal':>16s}"
-        for way in ways:
-            same = f"{way.equal:.1%} of {way.boxes}"
-            yield f"  {way.name:38s}{median(way.rates):11.2f}{way.ratio:7.2f}x{way.cpu:9.1f}{same:>16s}"
-        compared[model] = [asdict(way) for way in ways]
+        results = compare_backends(model, size, images, threads, repetitions)
+        yield f"\n{model:40s}{'images/s':>11s}{'ratio':>8s}{'CPU ms':>9s}{'equal boxes':>16s}"
+        for result in results:
+            columns = f"{median(result.rates):11.2f}{result.ratio:7.2f}x{result.cpu_milliseconds:9.1f}"
+            matching = f"{result.matching:.1%} of {result.total_boxes}"
+            yield f"  {result.name:38s}{columns}{matching:>16s}"
+        results_by_model[model] = [asdict(result) for result in results]
     if json is not None:
-        facts = {"size": size, "pictures": pictures, "threads": threads}
-        write_record(json, {"versions": versions(), **facts, "models": compared})
+        conditions = {"size": size, "images": images, "threads": threads}
+        write_record(json, {"versions": versions(), **conditions, "models": results_by_model})
         yield f"\nwrote {json}"
+
+
+def _check_folder(path: Path | None) -> None:
+    if path is not None and not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} for {path.name}: make it first")

@@ -1,4 +1,4 @@
-"""Long videos, made of a short one without encoding it again."""
+"""Makes long videos by repeating a short one, without encoding it again."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -13,15 +13,15 @@ from tracker.errors import InputError
 
 
 def write_loop(clip: str, seconds: float, path: Path) -> float:
-    """Writes a clip's pictures again and again, each time after the last of the time before, without its sound.
+    """Repeats the packets of a clip, each time after the end of the time before, without its sound.
 
     Args:
         clip: A video file.
-        seconds: How long the result is at least; it holds whole rounds.
-        path: Of the result; its suffix tells the container.
+        seconds: Least length of the result, which is a multiple of the clip's.
+        path: File of the result; its suffix is that of the container.
 
     Returns:
-        How long it is, seconds.
+        Length of the result, seconds.
 
     Raises:
         InputError: The clip cannot be read, or the result cannot be written.
@@ -30,29 +30,31 @@ def write_loop(clip: str, seconds: float, path: Path) -> float:
         with av.open(clip) as source, av.open(str(path), "w") as target:
             video = source.streams.best("video")
             if not isinstance(video, VideoStream) or video.time_base is None:
-                raise InputError(f"{clip} has no video in it: give a file that has")
+                raise InputError(f"{clip} has no video stream: give another file")
             stream = target.add_stream_from_template(video)
             stream.time_base = video.time_base
-            round_packets = [packet for packet in source.demux(video) if packet.size]
-            length = _length(round_packets)
-            rounds = max(1, -int(-seconds // float(length * video.time_base)))
-            for number in range(rounds):
-                for packet in round_packets:
-                    target.mux_one(_later(packet, number * length, stream, video.time_base))
-            return float(rounds * length * video.time_base)
+            packets = [packet for packet in source.demux(video) if packet.size]
+            length = _length(packets)
+            repetitions = max(1, -int(-seconds // float(length * video.time_base)))
+            for repetition in range(repetitions):
+                for packet in packets:
+                    target.mux_one(_shifted_copy(packet, repetition * length, stream, video.time_base))
+            return float(repetitions * length * video.time_base)
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"cannot loop {clip}: {error}") from None
 
 
 def _length(packets: list["Packet[VideoStream]"]) -> int:
-    """From the first picture to the end of the last, in units of the time base."""
-    shown = sorted(packet.pts for packet in packets if packet.pts is not None)
-    step = min((b - a for a, b in pairwise(shown)), default=1)
-    return shown[-1] - shown[0] + step
+    """Returns the length from the first frame to the end of the last one, in units of the time base."""
+    times = sorted(packet.pts for packet in packets if packet.pts is not None)
+    step = min((b - a for a, b in pairwise(times)), default=1)
+    return times[-1] - times[0] + step
 
 
-def _later(packet: "Packet[VideoStream]", offset: int, stream: VideoStream, time_base: Fraction) -> "Packet[Any]":
-    """A copy of a packet for another stream."""
+def _shifted_copy(
+    packet: "Packet[VideoStream]", offset: int, stream: VideoStream, time_base: Fraction
+) -> "Packet[Any]":
+    """Copies a packet to another stream, later by an offset."""
     copy = Packet(bytes(packet))
     copy.stream = stream
     copy.time_base = time_base

@@ -1,4 +1,4 @@
-"""Runs of `track` in processes of their own."""
+"""Runs `track` in other processes."""
 
 import os
 import sys
@@ -7,5 +7,5 @@ COMMAND = [sys.executable, "-m", "tracker"]
 
 
 def environment() -> dict[str, str]:
-    """The environment in which such a process finds this same program, whatever folder it runs in."""
+    """Returns environment variables with which such a process imports this same package in any folder."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,4 +1,4 @@
-"""How long it takes until something is seen: each time in a fresh process."""
+"""Measures the startup time of new processes, and the time until their first tracks."""
 
 import subprocess
 import sys
@@ -13,32 +13,32 @@ from benchmarks.processes import COMMAND, environment
 from tracker.cli.demo import draw_clip
 from tracker.errors import InputError
 
-SECONDS = 1.0  # of the clip: a track is reported from its second detection on
-POLL = 0.002  # seconds between two looks at the table
+CLIP_SECONDS = 1.0  # processed; a track is reported from its second detection on
+POLL_INTERVAL = 0.002  # seconds between two reads of the table
 
 
 def startup_times(clip: str, repetitions: int) -> dict[str, list[float]]:
-    """Seconds until a program without anything, the library, the help, and a run's first row of tracks are there.
+    """Measures the seconds of an empty program, an import of the library, its help, and a run until its first tracks.
 
     Args:
         clip: A video file; empty for the demo's.
-        repetitions: How often each is started; they take turns.
+        repetitions: Number of runs of each, in turn.
 
     Raises:
-        InputError: A run failed; it has said why on stderr.
+        InputError: A run failed; see stderr.
     """
     with tempfile.TemporaryDirectory() as folder:
         if not clip:
             clip = f"{folder}/demo.mp4"
             draw_clip(Path(clip))
         jobs: dict[str, Callable[[], float]] = {
-            "python -c pass": partial(_until_the_end, [sys.executable, "-c", "pass"]),
-            "import tracker": partial(_until_the_end, [sys.executable, "-c", "import tracker"]),
-            "track --help": partial(_until_the_end, [*COMMAND, "--help"]),
+            "python -c pass": partial(_run_time, [sys.executable, "-c", "pass"]),
+            "import tracker": partial(_run_time, [sys.executable, "-c", "import tracker"]),
+            "track --help": partial(_run_time, [*COMMAND, "--help"]),
         }
         for backend in installed_backends():
-            run = [*COMMAND, str(Path(clip).resolve()), "--quiet", "--end", str(SECONDS), "--backend", backend]
-            jobs[f"first tracks, {backend}"] = partial(until_the_first_row, run, Path(folder))
+            command = [*COMMAND, str(Path(clip).resolve()), "--quiet", "--end", str(CLIP_SECONDS), "--backend", backend]
+            jobs[f"first tracks, {backend}"] = partial(time_to_first_row, command, Path(folder))
         times: dict[str, list[float]] = {name: [] for name in jobs}
         for _ in range(repetitions):
             for name, job in jobs.items():
@@ -46,31 +46,31 @@ def startup_times(clip: str, repetitions: int) -> dict[str, list[float]]:
     return times
 
 
-def _until_the_end(command: Sequence[str]) -> float:
+def _run_time(command: Sequence[str]) -> float:
     start = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment())
-    if done.returncode:
-        raise InputError(f"{' '.join(command)} ended with exit code {done.returncode}")
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment())
+    if result.returncode:
+        raise InputError(f"{' '.join(command)} ended with exit code {result.returncode}")
     return time.perf_counter() - start
 
 
-def until_the_first_row(command: Sequence[str], folder: Path) -> float:
-    """Seconds until a run's table has a row below its head; where no track is found, until the end.
+def time_to_first_row(command: Sequence[str], folder: Path) -> float:
+    """Measures the seconds until a run's table has a row below its header, or until the end without any track.
 
     Args:
         command: The run, without its outputs.
-        folder: For the table.
+        folder: Folder for the table.
 
     Raises:
-        InputError: The run failed; it has said why on stderr.
+        InputError: The run failed; see stderr.
     """
     table = folder / "tracks.csv"
     table.unlink(missing_ok=True)
     start = time.perf_counter()
     with subprocess.Popen([*command, "--output", str(table)], env=environment()) as run:
         try:
-            while run.poll() is None and not _has_a_row(table):
-                time.sleep(POLL)
+            while run.poll() is None and not _has_row(table):
+                time.sleep(POLL_INTERVAL)
             elapsed = time.perf_counter() - start
         except BaseException:
             run.terminate()
@@ -80,5 +80,5 @@ def until_the_first_row(command: Sequence[str], folder: Path) -> float:
     return elapsed
 
 
-def _has_a_row(table: Path) -> bool:
+def _has_row(table: Path) -> bool:
     return table.exists() and table.read_bytes().count(b"\n") > 1

@@ -1,4 +1,4 @@
-"""The `track` command as a person meets it: what it takes, what it says, and what it leaves behind."""
+"""The `track` command: its flags, its output, its errors, its files, and signals."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,27 +17,36 @@ from typing import Any
 import av
 import pytest
 
-import tracker.cli.app
+import tracker.cli.options
 import tracker.config
 from paths import REPOSITORY, STUB
 from stub_networks import moving_clip
 from tracker.cli.app import main
-from tracker.config import Config, DetectorTrainingConfig, EmbedderTrainingConfig, load_config, read_yaml, validated
+from tracker.cli.options import load_settings
+from tracker.config import (
+    Config,
+    DetectorTrainingConfig,
+    EmbedderTrainingConfig,
+    load_config,
+    read_yaml,
+    validate_section,
+)
+from tracker.tracking import DeepSort
 from video_clips import write_clip, write_tone
 
 Result = tuple[int, str, str]
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be in."""
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Changes to an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def track(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Runs the command in this process: exit code, stdout, stderr."""
+def track(working_folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Runs the command in this process; returns exit code, stdout and stderr."""
 
     def run(*arguments: object) -> Result:
         with pytest.raises(SystemExit) as end:
@@ -48,33 +58,38 @@ def track(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
 
 
 @pytest.fixture
-def settings_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
-    """The config that a command line stands for."""
-    got: list[Config] = []
-    monkeypatch.setattr(tracker.cli.app, "_run", lambda source, config, quiet: got.append(config) or 0)
+def parse_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
+    """Returns the config that a command line stands for."""
+    configs: list[Config] = []
+
+    def load_only(*arguments: Any) -> Config:
+        configs.append(load_settings(*arguments))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(tracker.cli.options, "load_settings", load_only)
 
     def settings(*arguments: object) -> Config:
         with pytest.raises(SystemExit) as end:
             main(["film.mp4", *map(str, arguments)])
         assert end.value.code == 0
-        return got.pop()
+        return configs.pop()
 
     return settings
 
 
-def everything(folder: Path) -> set[str]:
+def list_paths(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 # Settings
 
 
-def test_an_empty_command_line_is_the_default(settings_of: Callable[..., Config]) -> None:
-    assert settings_of() == Config()
+def test_an_empty_command_line_is_the_default(parse_settings: Callable[..., Config]) -> None:
+    assert parse_settings() == Config()
 
 
 def another_value(field: Any) -> Any:
-    """A value that a field takes and that is not its default."""
+    """Returns a valid value of a field other than its default."""
     default = field.default
     if isinstance(default, bool):
         return not default
@@ -87,69 +102,69 @@ def another_value(field: Any) -> Any:
     return (choice,) if isinstance(default, tuple) else choice
 
 
-def test_every_key_is_a_flag(settings_of: Callable[..., Config]) -> None:
+def test_every_setting_has_a_flag(parse_settings: Callable[..., Config]) -> None:
     flags: list[str] = []
     expected: dict[str, dict[str, Any]] = {}
     for section, field in Config.model_fields.items():
-        for key, leaf in field.annotation.model_fields.items():  # type: ignore[union-attr]
-            value = expected.setdefault(section, {})[key] = another_value(leaf)
+        for key, setting in field.annotation.model_fields.items():  # type: ignore[union-attr]
+            value = expected.setdefault(section, {})[key] = another_value(setting)
             flag = ("--no-" if value is False else "--") + key.replace("_", "-")
             flags += [flag] if isinstance(value, bool) else [flag, value[0] if isinstance(value, tuple) else value]
-    assert settings_of(*flags) == Config.model_validate(expected)
+    assert parse_settings(*flags) == Config.model_validate(expected)
 
 
-def test_flags_go_before_the_file(settings_of: Callable[..., Config], tmp_path: Path) -> None:
+def test_flags_take_precedence_over_the_file(parse_settings: Callable[..., Config], tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("detector: {score: 0.3, batch_size: 2, classes: [cat]}\noutput: {show: true}\n")
-    config = settings_of("--config", path, "--score", 0.7, "--no-show", "--max-age", 3)
+    config = parse_settings("--config", path, "--score", 0.7, "--no-show", "--max-age", 3)
     assert config == Config.model_validate(
         {"detector": {"score": 0.7, "batch_size": 2, "classes": ["cat"]}, "tracker": {"max_age": 3}}
     )
-    assert settings_of("--config", path).output.show
-    assert settings_of("--config", path, "--score", 0.5).detector.score == 0.5  # also where it is the default
+    assert parse_settings("--config", path).output.show
+    assert parse_settings("--config", path, "--score", 0.5).detector.score == 0.5  # also with the default
 
 
 @pytest.mark.parametrize(
     "flags", [["--classes", "person,car"], ["--classes", "person", "--classes", "car"], ["--classes", " person, car,"]]
 )
-def test_two_ways_to_name_classes(settings_of: Callable[..., Config], flags: list[str]) -> None:
-    assert settings_of(*flags).detector.classes == ("person", "car")
+def test_two_ways_to_name_classes(parse_settings: Callable[..., Config], flags: list[str]) -> None:
+    assert parse_settings(*flags).detector.classes == ("person", "car")
 
 
 def test_the_config_of_a_record_is_a_config(tmp_path: Path) -> None:
-    from tracker.pipeline.run_record import plain
+    from tracker.pipeline.run_record import config_to_json
 
     config = Config.model_validate({"detector": {"classes": ["car"]}, "source": {"start": 1}})
-    text = json.dumps(plain(config), allow_nan=False)
+    text = json.dumps(config_to_json(config), allow_nan=False)
     (tmp_path / "config.yaml").write_text(text)
     assert load_config(tmp_path / "config.yaml") == config
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_file_of_settings_loads(path: Path) -> None:
+def test_every_shipped_config_loads(path: Path) -> None:
     kinds = {"detector": DetectorTrainingConfig, "embedder": EmbedderTrainingConfig}
     kind = kinds.get(path.name.split("_")[0], Config)
-    assert validated(kind, read_yaml(path), str(path)) != kind()
-    assert path.read_text().startswith("#"), "the head says why"
+    assert validate_section(kind, read_yaml(path), str(path)) != kind()
+    assert path.read_text().startswith("#"), "it begins with a comment on its purpose"
 
 
-def test_training_takes_the_file_and_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    got: list[Any] = []
-    # Not with setattr, which would look for the real one and so need lightning.
-    monkeypatch.setitem(vars(tracker), "train_embedder", lambda *given: got.append(given) or "model")
+def test_training_settings_are_those_of_the_file_and_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    # Not by setattr, which would import the original and so need lightning.
+    monkeypatch.setitem(vars(tracker), "train_embedder", lambda *arguments: calls.append(arguments) or "model")
     path = REPOSITORY / "configs" / "embedder_builtin.yaml"
     with pytest.raises(SystemExit) as end:
         main(["train", "embedder", str(path), "--steps", "7", "--size", "64", "32", "--resume"])
     assert end.value.code == 0
-    given = validated(EmbedderTrainingConfig, {**read_yaml(path), "steps": 7, "size": (64, 32)}, "")
-    assert got == [(given, True)]
+    expected = validate_section(EmbedderTrainingConfig, {**read_yaml(path), "steps": 7, "size": (64, 32)}, "")
+    assert calls == [(expected, True)]
 
 
-# Bad input: exit code 2, one sentence, nothing left
+# Bad input: exit code 2, one sentence, no files
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("", "SOURCES requires an argument"),
         ("gone.mp4", "there is no file or folder gone.mp4"),
@@ -157,12 +172,12 @@ def test_training_takes_the_file_and_flags(monkeypatch: pytest.MonkeyPatch) -> N
         ("empty.mp4", "empty.mp4 is empty"),
         ("sound.mp4", "no video in it"),
         ("no_frames.mp4", "no_frames.mp4"),
-        ("folder", "holds no pictures"),
+        ("folder", "has no images"),
         ("97", "camera 97"),
         ("/dev/video97", "camera /dev/video97"),
         ("http://127.0.0.1:9/film.mp4", "cannot open http://127.0.0.1:9/film.mp4"),
-        ("ftp://host/film.mp4", "addresses of the kind ftp://"),
-        ("retrack found.csv other.csv", "unexpected 'other.csv'"),
+        ("ftp://host/film.mp4", "URLs that begin with ftp://"),
+        ("retrack detections.csv other.csv", "unexpected 'other.csv'"),
         ("film.mp4 --scor 0.3", "Unknown option: --scor. Did you mean --score"),
         ("film.mp4 --score high", "--score high: Input should be a valid number"),
         ("film.mp4 --score 2", "--score 2: Input should be less than or equal to 1"),
@@ -194,24 +209,24 @@ def test_training_takes_the_file_and_flags(monkeypatch: pytest.MonkeyPatch) -> N
         ("film.mp4 --output film.mp4 --overwrite", "film.mp4 is the source itself"),
         ("film.mp4 --output a.csv,a.csv", "same name"),
         ("train detektor", 'Did you mean "detector"?'),
-        ("train detector", "training needs pictures"),
+        ("train detector", "training needs images"),
         ("train detector gone.yaml", "gone.yaml"),
         ("train embedder --steps 0", "--steps 0"),
     ],
 )
-def test_bad_input_gets_one_sentence(track: Callable[..., Result], bad: Path, arguments: str, said: str) -> None:
-    before = everything(bad)
+def test_bad_input_gets_one_sentence(track: Callable[..., Result], bad: Path, arguments: str, message: str) -> None:
+    before = list_paths(bad)
     code, output, errors = track(*arguments.split())
     assert (code, output) == (2, "")
     assert errors.startswith("track: ") and errors.count("\n") == 1 and len(errors) < 500
-    assert said in errors
-    assert everything(bad) == before
+    assert message in errors
+    assert list_paths(bad) == before
     assert (bad / "old.csv").read_text() == "mine"
 
 
 @pytest.fixture(scope="module")
 def bad_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What users give by mistake, by name."""
+    """Returns the contents of files that are given by mistake, by name."""
     folder = tmp_path_factory.mktemp("bad")
     film = write_clip(folder / "film.mp4", 12).read_bytes()
     with av.open(str(folder / "sound.mp4"), "w") as container:
@@ -236,11 +251,11 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def bad(workplace: Path, bad_files: dict[str, bytes]) -> Path:
+def bad(working_folder: Path, bad_files: dict[str, bytes]) -> Path:
     for name, data in bad_files.items():
-        (workplace / name).write_bytes(data)
-    (workplace / "folder").mkdir()
-    return workplace
+        (working_folder / name).write_bytes(data)
+    (working_folder / "folder").mkdir()
+    return working_folder
 
 
 def test_a_download_that_fails(track: Callable[..., Result], bad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,24 +272,24 @@ def test_a_download_that_fails(track: Callable[..., Result], bad: Path, monkeypa
     assert not Path("tracked").exists()
 
 
-def test_a_server_that_says_nothing(track: Callable[..., Result]) -> None:
+def test_a_server_that_does_not_answer(track: Callable[..., Result]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"rtsp://127.0.0.1:{server.getsockname()[1]}/film"
-        begin = time.monotonic()
+        start_time = time.monotonic()
         code, _, errors = track(address, "--timeout", 0.5)
     assert code == 2 and errors.count("\n") == 1 and "did not answer within 0.5 s" in errors
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - start_time < 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
 @pytest.mark.parametrize("first", ["first.mp4", "first.csv", None])
 def test_a_full_disk(track: Callable[..., Result], bad: Path, stubbed: None, first: str | None) -> None:
     Path("full.csv").symlink_to("/dev/full")
-    before = everything(bad)
+    before = list_paths(bad)
     outputs = f"{first},full.csv" if first else "full.csv"
     code, output, errors = track("film.mp4", "--output", outputs, "--overwrite")
     assert (code, output) == (2, "") and "full.csv: No space left on device" in errors
-    assert everything(bad) == before
+    assert list_paths(bad) == before
 
 
 def test_a_window_without_a_screen(track: Callable[..., Result], bad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,19 +316,19 @@ def test_a_bug_keeps_its_traceback(bad: Path, monkeypatch: pytest.MonkeyPatch) -
 # A run
 
 
-def test_what_a_run_writes_and_says(track: Callable[..., Result], stubbed: None) -> None:
+def test_files_and_output_of_a_run(track: Callable[..., Result], stubbed: None) -> None:
     moving_clip(Path("film.mp4"))
     code, output, errors = track("film.mp4")
-    assert (code, errors) == (0, "loading\n")  # the stub says that
+    assert (code, errors) == (0, "loading\n")  # printed by the stub
     lines = output.splitlines()
     assert re.fullmatch(r"30 frames in \d+\.\d s \(\d+\.\d frames/s\)", lines[0])
     assert lines[1] in ("tracks: 1 person, 1 car", "tracks: 1 car, 1 person")
     assert lines[2].split() == ["id", "class", "from", "s", "to", "s", "seconds", "frames"]
-    ids, classes, *spans = zip(*(line.split() for line in lines[3:5]), strict=True)
+    ids, classes, *times = zip(*(line.split() for line in lines[3:5]), strict=True)
     assert ids == ("1", "2") and set(classes) == {"person", "car"}
-    assert spans == [("0.10",) * 2, ("2.90",) * 2, ("2.80",) * 2, ("29",) * 2]
+    assert times == [("0.10",) * 2, ("2.90",) * 2, ("2.80",) * 2, ("29",) * 2]
     assert lines[5:] == [f"wrote tracked/film/{name}" for name in ("video.mp4", "tracks.csv", "run.json")]
-    assert everything(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
+    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
 
 
 def test_the_record_of_a_run(track: Callable[..., Result], stubbed: None) -> None:
@@ -328,23 +343,23 @@ def test_the_record_of_a_run(track: Callable[..., Result], stubbed: None) -> Non
     assert record["versions"]["tracker"] == tracker.__version__ and record["versions"]["av"] == av.__version__
     assert all(len(weights["sha256"]) == 64 for weights in record["weights"].values())
     assert set(record["stage_s"]) == {"decode", "detect", "embed", "associate", "write"}
-    assert {name: queue["room"] for name, queue in record["queues"].items()} == {"read": 4, "look": 1, "write": 4}
-    assert all(0 <= queue["mean"] <= queue["highest"] <= queue["room"] for queue in record["queues"].values())
+    assert {name: queue["size"] for name, queue in record["queues"].items()} == {"read": 4, "analyze": 1, "write": 4}
+    assert all(0 <= queue["mean"] <= queue["highest"] <= queue["size"] for queue in record["queues"].values())
 
 
-def test_quiet_says_nothing(track: Callable[..., Result], stubbed: None) -> None:
+def test_quiet_prints_nothing(track: Callable[..., Result], stubbed: None) -> None:
     moving_clip(Path("film.mp4"), 6)
     assert track("film.mp4", "--quiet") == (0, "", "loading\n")
     assert track("gone.mp4", "--quiet")[2].startswith("track: there is no file")
 
 
-def test_names_of_all_kinds(track: Callable[..., Result], stubbed: None, tmp_path: Path) -> None:
+def test_unusual_file_names(track: Callable[..., Result], stubbed: None, tmp_path: Path) -> None:
     folder = tmp_path / "a b" / "größe"
     folder.mkdir(parents=True)
     clip = moving_clip(folder / "my film ü.mp4", 6).rename(folder / "my film: 100% ü.mp4")
     assert track(clip)[0] == 0  # absolute, from another folder
-    made = [path.name for path in Path("tracked").iterdir()]
-    assert made == ["my_film_100_ü"]
+    folders = [path.name for path in Path("tracked").iterdir()]
+    assert folders == ["my_film_100_ü"]
     result = folder / "result of [it].csv"
     assert track(os.path.relpath(clip), "--output", result)[1].endswith(f"wrote {result}\n")
     Path("demo").write_bytes(clip.read_bytes())
@@ -356,25 +371,47 @@ def test_a_second_run_takes_another_folder(track: Callable[..., Result], stubbed
     moving_clip(Path("film.mp4"), 6)
     for _ in range(2):
         assert track("film.mp4")[0] == 0
-    assert everything(Path("tracked")) >= {"film/tracks.csv", "film-2/tracks.csv"}
+    assert list_paths(Path("tracked")) >= {"film/tracks.csv", "film-2/tracks.csv"}
     assert track("film.mp4", "--overwrite")[0] == 0
     assert {path.name for path in Path("tracked").iterdir()} == {"film", "film-2"}
 
 
-def test_a_failed_run_leaves_old_results_alone(track: Callable[..., Result], stubbed: None) -> None:
+def test_a_failed_run_does_not_change_old_results(track: Callable[..., Result], stubbed: None) -> None:
     moving_clip(Path("film.mp4"), 6)
     Path("old.csv").write_text("mine")
     code, _, _ = track("film.mp4", "--output", "old.csv", "--overwrite", "--start", 5)
     assert code == 2 and Path("old.csv").read_text() == "mine"
 
 
-# Real processes
+@pytest.mark.parametrize("command", ["film.mp4", "retrack detections.csv"])
+def test_at_most_seven_calls_from_main_to_the_tracker(
+    track: Callable[..., Result], stubbed: None, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    package = Path(tracker.__file__).parent
+    update = DeepSort.update
+    stacks: list[list[str]] = []
+
+    def record_stack(*arguments: Any) -> Any:
+        calls = [call for call in traceback.extract_stack() if Path(call.filename).is_relative_to(package)]
+        stacks.append([f"{Path(call.filename).name}: {call.name}" for call in calls] + ["deepsort.py: update"])
+        return update(*arguments)
+
+    moving_clip(Path("film.mp4"), 6)
+    assert track("film.mp4", "--detections", "detections.csv", "--output", "tracks.csv")[0] == 0
+    monkeypatch.setattr(DeepSort, "update", record_stack)
+    assert track(*command.split())[0] == 0
+    assert len(stacks) == 6
+    for calls in stacks:
+        assert calls[0] == "app.py: main" and len(calls) <= 7, calls
 
 
-def start(*arguments: object, loading: float = 0.0, delay: float = 0.02, **how: Any) -> subprocess.Popen[str]:
-    """`track` with the stub, as a process of its own."""
-    command = [sys.executable, str(STUB), str(loading), str(delay), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+# Separate processes
+
+
+def start(*arguments: object, load_time: float = 0.0, delay: float = 0.02) -> subprocess.Popen[str]:
+    """Starts `track` with the stub networks, as a process of its own."""
+    command = [sys.executable, str(STUB), str(load_time), str(delay), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -390,8 +427,8 @@ def has_rows(path: Path, number: int) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def running(workplace: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run of 60 s of video that has come some way."""
+def running(working_folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Yields a run of 60 s of video after 60 rows."""
     moving_clip(Path("film.mp4"), 600, audio=60.0)
     process = start("film.mp4")
     try:
@@ -402,14 +439,14 @@ def running(workplace: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert path.read_bytes().endswith(b"\n") and all(None not in row and None not in row.values() for row in rows)
     return rows
 
 
-def played(path: Path) -> int:
+def count_frames(path: Path) -> int:
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
 
@@ -421,50 +458,50 @@ def has_faststart(path: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_the_files_be_finished(running: subprocess.Popen[str], number: int) -> None:
+def test_after_a_signal_the_files_are_finished(running: subprocess.Popen[str], number: int) -> None:
     running.send_signal(number)
     output, errors = running.communicate(timeout=60)
     assert (running.returncode, errors) == (128 + number, "loading\n")
     record = json.loads(Path("tracked/film/run.json").read_text())
     assert record["stopped_by_user"] and 30 <= record["frames"] < 600
     assert output.startswith(f"{record['frames']} frames in ") and ", stopped\n" in output
-    assert played(Path("tracked/film/video.mp4")) == record["frames"]
+    assert count_frames(Path("tracked/film/video.mp4")) == record["frames"]
     assert has_faststart(Path("tracked/film/video.mp4"))
     with av.open("tracked/film/video.mp4") as container:
-        assert abs(container.duration / 1e6 - record["frames"] / 10) < 0.1  # sound included
+        assert abs(container.duration / 1e6 - record["frames"] / 10) < 0.1  # audio included
         assert len(container.streams.audio) == 1
-    rows = rows_of(Path("tracked/film/tracks.csv"))
+    rows = read_rows(Path("tracked/film/tracks.csv"))
     assert int(rows[-1]["frame"]) == record["frames"] - 1
-    assert everything(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
+    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_what_it_had(running: subprocess.Popen[str]) -> None:
+def test_a_killed_run_leaves_its_results_so_far(running: subprocess.Popen[str]) -> None:
     wait_for(has_rows(Path("tracked/film/tracks.csv"), 120), running)
     running.kill()
     running.communicate(timeout=60)
-    rows = rows_of(Path("tracked/film/tracks.csv"))
+    rows = read_rows(Path("tracked/film/tracks.csv"))
     assert int(rows[-1]["frame"]) >= 59
-    shown = played(Path("tracked/film/video.mp4"))
-    assert 20 <= shown <= int(rows[-1]["frame"]) + 1
+    frames = count_frames(Path("tracked/film/video.mp4"))
+    assert 20 <= frames <= int(rows[-1]["frame"]) + 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_loading(workplace: Path, number: int) -> None:
+def test_a_signal_while_loading(working_folder: Path, number: int) -> None:
     moving_clip(Path("film.mp4"), 6)
-    with start("film.mp4", loading=60) as process:
+    with start("film.mp4", load_time=60) as process:
         assert process.stderr is not None and process.stderr.readline() == "loading\n"
-        begin = time.monotonic()
+        start_time = time.monotonic()
         process.send_signal(number)
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 128 + number
-    assert time.monotonic() - begin < 15
-    assert everything(workplace) == {"film.mp4"}
+    assert time.monotonic() - start_time < 15
+    assert list_paths(working_folder) == {"film.mp4"}
 
 
 @pytest.mark.slow
-def test_two_signals_stop_at_once(workplace: Path) -> None:
+def test_two_signals_stop_at_once(working_folder: Path) -> None:
     moving_clip(Path("film.mp4"), 30)
     with start("film.mp4", "--batch-size", 1, delay=0.5) as process:
         wait_for(has_rows(Path("tracked/film/tracks.csv"), 1), process)
@@ -473,24 +510,24 @@ def test_two_signals_stop_at_once(workplace: Path) -> None:
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output, errors) == (130, "", "loading\n")
-    assert rows_of(Path("tracked/film/tracks.csv")) and played(Path("tracked/film/video.mp4")) >= 2
-    assert everything(Path("tracked/film")) == {"video.mp4", "tracks.csv"}
+    assert read_rows(Path("tracked/film/tracks.csv")) and count_frames(Path("tracked/film/video.mp4")) >= 2
+    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv"}
 
 
 @pytest.mark.slow
-def test_nobody_reads_the_output(workplace: Path) -> None:
+def test_the_reader_of_the_output_is_gone(working_folder: Path) -> None:
     moving_clip(Path("film.mp4"), 6)
     with start("film.mp4", delay=0) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         errors = process.stderr.read()
         assert (process.wait(timeout=30), errors) == (141, "loading\n")
-    assert everything(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
+    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo terminals")
-def test_a_terminal_shows_a_bar(workplace: Path) -> None:
+def test_a_terminal_shows_a_bar(working_folder: Path) -> None:
     import pty
 
     moving_clip(Path("film.mp4"), 60)
@@ -499,14 +536,14 @@ def test_a_terminal_shows_a_bar(workplace: Path) -> None:
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=line, env=environment)
     os.close(line)
-    seen = b""
+    output = b""
     while chunk := _read(screen):
-        seen += chunk
+        output += chunk
     os.close(screen)
     assert process.wait(timeout=30) == 0
-    text = seen.decode()
+    text = output.decode()
     assert re.search(r"film .*━+.* \d+/60 frames, \d+\.\d/s, 2 live", text)
-    assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is shown again
 
 
 def _read(screen: int) -> bytes:
@@ -516,11 +553,25 @@ def _read(screen: int) -> bytes:
         return b""
 
 
-def test_help_is_light() -> None:
+def test_help_imports_no_heavy_packages() -> None:
     run = "from tracker.cli.app import main\ntry: main(['--help'])"
     code = f"import sys\n{run}\nfinally: print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"torch", "numpy", "av", "cv2", "scipy", "torchvision", "lightning"} & set(done.stderr.split())
-    for words in ("track SOURCE... [OPTIONS]", "demo", "train", "--score", "Detections below this score", "--no-show"):
-        assert words in done.stdout
+    for text in ("track SOURCE... [OPTIONS]", "demo", "train", "--score", "Detections below this score", "--no-show"):
+        assert text in done.stdout
     assert "--no-quiet" not in done.stdout and "--empty-classes" not in done.stdout
+
+
+def test_help_of_commands_imports_no_torch() -> None:
+    """Each command's module is imported for its help; the networks' libraries, which take seconds, are not."""
+    code = (
+        "import sys\nfrom tracker.cli.app import main\n"
+        "for command in ('retrack', 'crops', 'export', 'train detector', 'train embedder', 'train classifier'):\n"
+        "    try: main([*command.split(), '--help'])\n"
+        "    except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not {"torch", "torchvision", "lightning", "scipy"} & set(done.stderr.split())
+    assert done.stdout.count("Usage: track") == 6

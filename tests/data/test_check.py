@@ -1,4 +1,4 @@
-"""The check of annotated pictures finds what spoils a training, counts classes, and draws what it read."""
+"""The check of annotated images finds duplicates and errors, counts classes, and draws a contact sheet."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter
 
 import image_sets
 from tracker.cli.app import main
-from tracker.data.check import check_pictures, class_counts, totals
-from tracker.data.duplicates import find_twins, thumbnail
+from tracker.data.check import check_image_sets, class_counts, total_counts
+from tracker.data.duplicates import find_duplicates, thumbnail
 from tracker.evaluation.contact_sheet import GAP, HEIGHT, MARGIN
 
 
@@ -25,68 +25,69 @@ def track(*arguments):
 
 
 def scene(seed, width=320, height=240):
-    """A picture with large soft patches, as photographs have."""
+    """Draws an image with large smooth areas, as photographs have."""
     noise = np.random.default_rng(seed).uniform(0, 255, (6, 8, 3)).astype(np.uint8)
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def scenes(folder, pictures):
-    """A YOLO set, without objects but for the first picture."""
+def write_scenes(folder, images):
+    """Writes a YOLO dataset whose first image has an object."""
     folder.mkdir()
-    for name, picture in pictures.items():
-        picture.save(folder / name)
-    (folder / f"{Path(next(iter(pictures))).stem}.txt").write_text("0 .5 .5 .2 .2\n")
+    for name, image in images.items():
+        image.save(folder / name)
+    (folder / f"{Path(next(iter(images))).stem}.txt").write_text("0 .5 .5 .2 .2\n")
     (folder / "data.yaml").write_text("train: .\nnames: [thing]\n")
     return folder
 
 
-# --- copies ---
+# --- duplicates ---
 
 
-def test_copies_are_found_within_and_across_sets(tmp_path):
+def test_duplicates_are_found_within_and_across_sets(tmp_path):
     one, two, three = scene(1), scene(2), scene(3)
-    train = scenes(tmp_path / "train", {"1.png": one, "2.png": two, "3.png": three, "again.png": two})
+    train = write_scenes(tmp_path / "train", {"1.png": one, "2.png": two, "3.png": three, "copy.png": two})
     changed = {
         "small.jpg": one.resize((200, 150)),
         "soft.png": two.filter(ImageFilter.GaussianBlur(2)).point(lambda value: value * 0.8 + 20),
         "mirror.png": three.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
         "other.png": scene(4),
     }
-    val = scenes(tmp_path / "val", changed)
-    check = check_pictures([train, val])
-    found = {(copies.name, copies.other, copies.kind) for copies in check.across}
-    assert found == {
+    val = write_scenes(tmp_path / "val", changed)
+    report = check_image_sets([train, val])
+    duplicates = {(pair.image, pair.original, pair.kind) for pair in report.across_sets}
+    assert duplicates == {
         ("small.jpg", "1.png", "similar"),
         ("soft.png", "2.png", "similar"),
         ("mirror.png", "3.png", "mirrored"),
     }
-    assert [(copies.name, copies.other) for copies in check.same_files] == [("again.png", "2.png")]
-    assert check.similar == []
-    assert not check.clean
+    assert [(pair.image, pair.original) for pair in report.same_files] == [("copy.png", "2.png")]
+    assert report.similar == []
+    assert not report.clean
 
 
-def test_frames_of_a_video_in_one_set_are_no_problem(tmp_path):
+def test_similar_frames_of_a_video_in_one_set_are_no_problem(tmp_path):
     frames = {}
     for n in range(4):
         pixels = np.array(scene(1))
         cv2.circle(pixels, (60 + 6 * n, 120), 12, (255, 255, 255), cv2.FILLED)
         frames[f"{n}.png"] = Image.fromarray(pixels)
-    check = check_pictures([scenes(tmp_path / "clip", frames)])
-    assert len(check.similar) == 3
-    assert check.clean
+    report = check_image_sets([write_scenes(tmp_path / "clip", frames)])
+    assert len(report.similar) == 3
+    assert report.clean
 
 
-def test_pictures_that_differ_are_no_twins():
-    pictures = [np.asarray(scene(seed)) for seed in range(60)]
-    flat = [np.full((40, 40, 3), value, np.uint8) for value in (0, 120, 255)]
-    thumbs = np.stack([thumbnail(picture) for picture in (*pictures, *flat)])
-    assert find_twins(thumbs, [str(n).encode() for n in range(len(thumbs))], [0] * len(thumbs)) == []
+def test_different_images_are_no_duplicates():
+    images = [np.asarray(scene(seed)) for seed in range(60)]
+    uniform = [np.full((40, 40, 3), value, np.uint8) for value in (0, 120, 255)]
+    thumbnails = np.stack([thumbnail(image) for image in (*images, *uniform)])
+    digests = [str(n).encode() for n in range(len(thumbnails))]
+    assert find_duplicates(thumbnails, digests, [0] * len(thumbnails)) == []
 
 
 # --- counts ---
 
 
-def test_counts_of_objects_pictures_and_sizes(tmp_path):
+def test_counts_of_objects_images_and_sizes(tmp_path):
     path = image_sets.write_coco(tmp_path)
     values = json.loads(path.read_text())
     values["images"][2]["unlabelled"] = ["box"]
@@ -103,20 +104,20 @@ def test_counts_of_objects_pictures_and_sizes(tmp_path):
         )
     ]
     path.write_text(json.dumps(values))
-    (checked,) = check_pictures([path]).sets
-    counts = class_counts(checked.pictures)
-    assert (counts["ball"].objects, counts["ball"].pictures, counts["ball"].unlabelled) == (3, 2, 0)
-    assert (counts["box"].objects, counts["box"].pictures, counts["box"].unlabelled) == (1, 1, 1)
-    whole = totals(checked.pictures)
-    assert (whole.pictures, whole.empty, whole.objects, whole.ignored, whole.most) == (6, 4, 4, 1, 3)
-    assert (whole.small, whole.medium, whole.large) == (1, 2, 1)
+    (checked,) = check_image_sets([path]).sets
+    counts = class_counts(checked.image_set)
+    assert (counts["ball"].objects, counts["ball"].images, counts["ball"].unlabeled) == (3, 2, 0)
+    assert (counts["box"].objects, counts["box"].images, counts["box"].unlabeled) == (1, 1, 1)
+    total = total_counts(checked.image_set)
+    assert (total.images, total.empty, total.objects, total.ignored, total.max_objects) == (6, 4, 4, 1, 3)
+    assert (total.small, total.medium, total.large) == (1, 2, 1)
 
 
 # --- the command ---
 
 
-def test_a_clean_set_and_its_sheet(tmp_path, capsys):
-    file = image_sets.write_yolo(tmp_path, outlines=True)
+def test_a_clean_set_and_its_contact_sheet(tmp_path, capsys):
+    file = image_sets.write_yolo(tmp_path, polygons=True)
     sheet = tmp_path / "sheet.png"
     assert track(file, "--sheet", sheet) == 0
     out = capsys.readouterr().out
@@ -125,18 +126,18 @@ def test_a_clean_set_and_its_sheet(tmp_path, capsys):
     assert "data.yaml:val" in out
     drawn = cv2.cvtColor(cv2.imread(str(sheet)), cv2.COLOR_BGR2RGB).astype(int)
     assert drawn.shape[0] == 2 * (MARGIN + HEIGHT + GAP)  # a row for each class
-    for shape in image_sets.COLOURS:
-        assert (np.abs(drawn - shape).max(2) < 30).sum() > 500
+    for color in image_sets.COLORS:
+        assert (np.abs(drawn - color).max(2) < 30).sum() > 500
     assert track(file, "--sheet", sheet) == 2
     assert "exists" in capsys.readouterr().err
     assert track(file, "--sheet", sheet, "--overwrite") == 0
 
 
-def test_every_problem_is_told(tmp_path, capsys):
+def test_every_problem_is_reported(tmp_path, capsys):
     file = image_sets.write_yolo(tmp_path)
     images, labels = tmp_path / "images/train", tmp_path / "labels/train"
     (images / "02.png").write_bytes((images / "02.png").read_bytes()[:2000])
-    (images / "03.png").write_bytes(b"no picture")
+    (images / "03.png").write_bytes(b"not an image")
     (labels / "04.txt").write_text("0 .5 .5 .1 .1\n7 .5 .5 .1 .1\n0 .5 .5 .1 0\n0 1.5 .5 .1 .1\n")
     shutil.copy(images / "05.png", tmp_path / "images/val/99.png")
     report = tmp_path / "report.json"
@@ -146,15 +147,15 @@ def test_every_problem_is_told(tmp_path, capsys):
     for problem in problems:
         assert problem in out
     assert "99.png (data.yaml:val), same file: 05.png (data.yaml:train)" in out
-    assert "wrong: 5 bad labels or pictures, 1 copies" in out
-    told = json.loads(report.read_text())
-    assert not told["clean"]
-    assert len(told["sets"][0]["problems"]) == 5
-    assert told["sets"][1]["problems"] == []
-    assert told["across"][0]["kind"] == "same file"
+    assert "wrong: 5 bad labels or images, 1 copies" in out
+    content = json.loads(report.read_text())
+    assert not content["clean"]
+    assert len(content["sets"][0]["problems"]) == 5
+    assert content["sets"][1]["problems"] == []
+    assert content["across_sets"][0]["kind"] == "same file"
 
 
-def test_a_class_that_a_set_does_not_show(tmp_path, capsys):
+def test_a_class_that_is_absent_in_a_set(tmp_path, capsys):
     train = image_sets.write_coco(tmp_path / "train")
     val = image_sets.write_voc(tmp_path / "val", seed=9)
     for xml in (tmp_path / "val/Annotations").iterdir():
@@ -163,22 +164,22 @@ def test_a_class_that_a_set_does_not_show(tmp_path, capsys):
     assert "train.txt shows no box" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("place", ["gone", "empty", "notes.txt"])
-def test_bad_usage_is_one_sentence(tmp_path, capsys, place):
+@pytest.mark.parametrize("name", ["gone", "empty", "notes.txt"])
+def test_bad_input_gets_one_sentence(tmp_path, capsys, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("hello")
-    assert track(tmp_path / place) == 2
+    assert track(tmp_path / name) == 2
     error = capsys.readouterr().err
     assert error.startswith("track: ")
-    assert place in error
+    assert name in error
     assert error.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_the_command_from_elsewhere_needs_no_networks(tmp_path):
+def test_the_command_in_another_folder_does_not_import_torch(tmp_path):
     image_sets.write_yolo(tmp_path / "pets")
     code = "import sys; from tracker.cli.app import main\ntry: main()\nfinally: print('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "data", "check", "pets"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.endswith("nothing is wrong with these pictures\nFalse\n")
+    assert ended.stdout.endswith("nothing is wrong with these images\nFalse\n")

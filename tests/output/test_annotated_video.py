@@ -1,4 +1,4 @@
-"""Annotated videos on the disk: true times, sound in step, and files that survive what happens to a run."""
+"""Annotated video files: timestamps, audio sync, and files of runs that are stopped, killed or out of disk space."""
 
 import signal
 import struct
@@ -20,24 +20,24 @@ from video_results import (
     CONFIG,
     MILLISECOND,
     NTSC,
-    annotate,
-    click_times,
-    decodable,
-    decoded,
-    duration,
-    file_limit,
-    frame,
-    info,
-    make_source,
-    packets,
-    times,
-    tracks,
+    container_duration,
+    count_decodable,
+    decode_images,
+    flash_and_tone_times,
+    limit_file_size,
+    make_frame,
+    make_info,
+    make_tracks,
+    packet_times,
+    start_times,
+    write_result,
+    write_source,
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-# --- video: time
+# --- timestamps
 
 CLIPS = {
     "29.97": ([i * 1001 for i in range(60)], NTSC),
@@ -49,73 +49,75 @@ CLIPS = {
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("clip", CLIPS)
-def test_timestamps_are_the_sources(tmp_path, clip, suffix):
+def test_timestamps_equal_those_of_the_source(tmp_path, clip, suffix):
     pts, time_base = CLIPS[clip]
-    source = make_source(tmp_path / "source.mp4", pts, time_base)
-    result = annotate(source, tmp_path / f"result{suffix}")
-    wanted = [(value - pts[0]) * time_base for value in pts]
+    source = write_source(tmp_path / "source.mp4", pts, time_base)
+    result = write_result(source, tmp_path / f"result{suffix}")
+    expected = [(value - pts[0]) * time_base for value in pts]
     if suffix == ".mkv":  # the container counts milliseconds
-        np.testing.assert_allclose(np.array(times(result), float), np.array(wanted, float), atol=0.000501)
+        np.testing.assert_allclose(np.array(start_times(result), float), np.array(expected, float), atol=0.000501)
     else:
-        assert times(result) == wanted
+        assert start_times(result) == expected
 
 
-def test_duration_is_the_sources(tmp_path):
+def test_duration_equals_that_of_the_source(tmp_path):
     pts, time_base = CLIPS["variable"]
-    source = make_source(tmp_path / "source.mp4", pts, time_base)
-    last = Fraction(1, 20)
+    source = write_source(tmp_path / "source.mp4", pts, time_base)
+    last_duration = Fraction(1, 20)
     for suffix in (".mp4", ".mkv"):
-        result = annotate(source, tmp_path / f"result{suffix}", last_duration=last)
-        assert duration(result) == pytest.approx(float(pts[-1] * time_base + last), abs=0.001)
-    even = annotate(make_source(tmp_path / "even.mp4", *CLIPS["29.97"]), tmp_path / "even_result.mp4")
-    assert packets(even)[-1][1] == Fraction(1001, 30000)
-    assert duration(even) == pytest.approx(60 * 1001 / 30000, abs=1e-5)
+        result = write_result(source, tmp_path / f"result{suffix}", last_duration=last_duration)
+        assert container_duration(result) == pytest.approx(float(pts[-1] * time_base + last_duration), abs=0.001)
+    result = write_result(write_source(tmp_path / "even.mp4", *CLIPS["29.97"]), tmp_path / "even_result.mp4")
+    assert packet_times(result)[-1][1] == Fraction(1001, 30000)
+    assert container_duration(result) == pytest.approx(60 * 1001 / 30000, abs=1e-5)
 
 
-def test_a_cut_begins_at_zero(tmp_path):
+def test_excerpt_starts_at_zero(tmp_path):
     pts, time_base = CLIPS["29.97"]
-    source = make_source(tmp_path / "source.mp4", pts, time_base, sound="aac")
-    result = annotate(source, tmp_path / "result.mp4", start=0.5, end=1.5)
-    assert times(result) == [i * Fraction(1001, 30000) for i in range(30)]
-    assert duration(result) == pytest.approx(30 * 1001 / 30000, abs=0.001)
+    source = write_source(tmp_path / "source.mp4", pts, time_base, audio_codec="aac")
+    result = write_result(source, tmp_path / "result.mp4", start=0.5, end=1.5)
+    assert start_times(result) == [i * Fraction(1001, 30000) for i in range(30)]
+    assert container_duration(result) == pytest.approx(30 * 1001 / 30000, abs=0.001)
 
 
-def test_one_frame_is_a_video(tmp_path):
-    source = make_source(tmp_path / "source.mp4", [0], NTSC)
-    assert len(decoded(annotate(source, tmp_path / "result.mp4"))) == 1
+def test_video_of_one_frame(tmp_path):
+    source = write_source(tmp_path / "source.mp4", [0], NTSC)
+    assert len(decode_images(write_result(source, tmp_path / "result.mp4"))) == 1
 
 
-def test_a_frame_out_of_order_is_refused(tmp_path):
-    with open_writer(tmp_path / "a.mp4", info(), ["person"], CONFIG) as writer:
-        writer.write(frame(5), tracks())
+def test_frame_out_of_order_is_an_error(tmp_path):
+    with open_writer(tmp_path / "a.mp4", make_info(), ["person"], CONFIG) as writer:
+        writer.write(make_frame(5), make_tracks())
         with pytest.raises(ValueError, match="not after"):
-            writer.write(frame(5), tracks())
+            writer.write(make_frame(5), make_tracks())
 
 
-# --- video: sound
+# --- audio
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_audio_is_copied_and_keeps_its_length(tmp_path, suffix):
+def test_audio_is_copied_and_keeps_its_duration(tmp_path, suffix):
     pts, time_base = CLIPS["29.97"]
-    source = make_source(tmp_path / "source.mp4", pts, time_base, sound="aac", sound_seconds=2.4)
-    result = annotate(source, tmp_path / f"result{suffix}")
+    source = write_source(tmp_path / "source.mp4", pts, time_base, audio_codec="aac", audio_seconds=2.4)
+    result = write_result(source, tmp_path / f"result{suffix}")
     with av.open(str(result)) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
-    lost = 1 if suffix == ".mkv" else 0  # the encoder's own delay, which lies before 0
-    assert len(times(result, "audio")) == len(times(source, "audio")) - lost
-    assert duration(result) == pytest.approx(duration(source), abs=0.001 if suffix != ".mkv" else 0.002)
+    dropped = 1 if suffix == ".mkv" else 0  # the encoder's own delay, which lies before 0
+    assert len(start_times(result, "audio")) == len(start_times(source, "audio")) - dropped
+    assert container_duration(result) == pytest.approx(
+        container_duration(source), abs=0.001 if suffix != ".mkv" else 0.002
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "sound", "video_at", "sound_at", "start", "suffix"),
+    ("name", "audio_codec", "video_start", "audio_start", "start", "suffix"),
     [
         ("plain.mp4", "aac", 0, 0.0, 0.0, ".mp4"),
         ("cut.mp4", "aac", 0, 0.0, 0.5, ".mp4"),
         ("cut.mp4", "aac", 0, 0.0, 0.5, ".mkv"),
-        ("sound_first.mp4", "aac", 15015, 0.0, 0.0, ".mp4"),
-        ("sound_first.mp4", "aac", 15015, 0.0, 0.0, ".mkv"),
-        ("sound_later.mp4", "aac", 0, 0.3, 0.0, ".mp4"),
+        ("audio_first.mp4", "aac", 15015, 0.0, 0.0, ".mp4"),
+        ("audio_first.mp4", "aac", 15015, 0.0, 0.0, ".mkv"),
+        ("audio_later.mp4", "aac", 0, 0.3, 0.0, ".mp4"),
         ("both_late.mp4", "aac", 300300, 10.01, 0.3, ".mp4"),
         ("transport.ts", "aac", 0, 0.0, 0.0, ".mp4"),
         ("pcm.mkv", "pcm_s16le", 0, 0.0, 0.0, ".mp4"),
@@ -123,67 +125,67 @@ def test_audio_is_copied_and_keeps_its_length(tmp_path, suffix):
         ("pcm.mkv", "pcm_s16le", 0, 0.0, 0.0, ".mkv"),
     ],
 )
-def test_sound_stays_in_step_with_the_picture(tmp_path, name, sound, video_at, sound_at, start, suffix):
-    pts = [video_at + i * 1001 for i in range(60)]
-    click = pts[40] * NTSC
-    source = make_source(tmp_path / name, pts, NTSC, sound, sound_at, 2.0 + float(video_at * NTSC) - sound_at, click)
-    before = np.subtract(*click_times(source))
-    seen, heard = click_times(annotate(source, tmp_path / f"result{suffix}", start=start))
-    assert seen - heard == pytest.approx(before, abs=0.003)
-    assert abs(seen - heard) < 0.04
+def test_audio_and_video_stay_in_sync(tmp_path, name, audio_codec, video_start, audio_start, start, suffix):
+    pts = [video_start + i * 1001 for i in range(60)]
+    audio_seconds = 2.0 + float(video_start * NTSC) - audio_start
+    source = write_source(tmp_path / name, pts, NTSC, audio_codec, audio_start, audio_seconds, pts[40] * NTSC)
+    expected = np.subtract(*flash_and_tone_times(source))
+    flash, tone = flash_and_tone_times(write_result(source, tmp_path / f"result{suffix}", start=start))
+    assert flash - tone == pytest.approx(expected, abs=0.003)
+    assert abs(flash - tone) < 0.04
 
 
-def test_sound_that_the_container_does_not_take_becomes_aac(tmp_path, caplog):
-    source = make_source(tmp_path / "source.mkv", *CLIPS["29.97"], sound="pcm_s16le")
+def test_audio_codec_that_the_container_does_not_support_becomes_aac(tmp_path, caplog):
+    source = write_source(tmp_path / "source.mkv", *CLIPS["29.97"], audio_codec="pcm_s16le")
     with caplog.at_level("INFO"):
-        result = annotate(source, tmp_path / "result.mp4")
+        result = write_result(source, tmp_path / "result.mp4")
     assert "becomes AAC" in caplog.text
     with av.open(str(result)) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
-    assert duration(result) == pytest.approx(duration(source), abs=0.05)
+    assert container_duration(result) == pytest.approx(container_duration(source), abs=0.05)
 
 
-def test_sound_ends_with_the_pictures_of_a_run_that_is_stopped(tmp_path):
-    source = make_source(tmp_path / "source.mp4", *CLIPS["29.97"], sound="aac")
-    result = annotate(source, tmp_path / "result.mp4", stop_after=15)
-    assert duration(result) == pytest.approx(15 * 1001 / 30000, abs=0.002)
+def test_audio_ends_with_the_last_frame_of_a_stopped_run(tmp_path):
+    source = write_source(tmp_path / "source.mp4", *CLIPS["29.97"], audio_codec="aac")
+    result = write_result(source, tmp_path / "result.mp4", stop_after=15)
+    assert container_duration(result) == pytest.approx(15 * 1001 / 30000, abs=0.002)
 
 
-def test_a_truncated_source_gives_what_it_has(tmp_path):
-    whole = make_source(tmp_path / "whole.mkv", *CLIPS["29.97"], sound="aac")
+def test_truncated_source_is_copied_to_its_end(tmp_path):
+    intact = write_source(tmp_path / "intact.mkv", *CLIPS["29.97"], audio_codec="aac")
     source = tmp_path / "truncated.mkv"
-    source.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    result = annotate(source, tmp_path / "result.mp4")
-    assert 10 < len(times(result)) < 60
-    assert 10 < len(times(result, "audio")) <= len(times(source, "audio"))
+    source.write_bytes(intact.read_bytes()[: intact.stat().st_size * 6 // 10])
+    result = write_result(source, tmp_path / "result.mp4")
+    assert 10 < len(start_times(result)) < 60
+    assert 10 < len(start_times(result, "audio")) <= len(start_times(source, "audio"))
 
 
-def test_audio_that_cannot_be_read_leaves_the_pictures(tmp_path):
-    writer = open_writer(tmp_path / "a.mp4", info(audio_from=str(tmp_path / "gone.mp4")), ["person"], CONFIG)
+def test_unreadable_audio_keeps_the_video(tmp_path):
+    writer = open_writer(tmp_path / "a.mp4", make_info(audio_path=str(tmp_path / "gone.mp4")), ["person"], CONFIG)
     for index in range(10):
-        writer.write(frame(index), tracks())
+        writer.write(make_frame(index), make_tracks())
     with pytest.raises(InputError, match=r"gone\.mp4"):
         writer.close()
-    assert len(decoded(tmp_path / "a.mp4")) == 10
+    assert len(decode_images(tmp_path / "a.mp4")) == 10
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-# --- video: the file
+# --- the file
 
 
 def top_level_boxes(path):
-    data, at, kinds = path.read_bytes(), 0, []
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        kinds.append(kind.decode())
-        at += size
-    return kinds
+    data, offset, types = path.read_bytes(), 0, []
+    while offset < len(data):
+        size, box_type = struct.unpack(">I4s", data[offset : offset + 8])
+        types.append(box_type.decode())
+        offset += size
+    return types
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-def test_the_index_comes_first_and_any_browser_decodes_it(tmp_path, suffix):
-    source = make_source(tmp_path / "source.mp4", *CLIPS["29.97"], sound="aac")
-    result = annotate(source, tmp_path / f"result{suffix}")
+def test_index_is_at_the_front_and_browsers_can_decode_the_video(tmp_path, suffix):
+    source = write_source(tmp_path / "source.mp4", *CLIPS["29.97"], audio_codec="aac")
+    result = write_result(source, tmp_path / f"result{suffix}")
     boxes = top_level_boxes(result)
     assert boxes.index("moov") < boxes.index("mdat") and "moof" not in boxes
     with av.open(str(result)) as container:
@@ -193,74 +195,74 @@ def test_the_index_comes_first_and_any_browser_decodes_it(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("height", [48, 720])
-def test_colours_survive(tmp_path, height):
+def test_colors_are_preserved(tmp_path, height):
     patches = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)]
-    with open_writer(tmp_path / "a.mp4", info(64, height), ["person"], CONFIG) as writer:
-        for index, colour in enumerate(patches):
-            writer.write(frame(index, 64, height, colour), tracks())
-    for colour, picture in zip(patches, decoded(tmp_path / "a.mp4"), strict=True):
-        assert np.abs(picture.reshape(-1, 3).mean(0) - colour).max() < 4
+    with open_writer(tmp_path / "a.mp4", make_info(64, height), ["person"], CONFIG) as writer:
+        for index, color in enumerate(patches):
+            writer.write(make_frame(index, 64, height, color), make_tracks())
+    for color, image in zip(patches, decode_images(tmp_path / "a.mp4"), strict=True):
+        assert np.abs(image.reshape(-1, 3).mean(0) - color).max() < 4
     with av.open(str(tmp_path / "a.mp4")) as container:
         context = container.streams.video[0].codec_context
         assert (context.colorspace, context.color_range) == (1, 1)  # BT.709, limited
 
 
-def test_odd_sizes_are_padded_with_the_edge(tmp_path):
-    with open_writer(tmp_path / "a.mp4", info(63, 47), ["person"], CONFIG) as writer:
-        writer.write(frame(0, 63, 47, (200, 120, 40)), tracks())
-    (picture,) = decoded(tmp_path / "a.mp4")
-    assert picture.shape == (48, 64, 3)
-    assert np.abs(picture[-1, -1].astype(int) - (200, 120, 40)).max() < 6
+def test_odd_sizes_are_padded_by_edge_replication(tmp_path):
+    with open_writer(tmp_path / "a.mp4", make_info(63, 47), ["person"], CONFIG) as writer:
+        writer.write(make_frame(0, 63, 47, (200, 120, 40)), make_tracks())
+    (image,) = decode_images(tmp_path / "a.mp4")
+    assert image.shape == (48, 64, 3)
+    assert np.abs(image[-1, -1].astype(int) - (200, 120, 40)).max() < 6
 
 
-def test_no_frame_no_file(tmp_path):
-    open_writer(tmp_path / "a.mp4", info(), ["person"], CONFIG).close()
+def test_no_file_without_frames(tmp_path):
+    open_writer(tmp_path / "a.mp4", make_info(), ["person"], CONFIG).close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_frames_give_the_same_bytes(tmp_path):
-    source = make_source(tmp_path / "source.mp4", *CLIPS["29.97"], sound="aac")
-    first, second = (annotate(source, tmp_path / name).read_bytes() for name in ("a.mp4", "b.mp4"))
+def test_same_frames_give_the_same_bytes(tmp_path):
+    source = write_source(tmp_path / "source.mp4", *CLIPS["29.97"], audio_codec="aac")
+    first, second = (write_result(source, tmp_path / name).read_bytes() for name in ("a.mp4", "b.mp4"))
     assert first == second
 
 
-def test_encoding_repeats_itself_to_the_byte_at_the_default_preset(tmp_path):
-    """x264's own choice of instructions does not, on a CPU with AVX-512: most of these files would differ."""
+def test_encoding_is_deterministic_at_the_default_preset(tmp_path):
+    """With x264's own choice of instructions, most of these files would differ on a CPU with AVX-512."""
     blocks = np.random.default_rng(0).integers(0, 256, (19, 25, 3), np.uint8).repeat(8, 0).repeat(8, 1)[:150]
     versions = set()
     for _ in range(60):
-        with open_writer(tmp_path / "a.mp4", info(200, 150), ["person"], OutputConfig()) as writer:
+        with open_writer(tmp_path / "a.mp4", make_info(200, 150), ["person"], OutputConfig()) as writer:
             for index in range(20):
-                writer.write(Frame(index, index / 25, index, np.roll(blocks, 3 * index, 1)), tracks())
+                writer.write(Frame(index, index / 25, index, np.roll(blocks, 3 * index, 1)), make_tracks())
         versions.add((tmp_path / "a.mp4").read_bytes())
     assert len(versions) == 1
 
 
-def noisy(index):
+def noise_frame(index):
     image = np.random.default_rng(index).integers(0, 256, (120, 160, 3), np.uint8)
     return Frame(index, index / 25, index, image)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_full_disk_keeps_a_video_that_plays(tmp_path, suffix):
-    writer = open_writer(tmp_path / f"a{suffix}", info(160, 120), ["person"], CONFIG)
-    with file_limit(1_000_000), pytest.raises(InputError, match="what was written so far is kept"), writer:
+def test_full_disk_keeps_a_playable_video(tmp_path, suffix):
+    writer = open_writer(tmp_path / f"a{suffix}", make_info(160, 120), ["person"], CONFIG)
+    with limit_file_size(1_000_000), pytest.raises(InputError, match="what was written so far is kept"), writer:
         for index in range(400):
-            writer.write(noisy(index), tracks())
-    assert len(decoded(writer.path)) >= 20
+            writer.write(noise_frame(index), make_tracks())
+    assert len(decode_images(writer.path)) >= 20
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_disk_that_fills_up_while_finishing(tmp_path):
-    """The growing file fits, but not with the sound."""
-    source = make_source(tmp_path / "source.mkv", *CLIPS["29.97"], sound="pcm_s16le")
-    with file_limit(100_000), pytest.raises(InputError, match=r"result\.mkv"):
-        annotate(source, tmp_path / "result.mkv")
-    assert len(decoded(tmp_path / "result.mkv")) == 60
+def test_disk_that_is_full_at_the_end(tmp_path):
+    """The fragmented file fits on the disk, but not the final one with its audio."""
+    source = write_source(tmp_path / "source.mkv", *CLIPS["29.97"], audio_codec="pcm_s16le")
+    with limit_file_size(100_000), pytest.raises(InputError, match=r"result\.mkv"):
+        write_result(source, tmp_path / "result.mkv")
+    assert len(decode_images(tmp_path / "result.mkv")) == 60
     assert sorted(path.name for path in tmp_path.iterdir()) == ["result.mkv", "source.mkv"]
 
 
-KILLED = """
+ENDLESS_RUN = """
     import sys, time
     from fractions import Fraction
     from pathlib import Path
@@ -272,18 +274,18 @@ KILLED = """
     info = VideoInfo("clip", 160, 120, Fraction(1, 25), Fraction(25))
     writers = [open_writer(Path(p), info, ["person"], OutputConfig(preset="ultrafast")) for p in sys.argv[1:]]
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
-    one = Tracks(np.array([1]), np.array([[5, 5, 50, 90]], np.float32), np.ones(1, np.float32), np.array([0]),
+    tracks = Tracks(np.array([1]), np.array([[5, 5, 50, 90]], np.float32), np.ones(1, np.float32), np.array([0]),
                  np.zeros((1, 2), np.float32), np.ones(1, np.float32), np.array([True]), np.array([0]))
     for index in range(10**6):
         for writer in writers:
-            writer.write(Frame(index, index / 25, index, np.roll(image, index, 1)), one)
+            writer.write(Frame(index, index / 25, index, np.roll(image, index, 1)), tracks)
         print(index, flush=True)
 """
 
 
-def test_a_killed_process_leaves_video_that_plays_and_whole_rows(tmp_path):
+def test_killed_process_leaves_playable_video_and_complete_rows(tmp_path):
     paths = [tmp_path / name for name in ("a.mp4", "a.mkv", "a.mov", "a.csv")]
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), *map(str, paths)]
+    command = [sys.executable, "-c", textwrap.dedent(ENDLESS_RUN), *map(str, paths)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY, text=True)
     assert process.stdout is not None
     with process, process.stdout:
@@ -293,10 +295,10 @@ def test_a_killed_process_leaves_video_that_plays_and_whole_rows(tmp_path):
                 break
     assert process.returncode == -signal.SIGKILL
     for path in paths[:3]:
-        shown = times(path)
-        assert len(shown) >= 70, path.name  # of 121: x264 and the last fragment hold back the rest
-        assert shown == [i * Fraction(1, 25) for i in range(len(shown))]
-        assert decodable(path) >= len(shown) - 1, path.name  # the kill may have come within a write
+        starts = start_times(path)
+        assert len(starts) >= 70, path.name  # of 121: the rest is in x264 and in the last fragment
+        assert starts == [i * Fraction(1, 25) for i in range(len(starts))]
+        assert count_decodable(path) >= len(starts) - 1, path.name  # the process may have been killed during a write
     rows = paths[3].read_text()
     assert rows.endswith("\n") and rows.count("\n") >= 122
     assert all(row.count(",") == 9 for row in rows.splitlines())

@@ -1,4 +1,4 @@
-"""Tables on the disk: whole rows, the same every time; and how files of results are opened and closed."""
+"""Tables of tracks, COCO JSON, and opening and closing of result files."""
 
 import json
 from pathlib import Path
@@ -9,23 +9,23 @@ import pytest
 import tracker.output
 from tracker.errors import InputError
 from tracker.output import open_writer
-from video_results import CONFIG, file_limit, frame, info, tracks
+from video_results import CONFIG, limit_file_size, make_frame, make_info, make_tracks
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 def write_csv(path):
-    with open_writer(path, info(), ["person", 'car, "old"'], CONFIG) as writer:
+    with open_writer(path, make_info(), ["person", 'car, "old"'], CONFIG) as writer:
         writer.write(
-            frame(0),
-            tracks([3, 7], [[-5.5, 1.234, 20, 30], [10, 10, 30, 47.999]], [0.98766, 0.5], [0, 1], [True, False]),
+            make_frame(0),
+            make_tracks([3, 7], [[-5.5, 1.234, 20, 30], [10, 10, 30, 47.999]], [0.98766, 0.5], [0, 1], [True, False]),
         )
-        writer.write(frame(1), tracks())
-        writer.write(frame(2, time=1 / 3), tracks([3, 4], [[70, 0, 90, 20], [-0.0, 0, 64, 48]]))
+        writer.write(make_frame(1), make_tracks())
+        writer.write(make_frame(2, time=1 / 3), make_tracks([3, 4], [[70, 0, 90, 20], [-0.0, 0, 64, 48]]))
     return path
 
 
-def test_csv_states_each_track_of_each_frame(tmp_path):
+def test_csv_has_a_row_for_each_track_in_each_frame(tmp_path):
     assert write_csv(tmp_path / "a.csv").read_text() == (
         "frame,time_s,track_id,class,score,x1,y1,x2,y2,observed\n"
         "0,0.000000,3,person,0.9877,0.00,1.23,20.00,30.00,1\n"
@@ -34,7 +34,7 @@ def test_csv_states_each_track_of_each_frame(tmp_path):
     )
 
 
-def test_csv_opens_in_pandas_and_is_the_same_every_time(tmp_path):
+def test_csv_opens_in_pandas_and_is_deterministic(tmp_path):
     pandas = pytest.importorskip("pandas")
     path = write_csv(tmp_path / "a.csv")
     table = pandas.read_csv(path)
@@ -43,18 +43,18 @@ def test_csv_opens_in_pandas_and_is_the_same_every_time(tmp_path):
     assert path.read_bytes() == write_csv(tmp_path / "b.csv").read_bytes()
 
 
-def test_csv_rows_are_on_the_disk_after_each_frame(tmp_path):
-    with open_writer(tmp_path / "a.csv", info(), ["person"], CONFIG) as writer:
-        writer.write(frame(0), tracks([1], [[1, 1, 9, 9]]))
+def test_csv_rows_are_written_after_each_frame(tmp_path):
+    with open_writer(tmp_path / "a.csv", make_info(), ["person"], CONFIG) as writer:
+        writer.write(make_frame(0), make_tracks([1], [[1, 1, 9, 9]]))
         assert writer.path.read_text().count("\n") == 2
 
 
-def test_a_full_disk_keeps_whole_rows_and_says_so(tmp_path):
+def test_full_disk_keeps_complete_rows(tmp_path):
     path = tmp_path / "a.csv"
-    writer = open_writer(path, info(), ["person"], CONFIG)
-    with file_limit(1000), pytest.raises(InputError, match="what was written so far is kept") as caught:
+    writer = open_writer(path, make_info(), ["person"], CONFIG)
+    with limit_file_size(1000), pytest.raises(InputError, match="what was written so far is kept") as caught:
         for index in range(100):
-            writer.write(frame(index), tracks([1, 2], [[1, 1, 9, 9], [2, 2, 8, 8]]))
+            writer.write(make_frame(index), make_tracks([1, 2], [[1, 1, 9, 9], [2, 2, 8, 8]]))
     writer.close()
     assert str(path) in str(caught.value)
     text = path.read_text()
@@ -64,28 +64,28 @@ def test_a_full_disk_keeps_whole_rows_and_says_so(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_a_disk_that_is_full_from_the_start(tmp_path):
+def test_disk_that_is_full_from_the_start(tmp_path):
     (tmp_path / "a.csv").symlink_to("/dev/full")
     with pytest.raises(InputError, match="No space left"):
-        open_writer(tmp_path / "a.csv", info(), ["person"], CONFIG)
+        open_writer(tmp_path / "a.csv", make_info(), ["person"], CONFIG)
 
 
-def test_mot_counts_frames_from_one_and_gives_width_and_height(tmp_path):
-    with open_writer(tmp_path / "a.txt", info(), ["person"], CONFIG) as writer:
-        writer.write(frame(0), tracks([5], [[10, 12, 30, 42]], [0.75]))
-        writer.write(frame(4), tracks([5, 6], [[-10, 12, 30, 42], [64, 0, 80, 9]], [0.75, 0.5]))
+def test_mot_counts_frames_and_pixels_from_one_and_gives_width_and_height(tmp_path):
+    with open_writer(tmp_path / "a.txt", make_info(), ["person"], CONFIG) as writer:
+        writer.write(make_frame(0), make_tracks([5], [[10, 12, 30, 42]], [0.75]))
+        writer.write(make_frame(4), make_tracks([5, 6], [[-10, 12, 30, 42], [64, 0, 80, 9]], [0.75, 0.5]))
     rows = np.loadtxt(tmp_path / "a.txt", delimiter=",")
     np.testing.assert_allclose(
-        rows, [[1, 5, 10, 12, 20, 30, 0.75, -1, -1, -1], [5, 5, 0, 12, 30, 30, 0.75, -1, -1, -1]]
+        rows, [[1, 5, 11, 13, 20, 30, 0.75, -1, -1, -1], [5, 5, 1, 13, 30, 30, 0.75, -1, -1, -1]]
     )
 
 
 def test_coco_loads_in_pycocotools(tmp_path, capsys):
     coco = pytest.importorskip("pycocotools.coco")
-    with open_writer(tmp_path / "a.json", info(), ["person", "car"], CONFIG) as writer:
-        writer.write(frame(0), tracks([5, 6], [[10, 12, 30, 42], [64, 0, 80, 9]], [0.75, 0.5], [1, 0]))
-        writer.write(frame(1), tracks())
-        writer.write(frame(2), tracks([5], [[11, 12, 31, 42]], [0.5], [1], [False]))
+    with open_writer(tmp_path / "a.json", make_info(), ["person", "car"], CONFIG) as writer:
+        writer.write(make_frame(0), make_tracks([5, 6], [[10, 12, 30, 42], [64, 0, 80, 9]], [0.75, 0.5], [1, 0]))
+        writer.write(make_frame(1), make_tracks())
+        writer.write(make_frame(2), make_tracks([5], [[11, 12, 31, 42]], [0.5], [1], [False]))
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     data = coco.COCO(str(tmp_path / "a.json"))
     assert [data.imgs[i]["frame_index"] for i in sorted(data.imgs)] == [0, 1, 2]
@@ -97,40 +97,40 @@ def test_coco_loads_in_pycocotools(tmp_path, capsys):
 
 
 def test_coco_without_any_frame_is_valid(tmp_path):
-    open_writer(tmp_path / "a.json", info(), ["person"], CONFIG).close()
+    open_writer(tmp_path / "a.json", make_info(), ["person"], CONFIG).close()
     assert json.loads((tmp_path / "a.json").read_text())["images"] == []
 
 
-def test_coco_leaves_nothing_behind_on_a_full_disk(tmp_path):
-    writer = open_writer(tmp_path / "a.json", info(), ["person"], CONFIG)
-    with file_limit(20_000), pytest.raises(InputError, match=r"a\.json"), writer:
+def test_coco_leaves_no_files_on_a_full_disk(tmp_path):
+    writer = open_writer(tmp_path / "a.json", make_info(), ["person"], CONFIG)
+    with limit_file_size(20_000), pytest.raises(InputError, match=r"a\.json"), writer:
         for index in range(1000):
-            writer.write(frame(index), tracks([1], [[1, 1, 9, 9]]))
+            writer.write(make_frame(index), make_tracks([1], [[1, 1, 9, 9]]))
     assert list(tmp_path.iterdir()) == []
 
 
 # --- opening
 
 
-def test_an_unknown_suffix_is_answered_with_the_known_ones(tmp_path):
+def test_unknown_suffix_error_lists_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"\.mp4.*\.csv.*\.json"):
-        open_writer(tmp_path / "a.avi", info(), ["person"], CONFIG)
+        open_writer(tmp_path / "a.avi", make_info(), ["person"], CONFIG)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".csv", ".txt", ".json"])
-def test_a_folder_that_cannot_be_written_is_told_when_opening(tmp_path, suffix):
+def test_unwritable_folder_is_an_error_when_opening(tmp_path, suffix):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "missing", tmp_path / "file"):
         with pytest.raises(InputError, match="cannot write to"):
-            open_writer(folder / f"a{suffix}", info(), ["person"], CONFIG)
+            open_writer(folder / f"a{suffix}", make_info(), ["person"], CONFIG)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("suffix", [".MP4", ".mkv", ".csv", ".txt", ".json"])
-def test_closing_twice_is_harmless(tmp_path, suffix):
-    writer = open_writer(tmp_path / f"a{suffix}", info(), ["person"], CONFIG)
+def test_closing_twice(tmp_path, suffix):
+    writer = open_writer(tmp_path / f"a{suffix}", make_info(), ["person"], CONFIG)
     for index in range(3):
-        writer.write(frame(index), tracks([1], [[1, 1, 9, 9]]))
+        writer.write(make_frame(index), make_tracks([1], [[1, 1, 9, 9]]))
     writer.close()
     content = writer.path.read_bytes()
     writer.close()
@@ -144,9 +144,9 @@ def test_public_names():
         "DetectionWriter",
         "ResultWriter",
         "VideoInfo",
-        "resolve_outputs",
-        "numbered",
+        "make_results_folder",
+        "numbered_names",
         "open_writer",
-        "remove_if_empty",
-        "results_folder",
+        "remove_empty_folder",
+        "resolve_outputs",
     ]

@@ -1,4 +1,4 @@
-"""Threads that work ahead of and behind their owner: order, bounds, errors, and that none is left."""
+"""Prefetching and background work in threads: order, bounds, errors, and the end of all threads."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tracker.pipeline.prefetch import BackgroundWorker, Fills, prefetch
+from tracker.pipeline.prefetch import BackgroundWorker, QueueStats, prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +20,12 @@ def no_thread_is_left() -> Iterator[None]:
     assert set(threading.enumerate()) == before
 
 
-def numbers(count: int, made: list[int], closed: list[str], error: type[BaseException] | None = None) -> Generator[int]:
+def numbers(
+    count: int, computed: list[int], closed: list[str], error: type[BaseException] | None = None
+) -> Generator[int]:
     try:
         for number in range(count):
-            made.append(number)
+            computed.append(number)
             yield number
         if error is not None:
             raise error("after the last")
@@ -31,34 +33,34 @@ def numbers(count: int, made: list[int], closed: list[str], error: type[BaseExce
         closed.append("closed")
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("room", [1, 3])
-def test_items_come_in_order_and_no_more_are_made_than_there_is_room_for(room: int) -> None:
-    made: list[int] = []
-    with closing(prefetch(numbers(20, made, []), room, "numbers")) as items:
+@pytest.mark.parametrize("size", [1, 3])
+def test_items_come_in_order_and_no_more_are_computed_than_the_size_allows(size: int) -> None:
+    computed: list[int] = []
+    with closing(prefetch(numbers(20, computed, []), size, "numbers")) as items:
         for taken, item in enumerate(items, 1):
             assert item == taken - 1
-            most = min(taken + room, 20)
-            until(lambda most=most: len(made) == most)  # type: ignore[misc]
+            most = min(taken + size, 20)
+            wait_until(lambda most=most: len(computed) == most)  # type: ignore[misc]
             time.sleep(0.002)
-            assert len(made) == most
+            assert len(computed) == most
     assert taken == 20
 
 
-def test_without_room_there_is_no_thread() -> None:
-    made: list[int] = []
+def test_size_0_needs_no_thread() -> None:
+    computed: list[int] = []
     closed: list[str] = []
     before = threading.active_count()
-    with closing(prefetch(numbers(9, made, closed), 0, "numbers")) as items, BackgroundWorker(0, "work") as later:
+    with closing(prefetch(numbers(9, computed, closed), 0, "numbers")) as items, BackgroundWorker(0, "work") as worker:
         for item in items:
-            later(partial(made.append, 10 * item))
-            assert made[-2:] == [item, 10 * item] and threading.active_count() == before
+            worker(partial(computed.append, 10 * item))
+            assert computed[-2:] == [item, 10 * item] and threading.active_count() == before
             if item == 4:
                 break
     assert closed == ["closed"]
@@ -67,25 +69,25 @@ def test_without_room_there_is_no_thread() -> None:
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_error_comes_after_the_items_before_it(error: type[BaseException]) -> None:
     closed: list[str] = []
-    got: list[int] = []
+    received: list[int] = []
     with pytest.raises(error, match="after the last"):
-        got.extend(prefetch(numbers(5, [], closed, error), 2, "numbers"))
-    assert got == list(range(5)) and closed == ["closed"]
+        received.extend(prefetch(numbers(5, [], closed, error), 2, "numbers"))
+    assert received == list(range(5)) and closed == ["closed"]
 
 
 def test_leaving_early_closes_the_items() -> None:
-    made: list[int] = []
+    computed: list[int] = []
     closed: list[str] = []
-    items = prefetch(numbers(99, made, closed), 4, "numbers")
+    items = prefetch(numbers(99, computed, closed), 4, "numbers")
     assert next(items) == 0
     items.close()
-    assert len(made) < 7 and closed == ["closed"]
-    unused = prefetch(numbers(99, made, closed), 4, "numbers")
+    assert len(computed) < 7 and closed == ["closed"]
+    unused = prefetch(numbers(99, computed, closed), 4, "numbers")
     unused.close()
-    assert len(made) < 7
+    assert len(computed) < 7
 
 
-def test_one_thread_ahead_of_another() -> None:
+def test_prefetching_from_a_prefetching_generator() -> None:
     closed: list[str] = []
 
     def doubled(items: Generator[int]) -> Generator[int]:
@@ -99,12 +101,12 @@ def test_one_thread_ahead_of_another() -> None:
 
 
 def test_a_program_that_ends_with_items_left_does_not_hang() -> None:
-    code = "from tracker.pipeline.prefetch import ahead; i = ahead((n for n in range(9)), 2, 'n'); print(next(i))"
+    code = "from tracker.pipeline.prefetch import prefetch; i = prefetch((n for n in range(9)), 2, 'n'); print(next(i))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"0\n", b"")
 
 
-def test_work_is_done_in_order_and_never_far_behind() -> None:
+def test_work_is_done_in_order_and_the_queue_is_bounded() -> None:
     done: list[int] = []
     gate = threading.Semaphore(0)
 
@@ -112,17 +114,17 @@ def test_work_is_done_in_order_and_never_far_behind() -> None:
         assert gate.acquire(timeout=30)
         done.append(number)
 
-    with BackgroundWorker(3, "work") as later:
+    with BackgroundWorker(3, "work") as worker:
         for number in range(10):
             if number >= 3:
                 gate.release()
-            later(partial(work, number))
+            worker(partial(work, number))
             assert len(done) >= number - 2
         gate.release(3)
     assert done == list(range(10))
 
 
-def test_after_an_error_nothing_more_is_done_and_the_owner_hears_of_it() -> None:
+def test_an_error_ends_the_work_and_is_raised_to_the_owner() -> None:
     done: list[int] = []
 
     def work(number: int) -> None:
@@ -130,61 +132,61 @@ def test_after_an_error_nothing_more_is_done_and_the_owner_hears_of_it() -> None
             raise ValueError("number 2")
         done.append(number)
 
-    with pytest.raises(ValueError, match="number 2"), BackgroundWorker(4, "work") as later:
+    with pytest.raises(ValueError, match="number 2"), BackgroundWorker(4, "work") as worker:
         for number in range(99):
-            later(partial(work, number))
-    with pytest.raises(ValueError, match="number 2"), BackgroundWorker(4, "work") as later:
-        later(partial(work, 1))
-        later(partial(work, 2))
+            worker(partial(work, number))
+    with pytest.raises(ValueError, match="number 2"), BackgroundWorker(4, "work") as worker:
+        worker(partial(work, 1))
+        worker(partial(work, 2))
     assert done == [0, 1, 1]
 
 
-def test_the_owners_error_leaves_nothing_undone_and_goes_before_others() -> None:
+def test_after_an_error_of_the_owner_the_work_is_finished_and_that_error_raised() -> None:
     done: list[int] = []
-    with pytest.raises(KeyError), BackgroundWorker(4, "work") as later:
-        later(partial(done.append, 1))
-        later(partial(done.append, 2))
-        later(partial(int, "no number"))  # type: ignore[arg-type]
+    with pytest.raises(KeyError), BackgroundWorker(4, "work") as worker:
+        worker(partial(done.append, 1))
+        worker(partial(done.append, 2))
+        worker(partial(int, "not a number"))  # type: ignore[arg-type]
         raise KeyError
     assert done == [1, 2]
 
 
-def test_a_full_queue_waits_for_who_takes_from_it() -> None:
-    made: list[int] = []
-    queue_stats: Fills = {}
-    with closing(prefetch(numbers(20, made, []), 3, "numbers", queue_stats)) as items:
+def test_the_queue_of_a_slow_consumer_is_full() -> None:
+    computed: list[int] = []
+    queue_stats: dict[str, QueueStats] = {}
+    with closing(prefetch(numbers(20, computed, []), 3, "numbers", queue_stats)) as items:
         for taken, _ in enumerate(items, 1):
-            until(lambda taken=taken: len(made) == min(taken + 3, 20))  # type: ignore[misc]
+            wait_until(lambda taken=taken: len(computed) == min(taken + 3, 20))  # type: ignore[misc]
             time.sleep(0.005)
-    fill = queue_stats["numbers"]
-    assert (fill.room, fill.highest, fill.asked) == (3, 3, 21)
-    assert 2 < fill.mean < 3  # nothing was there at first, and ever less at the end
+    stats = queue_stats["numbers"]
+    assert (stats.size, stats.highest, stats.samples) == (3, 3, 21)
+    assert 2 < stats.mean < 3  # it is empty at first, and drains at the end
 
 
-def test_an_empty_queue_waits_for_who_fills_it() -> None:
+def test_the_queue_of_a_slow_producer_is_empty() -> None:
     def slow() -> Generator[int]:
         for number in range(10):
             time.sleep(0.02)
             yield number
 
-    queue_stats: Fills = {}
+    queue_stats: dict[str, QueueStats] = {}
     assert list(prefetch(slow(), 3, "slow", queue_stats)) == list(range(10))
     assert queue_stats["slow"].mean < 0.5
 
 
-def test_how_far_work_is_behind() -> None:
+def test_the_fill_of_a_worker() -> None:
     gate = threading.Semaphore(0)
-    queue_stats: Fills = {}
-    with BackgroundWorker(3, "work", queue_stats) as later:
-        for _ in range(3):  # meets 0, 1 and 2 that are not done
-            later(partial(gate.acquire, timeout=30))  # type: ignore[arg-type]
+    queue_stats: dict[str, QueueStats] = {}
+    with BackgroundWorker(3, "work", queue_stats) as worker:
+        for _ in range(3):  # finds 0, 1 and 2 unfinished
+            worker(partial(gate.acquire, timeout=30))  # type: ignore[arg-type]
         gate.release(3)
-    assert (queue_stats["work"].asked, queue_stats["work"].highest, queue_stats["work"].mean) == (3, 2, 1.0)
+    assert (queue_stats["work"].samples, queue_stats["work"].highest, queue_stats["work"].mean) == (3, 2, 1.0)
 
 
-def test_what_has_no_thread_has_no_queue() -> None:
-    queue_stats: Fills = {}
+def test_without_a_thread_there_is_no_queue() -> None:
+    queue_stats: dict[str, QueueStats] = {}
     assert list(prefetch(numbers(3, [], []), 0, "numbers", queue_stats)) == [0, 1, 2]
-    with BackgroundWorker(0, "work", queue_stats) as later:
-        later(lambda: None)
+    with BackgroundWorker(0, "work", queue_stats) as worker:
+        worker(lambda: None)
     assert queue_stats == {}

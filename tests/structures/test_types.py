@@ -4,20 +4,20 @@ import pytest
 from tracker.structures.types import Detections, Frame, Tracks
 
 
-def detections(n):
+def make_detections(n):
     return Detections(
         np.arange(4 * n, dtype=np.float32).reshape(n, 4), np.linspace(0, 1, n, dtype=np.float32), np.arange(n)
     )
 
 
-def test_rows_are_indexed_together():
-    some = detections(5)[np.array([True, False, True, False, False])]
-    assert len(some) == 2
-    assert some.labels.tolist() == [0, 2]
-    assert some.boxes[1].tolist() == [8, 9, 10, 11]
+def test_indexing_selects_rows_of_all_columns():
+    selected = make_detections(5)[np.array([True, False, True, False, False])]
+    assert len(selected) == 2
+    assert selected.labels.tolist() == [0, 2]
+    assert selected.boxes[1].tolist() == [8, 9, 10, 11]
 
 
-def test_nothing_is_a_valid_number_of_detections():
+def test_empty_detections():
     assert len(Detections.empty()) == 0
 
 
@@ -44,11 +44,11 @@ def test_a_frame_holds_rgb_bytes():
 
 def test_fields_cannot_be_replaced():
     with pytest.raises(AttributeError):
-        detections(1).scores = np.ones(1, np.float32)
+        make_detections(1).scores = np.ones(1, np.float32)
 
 
 def test_tracks_check_every_field():
-    good = {
+    columns = {
         "ids": np.array([1]),
         "boxes": np.zeros((1, 4), np.float32),
         "scores": np.zeros(1, np.float32),
@@ -56,9 +56,9 @@ def test_tracks_check_every_field():
         "velocities": np.zeros((1, 2), np.float32),
         "ages": np.zeros(1, np.float32),
         "observed": np.ones(1, bool),
-        "found": np.zeros(1, np.int64),
+        "detection_index": np.zeros(1, np.int64),
     }
-    assert len(Tracks(**good)) == 1
-    for name, array in good.items():
+    assert len(Tracks(**columns)) == 1
+    for name, array in columns.items():
         with pytest.raises((TypeError, ValueError), match=name if name != "ids" else "must"):
-            Tracks(**{**good, name: np.concatenate([array, array])})
+            Tracks(**{**columns, name: np.concatenate([array, array])})

@@ -1,4 +1,4 @@
-"""Camera motion against pictures whose motion is known, and what must not be taken for one."""
+"""Camera motion, estimated from images of known motion, and images for which none must be estimated."""
 
 from pathlib import Path
 
@@ -15,61 +15,61 @@ from tracker.tracking.camera_motion import CameraMotion
 from tracker.tracking.kalman import IDENTITY, warp
 
 WIDTH, HEIGHT = 640, 360
-NOTHING = np.zeros((0, 4), np.float32)
+NO_BOXES = np.zeros((0, 4), np.float32)
 METHODS = ("flow", "ecc")
 
-DRAW = np.random.default_rng(0)
-LENGTH, DIRECTION = np.geomspace(8, 400, 150), DRAW.uniform(0, 2 * np.pi, 150)
+RNG = np.random.default_rng(0)
+LENGTH, DIRECTION = np.geomspace(8, 400, 150), RNG.uniform(0, 2 * np.pi, 150)
 FREQUENCY = 2 * np.pi / LENGTH * np.array([np.cos(DIRECTION), np.sin(DIRECTION)])
-PHASE = DRAW.uniform(0, 2 * np.pi, 150)
-HEIGHT_OF_WAVE = 60 * LENGTH / np.linalg.norm(LENGTH)  # as in photographs, coarse structure is the stronger
+PHASE = RNG.uniform(0, 2 * np.pi, 150)
+AMPLITUDE = 60 * LENGTH / np.linalg.norm(LENGTH)  # as in photographs, coarse structure is stronger
 
 
 def motion(dx=0.0, dy=0.0, degrees=0.0, zoom=1.0):
-    """(2, 3): turned and zoomed about the middle of the picture, then moved."""
-    angle, middle = np.deg2rad(degrees), np.array([WIDTH, HEIGHT]) / 2
+    """Returns a rotation and zoom about the center of the image, then a translation, (2, 3)."""
+    angle, center = np.deg2rad(degrees), np.array([WIDTH, HEIGHT]) / 2
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.c_[turn, middle - turn @ middle + [dx, dy]]
+    return np.c_[turn, center - turn @ center + [dx, dy]]
 
 
-def world(camera=IDENTITY, noise=2.0, seed=0, size=(WIDTH, HEIGHT)):
-    """What a camera sees that has moved so: a texture known at every point, sampled at the centres of pixels."""
-    back = np.linalg.inv(np.vstack([camera, [0, 0, 1]]))
+def render(camera_motion=IDENTITY, noise=2.0, seed=0, size=(WIDTH, HEIGHT)):
+    """Returns the image after a camera motion: a texture known at every point, sampled at the centers of pixels."""
+    back = np.linalg.inv(np.vstack([camera_motion, [0, 0, 1]]))
     frequency = back[:2, :2].T @ FREQUENCY
     phase = PHASE + back[:2, 2] @ FREQUENCY
     x, y = (np.arange(side) + 0.5 for side in size)
     waves = (
         np.exp(1j * np.outer(y, frequency[1]))
-        * (HEIGHT_OF_WAVE * np.exp(1j * phase))
+        * (AMPLITUDE * np.exp(1j * phase))
         @ np.exp(1j * np.outer(frequency[0], x))
     )
-    grey = 128 + waves.real[..., None] * [1.0, 0.9, 0.8]
-    return np.clip(grey + np.random.default_rng(seed).normal(0, noise, grey.shape), 0, 255).astype(np.uint8)
+    gray = 128 + waves.real[..., None] * [1.0, 0.9, 0.8]
+    return np.clip(gray + np.random.default_rng(seed).normal(0, noise, gray.shape), 0, 255).astype(np.uint8)
 
 
-def with_thing(picture, box, seed):
-    """The picture with something else in the box (left, top, right, bottom), which goes where the box goes."""
+def with_object(image, box, seed):
+    """Returns the image with another texture in the box (left, top, right, bottom), which moves with the box."""
     left, top, right, bottom = box
-    rough = np.random.default_rng(seed).integers(0, 256, (12, 12, 3)).astype(np.uint8)
-    picture = picture.copy()
-    picture[top:bottom, left:right] = cv2.resize(rough, (right - left, bottom - top), interpolation=cv2.INTER_CUBIC)
-    return picture
+    texture = np.random.default_rng(seed).integers(0, 256, (12, 12, 3)).astype(np.uint8)
+    image = image.copy()
+    image[top:bottom, left:right] = cv2.resize(texture, (right - left, bottom - top), interpolation=cv2.INTER_CUBIC)
+    return image
 
 
-def measured(method, before, now, boxes_before=NOTHING, boxes_now=NOTHING):
-    camera = CameraMotion(method)
-    assert camera.update(before, boxes_before) is IDENTITY
-    return camera.update(now, boxes_now)
+def estimate(method, before, now, boxes_before=NO_BOXES, boxes_now=NO_BOXES):
+    estimator = CameraMotion(method)
+    assert estimator.update(before, boxes_before) is IDENTITY
+    return estimator.update(now, boxes_now)
 
 
-def error(found, true, size=(WIDTH, HEIGHT)):
-    """Largest distance along an axis, pixels, between where the two put a corner of the picture."""
+def corner_error(motion, expected, size=(WIDTH, HEIGHT)):
+    """Returns the largest distance along an axis, pixels, between a corner of the image under both motions."""
     width, height = size
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
-    return np.abs(corners @ (found - true).T).max()
+    return np.abs(corners @ (motion - expected).T).max()
 
 
-# --- motions that are there ---
+# --- motions that are measured ---
 
 MOTIONS = {
     "half a pixel": motion(0.5),
@@ -84,102 +84,102 @@ MOTIONS = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", MOTIONS)
-def test_a_known_motion_is_measured_beside_things_that_move(method, name):
+def test_a_known_motion_is_measured_beside_moving_objects(method, name):
     before, now = [(50, 60, 130, 240), (400, 150, 520, 330)], [(80, 70, 160, 250), (370, 140, 490, 320)]
-    pictures = world(), world(MOTIONS[name], seed=1)
+    images = render(), render(MOTIONS[name], seed=1)
     for seed, (a, b) in enumerate(zip(before, now, strict=True)):
-        pictures = with_thing(pictures[0], a, seed), with_thing(pictures[1], b, seed)
-    found = measured(method, *pictures, np.array(before, np.float32), np.array(now, np.float32))
-    assert error(found, MOTIONS[name]) < 1  # reached: 0.3 with flow, 0.85 with ECC
+        images = with_object(images[0], a, seed), with_object(images[1], b, seed)
+    estimated = estimate(method, *images, np.array(before, np.float32), np.array(now, np.float32))
+    assert corner_error(estimated, MOTIONS[name]) < 1  # result: 0.3 with flow, 0.85 with ECC
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_frame_is_measured_against_the_one_before(method):
-    camera, path = CameraMotion(method), [motion(2.0 * i, 0.1 * i * i) for i in range(5)]
-    found = [camera.update(world(there, seed=i), NOTHING) for i, there in enumerate(path)]
-    for i, step in enumerate(found[1:]):
-        assert error(step, motion(2.0, 0.1 * (2 * i + 1))) < 0.3
+    estimator, path = CameraMotion(method), [motion(2.0 * i, 0.1 * i * i) for i in range(5)]
+    estimated = [estimator.update(render(position, seed=i), NO_BOXES) for i, position in enumerate(path)]
+    for i, step in enumerate(estimated[1:]):
+        assert corner_error(step, motion(2.0, 0.1 * (2 * i + 1))) < 0.3
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_the_boxes_hold_is_left_out_even_where_it_is_most_of_the_picture(method):
-    true, before, now = motion(6, 4), (10, 10, 462, 264), (30, 20, 482, 274)
-    pictures = with_thing(world(), before, 3), with_thing(world(true, seed=1), now, 3)
+def test_boxes_are_left_out_even_where_they_cover_most_of_the_image(method):
+    expected, before, now = motion(6, 4), (10, 10, 462, 264), (30, 20, 482, 274)
+    images = with_object(render(), before, 3), with_object(render(expected, seed=1), now, 3)
     boxes = [np.array([box], np.float32) for box in (before, now)]
-    assert error(measured(method, *pictures, *boxes), true) < 0.5
-    assert error(measured(method, *pictures), true) > 5  # otherwise this would prove nothing
+    assert corner_error(estimate(method, *images, *boxes), expected) < 0.5
+    assert corner_error(estimate(method, *images), expected) > 5  # otherwise the boxes make no difference
 
 
-def test_flow_bears_things_that_move_outside_of_the_boxes():
-    true, before, now = motion(6, 4), (200, 10, 400, 120), (220, 0, 420, 110)
-    pictures = with_thing(world(), before, 3), with_thing(world(true, seed=1), now, 3)
-    assert error(measured("flow", *pictures), true) < 0.5
+def test_flow_tolerates_moving_objects_outside_of_the_boxes():
+    expected, before, now = motion(6, 4), (200, 10, 400, 120), (220, 0, 420, 110)
+    images = with_object(render(), before, 3), with_object(render(expected, seed=1), now, 3)
+    assert corner_error(estimate("flow", *images), expected) < 0.5
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_positions_are_those_of_boxes_at_any_size(method):
-    # A photograph cut out at two places: whole pixels, nothing interpolated, and sides that 320 does not divide.
+    # A photograph cropped at two positions: whole pixels, nothing interpolated, and sides that 320 does not divide.
     photograph = cv2.imread(str(Path(tracker.cli.demo.__file__).parent / "demo_images" / "astronaut.jpg"))[:, :, ::-1]
     height, width = (side - 20 for side in photograph.shape[:2])
-    found = measured(method, photograph[:height, 7 : 7 + width], photograph[12 : 12 + height, 2 : 2 + width])
-    assert error(found, np.array([[1, 0, 5.0], [0, 1, -12.0]]), (width, height)) < 0.5
+    estimated = estimate(method, photograph[:height, 7 : 7 + width], photograph[12 : 12 + height, 2 : 2 + width])
+    assert corner_error(estimated, np.array([[1, 0, 5.0], [0, 1, -12.0]]), (width, height)) < 0.5
 
 
-# --- motions that are not there, or cannot be known ---
+# --- no motion, or none that can be measured ---
 
 
-def grey_noise(seed):
+def gray_noise(seed):
     return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
 def near_and_far():
-    """The left half of the picture goes by, the right half stays."""
-    picture = world(motion(14), seed=1)
-    picture[:, WIDTH // 2 :] = world(seed=1)[:, WIDTH // 2 :]
-    return world(), picture
+    """Returns two images in which the left half moves and the right half does not."""
+    image = render(motion(14), seed=1)
+    image[:, WIDTH // 2 :] = render(seed=1)[:, WIDTH // 2 :]
+    return render(), image
 
 
-STILL = {
-    "it stands": lambda: (world(), world(seed=1)),
-    "the same picture": lambda: (world(), world()),
-    "a cut": lambda: (world(), world(motion(3000, 2000, 40, 0.7))),
-    "bright turns dark": lambda: (world(), 255 - world(motion(6), seed=1)),
-    "noise": lambda: (grey_noise(0), grey_noise(1)),
+NO_MOTION = {
+    "static camera": lambda: (render(), render(seed=1)),
+    "the same image": lambda: (render(), render()),
+    "a cut": lambda: (render(), render(motion(3000, 2000, 40, 0.7))),
+    "bright turns dark": lambda: (render(), 255 - render(motion(6), seed=1)),
+    "noise": lambda: (gray_noise(0), gray_noise(1)),
     "flat": lambda: (np.full((HEIGHT, WIDTH, 3), 90, np.uint8),) * 2,
-    "it turns flat": lambda: (world(), np.full((HEIGHT, WIDTH, 3), 90, np.uint8)),
+    "turns flat": lambda: (render(), np.full((HEIGHT, WIDTH, 3), 90, np.uint8)),
     "near and far": near_and_far,
-    "another size": lambda: (world(), world(motion(5), size=(WIDTH, HEIGHT - 2))),
-    "a tiny picture": lambda: (world(size=(15, 9)), world(motion(1), size=(15, 9))),
-    "one row": lambda: (world(size=(700, 1)), world(motion(1), size=(700, 1))),
-    "one pixel": lambda: (world(size=(1, 1)), world(size=(1, 1))),
+    "another size": lambda: (render(), render(motion(5), size=(WIDTH, HEIGHT - 2))),
+    "a tiny image": lambda: (render(size=(15, 9)), render(motion(1), size=(15, 9))),
+    "one row": lambda: (render(size=(700, 1)), render(motion(1), size=(700, 1))),
+    "one pixel": lambda: (render(size=(1, 1)), render(size=(1, 1))),
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", STILL)
-def test_no_motion_is_better_than_a_wrong_one(method, name):
-    assert measured(method, *STILL[name]()) is IDENTITY
+@pytest.mark.parametrize("name", NO_MOTION)
+def test_no_motion_is_returned_rather_than_a_wrong_one(method, name):
+    assert estimate(method, *NO_MOTION[name]()) is IDENTITY
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("free", [0, 35, 60])
-def test_a_strip_beside_boxes_does_not_speak_for_the_picture(method, free):
+def test_a_strip_beside_boxes_is_not_enough_for_an_estimate(method, free):
     boxes = np.array([[-1e30, -5, 1e30, HEIGHT - free]], np.float32)
-    assert measured(method, world(), world(motion(6)), boxes, boxes) is IDENTITY
+    assert estimate(method, render(), render(motion(6)), boxes, boxes) is IDENTITY
 
 
-def test_none_never_looks_at_a_picture():
-    camera = CameraMotion("none")
-    assert camera.update(None, None) is IDENTITY
-    assert camera.update(None, None) is IDENTITY
+def test_the_method_none_reads_no_image():
+    estimator = CameraMotion("none")
+    assert estimator.update(None, None) is IDENTITY
+    assert estimator.update(None, None) is IDENTITY
 
 
-def test_nobody_can_change_the_identity():
+def test_the_identity_cannot_be_changed():
     with pytest.raises(ValueError, match="read-only"):
         IDENTITY[0, 2] = 1
 
 
-# --- nothing else matters ---
+# --- independence of threads and random numbers ---
 
 
 @pytest.fixture
@@ -191,23 +191,23 @@ def threads():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_and_random_numbers_do_not_matter(method, threads):
-    pictures = world(), world(MOTIONS["all"], seed=1)
+    images = render(), render(MOTIONS["all"], seed=1)
     results = []
     for count, seed in ((1, 3), (2, 3), (2, 77)):
         threads(count)
         cv2.setRNGSeed(seed)
-        results.append(measured(method, *pictures))
+        results.append(estimate(method, *images))
     assert results[0] is not IDENTITY
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_random_numbers_of_others_are_not_disturbed(method):
+def test_the_global_random_numbers_are_not_used(method):
     cv2.setRNGSeed(5)
     expected = cv2.randu(np.zeros(4), 0.0, 1.0)
     cv2.setRNGSeed(5)
-    measured(method, world(), world(MOTIONS["all"], seed=1))
+    estimate(method, render(), render(MOTIONS["all"], seed=1))
     np.testing.assert_array_equal(cv2.randu(np.zeros(4), 0.0, 1.0), expected)
 
 
@@ -215,55 +215,55 @@ def test_the_random_numbers_of_others_are_not_disturbed(method):
 
 
 def states(seed=0, count=20):
-    """Means and covariances of tracks with a history."""
-    draw = np.random.default_rng(seed)
+    """Returns means and covariances of tracks with a history."""
+    rng = np.random.default_rng(seed)
     kalman = KalmanFilter()
-    boxes = np.c_[draw.uniform(0, 600, (count, 2)), draw.uniform(0.3, 2, count), draw.uniform(20, 200, count)]
+    boxes = np.c_[rng.uniform(0, 600, (count, 2)), rng.uniform(0.3, 2, count), rng.uniform(20, 200, count)]
     state = kalman.initiate(boxes)
     for _ in range(4):
-        boxes = boxes + draw.normal(0, 3, boxes.shape) * [1, 1, 0.01, 1]
+        boxes = boxes + rng.normal(0, 3, boxes.shape) * [1, 1, 0.01, 1]
         state = kalman.update(*kalman.predict(*state, 0.04), boxes)
     return state
 
 
 def test_boxes_are_warped_as_their_corners_are():
     mean, covariance = states()
-    camera = motion(12, -7, zoom=1.1)
+    camera_motion = motion(12, -7, zoom=1.1)
     corners = xyah_to_xyxy(mean[:, :4]).reshape(-1, 2)
-    expected = (np.c_[corners, np.ones(len(corners))] @ camera.T).reshape(-1, 4)
-    moved, _ = warp(mean, covariance, camera)
-    np.testing.assert_allclose(moved[:, :4], xyxy_to_xyah(expected), rtol=1e-12)
+    expected = (np.c_[corners, np.ones(len(corners))] @ camera_motion.T).reshape(-1, 4)
+    warped, _ = warp(mean, covariance, camera_motion)
+    np.testing.assert_allclose(warped[:, :4], xyxy_to_xyah(expected), rtol=1e-12)
 
 
 def test_velocities_are_those_of_warped_positions():
     mean, covariance = states()
-    camera = motion(12, -7, 8, 1.1)
+    camera_motion = motion(12, -7, 8, 1.1)
     later = mean.copy()
     later[:, :4] += 0.5 * mean[:, 4:]
-    moved, moved_later = warp(mean, covariance, camera)[0], warp(later, covariance, camera)[0]
-    np.testing.assert_allclose(moved[:, 4:], (moved_later - moved)[:, :4] / 0.5, rtol=1e-9, atol=1e-9)
+    warped, warped_later = warp(mean, covariance, camera_motion)[0], warp(later, covariance, camera_motion)[0]
+    np.testing.assert_allclose(warped[:, 4:], (warped_later - warped)[:, :4] / 0.5, rtol=1e-9, atol=1e-9)
 
 
-def test_spreads_are_those_of_the_linear_map_also_when_the_camera_rolls():
+def test_variances_are_those_of_the_linear_map_also_when_the_camera_rolls():
     mean, covariance = states()
-    covariance[:, :, 0] *= 3  # a filter may know x and y unequally well
-    camera = motion(12, -7, 8, 1.1)
+    covariance[:, :, 0] *= 3  # variances of x and y may differ
+    camera_motion = motion(12, -7, 8, 1.1)
     jacobian = np.eye(4)
-    jacobian[:2, :2], jacobian[3, 3] = camera[:, :2], 1.1
-    for before, after in zip(covariance, warp(mean, covariance, camera)[1], strict=True):
-        for block, warped in zip(before, after, strict=True):
+    jacobian[:2, :2], jacobian[3, 3] = camera_motion[:, :2], 1.1
+    for blocks, warped_blocks in zip(covariance, warp(mean, covariance, camera_motion)[1], strict=True):
+        for block, warped in zip(blocks, warped_blocks, strict=True):
             np.testing.assert_allclose(np.diag(jacobian @ np.diag(block) @ jacobian.T), warped, rtol=1e-9)
 
 
 def test_a_camera_that_stands_still_costs_and_changes_nothing():
     mean, covariance = states()
-    for camera in (IDENTITY, np.eye(2, 3)):
-        same = warp(mean, covariance, camera)
+    for camera_motion in (IDENTITY, np.eye(2, 3)):
+        same = warp(mean, covariance, camera_motion)
         assert same[0] is mean
         assert same[1] is covariance
 
 
-def test_warping_leaves_the_arrays_it_got_alone():
+def test_warping_does_not_change_its_arguments():
     mean, covariance = states()
     warp(mean, covariance, motion(12, -7, 8, 1.1))
     np.testing.assert_array_equal(mean, states()[0])
@@ -273,7 +273,7 @@ def test_warping_leaves_the_arrays_it_got_alone():
 # --- real clips ---
 
 
-def clip(*parts, frames):
+def read_clip(*parts, frames):
     path = DATA.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"the clip {path.name} is not here")
@@ -285,16 +285,16 @@ def clip(*parts, frames):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_mounted_camera_stands_still_while_people_walk(method):
-    camera = CameraMotion(method)
-    for image in clip("tracking", "PETS09-S2L1", "video.mp4", frames=150):
-        assert camera.update(image, NOTHING) is IDENTITY
+    estimator = CameraMotion(method)
+    for image in read_clip("tracking", "PETS09-S2L1", "video.mp4", frames=150):
+        assert estimator.update(image, NO_BOXES) is IDENTITY
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_a_camera_that_drives_sees_the_road_come_nearer(method):
-    camera = CameraMotion(method)
-    motions = [camera.update(image, NOTHING) for image in clip("clips", "highway_38f.mp4", frames=38)]
+def test_a_driving_camera_measures_a_zoom(method):
+    estimator = CameraMotion(method)
+    motions = [estimator.update(image, NO_BOXES) for image in read_clip("clips", "highway_38f.mp4", frames=38)]
     scales = [np.sqrt(np.linalg.det(m[:, :2])) for m in motions if m is not IDENTITY]
-    assert len(scales) >= 10  # reached: 14 with flow, 13 with ECC; elsewhere near trees pass, and no one map fits
+    assert len(scales) >= 10  # result: 14 with flow, 13 with ECC; elsewhere near trees pass, and no single map fits
     assert all(1.005 < scale < 1.02 for scale in scales)

@@ -1,4 +1,4 @@
-"""The known designs in configs/: they say what the papers say, and reach what the published trackers reach."""
+"""The presets in configs/: settings as in the papers, and accuracy as that of the published trackers."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ import pytest
 
 from paths import MOT15, REPOSITORY, SEQUENCES
 from tracker.config import load_config
-from tracker.evaluation import score_tracks
-from tracker.evaluation.mot.sequences import find_sequences, follow, read_sequence
+from tracker.evaluation import combined_metrics
+from tracker.evaluation.mot.sequences import find_sequences, read_sequence, run_tracker
 
 CONFIGS = REPOSITORY / "configs"
 
 FILTER = {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20, "adaptive_noise_gate": 0}
-PLAIN = FILTER | {
+COMMON = FILTER | {
     "buffer_scale": 0,
     "min_visible": 0,
     "border_overlap": 0,
@@ -53,7 +53,7 @@ PUBLISHED = {
         | {"appearance_momentum": 0.9, "appearance_weight": 0.98, "max_cosine_distance": 0.45, "re_update": False},
     ),
 }
-"""The detector's threshold, the embedder, and settings that make the design, whatever our own defaults are."""
+"""Score threshold, embedder, and the settings of each design, independent of the defaults of this tracker."""
 
 FLOORS = {
     "sort": ((39.2, 51.0), (40.9, 51.8)),
@@ -63,21 +63,21 @@ FLOORS = {
     "botsort": ((39.3, 52.3), (41.0, 52.7)),
     "strongsort": ((38.7, 51.4), (39.7, 51.7)),
 }
-"""Least HOTA and MOTA by motion alone, with true times and with counted frames, which is how their authors ran them."""
+"""Least HOTA and MOTA by motion alone, with true times, and with counted frames as their authors ran them."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_preset_says_what_its_source_says(name: str) -> None:
+def test_a_preset_has_the_settings_of_its_source(name: str) -> None:
     config = load_config(CONFIGS / f"{name}.yaml")
     score, embedder, published = PUBLISHED[name]
     assert (config.detector.score, config.appearance.embedder) == (score, embedder)
     settings = config.tracker.model_dump()
-    wanted = PLAIN | published
-    assert {setting: settings[setting] for setting in wanted} == pytest.approx(wanted)
+    expected = COMMON | published
+    assert {setting: settings[setting] for setting in expected} == pytest.approx(expected)
 
 
 @pytest.fixture(scope="module")
-def places() -> list[Path]:
+def sequence_paths() -> list[Path]:
     if not SEQUENCES.is_dir():
         pytest.skip("the MOT15 sequences are not here")
     return [path for path in find_sequences(SEQUENCES, "det.txt") if path.name in MOT15]
@@ -85,10 +85,10 @@ def places() -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_preset_reaches_what_the_published_tracker_reaches(name: str, places: list[Path]) -> None:
+def test_a_preset_is_as_accurate_as_the_published_tracker(name: str, sequence_paths: list[Path]) -> None:
     config = load_config(CONFIGS / f"{name}.yaml")
-    sequences = [read_sequence(place, "det.txt", config.detector) for place in places]
+    sequences = [read_sequence(path, "det.txt", config.detector) for path in sequence_paths]
 
     for rate, (hota, mota) in zip((0.0, 30.0), FLOORS[name], strict=True):
-        figures = score_tracks({one.name: (follow(one, config.tracker, rate), one.truth) for one in sequences})
-        assert figures["HOTA"] >= hota and figures["MOTA"] >= mota, (rate, figures)
+        metrics = combined_metrics({seq.name: (run_tracker(seq, config.tracker, rate), seq.gt) for seq in sequences})
+        assert metrics["HOTA"] >= hota and metrics["MOTA"] >= mota, (rate, metrics)

@@ -1,51 +1,89 @@
-"""What a person sees of `track crops`, and of learning individuals from videos alone."""
+"""`track crops`: extracts crops of the tracks of videos."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from tracker.cli.progress import RunLine, RunProgress, stop_signals, watchers
-from tracker.config import Config, CropsConfig, EmbedderTrainingConfig, validated
-from tracker.data.tracklets import read_categories
+from cyclopts import Parameter
+
+from tracker.cli import options
+from tracker.config import Config, CropsConfig, EmbedderTrainingConfig, OutputConfig, validate_section
+from tracker.data.tracklets import read_track_categories
 from tracker.errors import InputError
-from tracker.pipeline.crops import CropExtractionResult, CropExtractor
+
+if TYPE_CHECKING:
+    from tracker.pipeline.crops import CropExtractionResult
+
+app = options.CommandApp(name="crops")
 
 
-def collect_and_show(
-    videos: Sequence[str], detections: Sequence[str], root: Path, config: Config, crops: CropsConfig, quiet: bool
+@app.default
+def crops(
+    sources: Annotated[
+        tuple[str, ...],
+        options.help_text(
+            "Video files, folders or globs of images, URLs, cameras' numbers; with --video, files of detections."
+        ),
+    ],
+    /,
+    *,
+    folder: Annotated[Path, Parameter(alias="-o", help="Each video gets a folder of its name in this one.")] = Path(
+        "crops"
+    ),
+    video: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, help="The videos of the detections, one for each file.")
+    ] = (),
+    overwrite: Annotated[
+        bool, options.help_text("Replace the folders that an earlier run wrote for these videos.")
+    ] = False,
+    config: options.ConfigFile = None,
+    quiet: options.Quiet = False,
+    source_settings: options.Source = options.DEFAULTS.source,
+    detector: options.Detector = options.DEFAULTS.detector,
+    appearance: options.Appearance = options.DEFAULTS.appearance,
+    tracker: options.Tracker = options.DEFAULTS.tracker,
+    crop_settings: Annotated[CropsConfig, options.section("Crops")] = CropsConfig(),
 ) -> int:
-    """Collects crops of videos, shows how it goes, and says what came of it; returns the exit code.
+    """Runs the command; returns the exit code."""
+    options.set_quiet(quiet)
+    output = OutputConfig(overwrite=overwrite)
+    settings = options.load_settings(config, source_settings, detector, appearance, tracker, output)
+    videos, detections = (video, sources) if video else (sources, ())
+    return extract_crops(videos, detections, folder, settings, crop_settings, quiet)
 
-    Ctrl-C and SIGTERM end it after the frame in work; what was seen until then is written. A second one stops at once.
 
-    Args:
-        videos: See `CropExtractor.collect`.
-        detections: One file for each video, or none at all.
-        root: Where each video gets a folder.
-        config: How the videos are tracked.
-        crops: Which crops are kept.
-        quiet: Whether only errors are printed.
+def extract_crops(
+    videos: Sequence[str], detections: Sequence[str], root: Path, config: Config, settings: CropsConfig, quiet: bool
+) -> int:
+    """Extracts crops of videos into a folder each, shows the progress, and prints the result; returns the exit code.
 
-    Raises:
-        InputError: As `CropExtractor.collect`; or there are not as many files of detections as videos.
+    Ctrl-C and SIGTERM end it after the current frame; the tracks up to there are written. A second one ends at once.
     """
+    # These take seconds to import, and `--help` does without.
+    from tracker.cli.progress import ProgressDisplay
+    from tracker.cli.run_monitor import ConsoleMonitor, RunProgress
+    from tracker.cli.signals import stop_signals
+    from tracker.pipeline.crops import CropExtractor
+
     if detections and len(detections) != len(videos):
         raise InputError(
             f"{len(detections)} files of detections do not match {len(videos)} videos: give one --video for each"
         )
-    with stop_signals() as stop, CropExtractor(root, config, crops) as collector:
+    with stop_signals() as signals, CropExtractor(root, config, settings) as extractor:
         for number, video in enumerate(videos):
-            with RunProgress(quiet) as progress:
-                found = detections[number] if detections else ""
-                result = collector.collect(video, found, *watchers(stop, RunLine(progress), config.tracker.offline))
+            with ProgressDisplay(quiet) as display:
+                file = detections[number] if detections else ""
+                monitor = ConsoleMonitor(signals, RunProgress(display), config.tracker.offline)
+                result = extractor.extract(video, file, monitor)
             if not quiet:
                 print(_summary(result), flush=True)
-            if stop.signal:
+            if signals.signal:
                 break
-    return 128 + stop.signal if stop.signal else 0
+    return signals.exit_code
 
 
-def _summary(result: CropExtractionResult) -> str:
+def _summary(result: "CropExtractionResult") -> str:
     tracks = ", ".join(f"{count} {name}" for name, count in sorted(result.tracks.items()))
     stopped = ", stopped" if result.stopped else ""
     return (
@@ -53,35 +91,31 @@ def _summary(result: CropExtractionResult) -> str:
     )
 
 
-def training_on_videos(
+def extract_training_crops(
     settings: EmbedderTrainingConfig, videos: Sequence[str], detections: Sequence[str], config: Config, resume: bool
 ) -> EmbedderTrainingConfig:
-    """Settings of a training without labels, on the tracks of videos, whose crops are collected first.
+    """Extracts crops of videos into the folder of a training without labels, and returns the training's settings.
 
-    The crops go into the folder of the training. Unless the settings say otherwise, it starts from the built-in
-    embedder, and is about the classes of the tracks.
+    Unless the settings say otherwise, the training starts from the built-in embedder, and its classes are those of the
+    tracks.
 
     Raises:
-        InputError: As `collect_and_show`; or there are crops of an earlier training, or there was no track.
-        SystemExit: The collecting was stopped.
+        InputError: See `extract_crops`; or there are crops of an earlier training, or there was no track.
+        SystemExit: The extraction was stopped.
     """
     root = Path(settings.folder) / "crops"
     first_process = os.environ.get("LOCAL_RANK", "0") == "0"  # the other processes of a training start later
     if first_process and not (resume and root.is_dir()):
-        _collect_into(root, videos, detections, config)
-    categories = read_categories(root)
+        if root.exists():
+            raise InputError(f"{root} exists: train on it by --train {root} --tracklets, or give another --folder")
+        code = extract_crops(videos, detections, root, config, CropsConfig(), quiet=False)
+        if code:
+            raise SystemExit(code)
+    categories = read_track_categories(root)
     if not categories:
-        raise InputError(f"no track in {', '.join(videos)} lasted {CropsConfig().shortest:g} s: give more video")
-    usual = {"start_from": "builtin", "categories": categories}
+        raise InputError(f"no track in {', '.join(videos)} lasted {CropsConfig().min_duration:g} s: give more video")
+    defaults = {"pretrained": "builtin", "categories": categories}
     given = settings.model_dump(exclude_unset=True)
-    return validated(
-        EmbedderTrainingConfig, {**usual, **given, "train": str(root), "tracklets": True}, "the command line"
+    return validate_section(
+        EmbedderTrainingConfig, {**defaults, **given, "train": str(root), "tracklets": True}, "the command line"
     )
-
-
-def _collect_into(root: Path, videos: Sequence[str], detections: Sequence[str], config: Config) -> None:
-    if root.exists():
-        raise InputError(f"{root} exists: train on it by --train {root} --tracklets, or give another --folder")
-    code = collect_and_show(videos, detections, root, config, CropsConfig(), quiet=False)
-    if code:
-        raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""A short clip to try the program on, drawn from two photographs that it ships: a person and a cat pass each other."""
+"""`track demo`: draws a clip from two photographs, in which a person and a cat pass each other, and tracks it."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,10 +8,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.cli.options import CommandApp, Quiet
+from tracker.cli.track import track
 from tracker.errors import InputError
 
 WIDTH, HEIGHT, RATE, FRAMES = 640, 360, 25, 150
 Image = NDArray[np.uint8]
+
+app = CommandApp(name="demo")
+
+
+@app.default
+def demo(*, quiet: Quiet = False) -> int:
+    """Runs the command; returns the exit code."""
+    folder = Path("tracked")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder} for the clip: {error.strerror}") from None
+    clip = folder / "demo.mp4"
+    draw_clip(clip)
+    return track((str(clip),), quiet=quiet)
 
 
 def draw_clip(path: Path) -> None:
@@ -21,7 +38,7 @@ def draw_clip(path: Path) -> None:
         InputError: The file cannot be written.
     """
     background = _background()
-    astronaut, cat = (_photograph(name, height) for name, height in (("astronaut.jpg", 240), ("cat.jpg", 120)))
+    astronaut, cat = (_read_photograph(name, height) for name, height in (("astronaut.jpg", 240), ("cat.jpg", 120)))
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
             stream = container.add_stream("libx264", rate=Fraction(RATE), options={"crf": "20", "preset": "veryfast"})
@@ -38,7 +55,7 @@ def draw_clip(path: Path) -> None:
         raise InputError(f"cannot write the demo clip {path}: {error.strerror}") from None
 
 
-def _photograph(name: str, height: int) -> Image:
+def _read_photograph(name: str, height: int) -> Image:
     with av.open(str(Path(__file__).parent / "demo_images" / name)) as container:
         image = next(container.decode(video=0)).to_ndarray(format="rgb24")
     width = round(image.shape[1] * height / image.shape[0])
@@ -51,7 +68,7 @@ def _background() -> Image:
 
 
 def _paste(image: Image, part: Image, left: float, top: float) -> None:
-    """Draws `part` into `image` with its corner at whole pixels, cut at the borders."""
+    """Pastes `part` into `image` with its corner at whole pixels, clipped at the borders."""
     x, y = round(left), round(top)
     x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + part.shape[1], WIDTH), min(y + part.shape[0], HEIGHT)
     image[y1:y2, x1:x2] = part[y1 - y : y2 - y, x1 - x : x2 - x]

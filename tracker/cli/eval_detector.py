@@ -1,49 +1,56 @@
-"""What a person sees of a detector's evaluation: progress, tables, and where the files are."""
+"""`track eval detector`: evaluates a detector on annotated images."""
 
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from tracker.cli.console import check_folder, check_output, page, print_report, progress
-from tracker.config import DetectorEvalConfig
-from tracker.evaluation.detection import measured, write_report
-from tracker.evaluation.detection.inference import detect_pictures, pictures_for
-from tracker.evaluation.detection.report import as_tables, write_json
-from tracker.models.detection import load_detector
+from tracker.cli.console import check_folder, check_output, print_report, report_console
+from tracker.cli.options import CommandApp, help_text, section, split_names
+from tracker.cli.progress import progress
+from tracker.config import DetectorEvalConfig, validate_section
+
+app = CommandApp(name="detector")
 
 
-def detect_and_show(
-    path: Path, config: DetectorEvalConfig, json: Path | None, report: Path | None, overwrite: bool
+@app.default
+def eval_detector(
+    path: Annotated[
+        Path,
+        help_text(
+            "Annotated images: COCO JSON, a folder of Pascal VOC (or its ImageSets/Main/NAME.txt), YOLO's data.yaml "
+            "(data.yaml:val for one split), MOTChallenge sequences. Classes are matched by name."
+        ),
+    ],
+    /,
+    *,
+    json: Annotated[Path | None, help_text("Write all metrics to this file.")] = None,
+    report: Annotated[Path | None, help_text("Folder for curves, confusion matrix, best and worst images.")] = None,
+    overwrite: Annotated[bool, help_text("Replace the file of --json, and files in the folder of --report.")] = False,
+    settings: Annotated[DetectorEvalConfig, section("Detector")] = DetectorEvalConfig(),
 ) -> int:
-    """Runs a detector over annotated pictures, prints how good it is, and writes what is asked for.
+    """Runs the command; returns the exit code."""
+    # These take seconds to import, and `--help` does without.
+    from tracker.evaluation.detection import evaluate_detections, write_report
+    from tracker.evaluation.detection.inference import detect_images, read_eval_images
+    from tracker.evaluation.detection.report import as_tables, write_metrics
+    from tracker.models.detection import load_detector
 
-    Args:
-        path: The pictures, see `read_pictures`.
-        config: The detector, and what counts.
-        json: File for the figures.
-        report: Folder for everything.
-        overwrite: Whether the file may exist, and the folder may hold something.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        InputError: Something cannot be read or written.
-        ModuleNotFoundError: A package of the extra [eval] is missing.
-    """
+    values = {**settings.model_dump(exclude_unset=True), "classes": split_names(settings.classes)}
+    config = validate_section(DetectorEvalConfig, values, "the command line")
     check_output(json, (".json",), overwrite)
     check_folder(report, overwrite)
     with load_detector(config) as detector:
-        pictures = pictures_for(detector, path, config.rename)
+        image_set = read_eval_images(detector, path, config.rename_classes)
         with progress("detecting") as show:
-            total = len(pictures.pictures)
-            found, seconds = detect_pictures(
-                detector, pictures, config.batch_size, lambda done: show(done, total, f"{done}/{total} pictures")
+            total = len(image_set.images)
+            detections, seconds = detect_images(
+                detector, image_set, config.batch_size, lambda done: show(done, total, f"{done}/{total} images")
             )
-    work = write_report(report, found, pictures, seconds, config.at) if report else None
-    scores = work or measured(found, pictures, seconds, config.at)
+    evaluate = partial(write_report, report) if report else evaluate_detections
+    metrics = evaluate(detections, image_set, seconds, config.report_score)
     if json:
-        write_json(scores, json)
-    console = page()
-    print_report(console, as_tables(scores))
+        write_metrics(metrics, json)
+    print_report(report_console(), as_tables(metrics))
     if report:
         print(f"wrote {report}")
     return 0

@@ -1,82 +1,28 @@
-"""What a person sees of runs while they go on, and how a signal ends them."""
+"""Progress of commands: bars on a terminal, elsewhere a line now and then."""
 
-import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracker.cli.console import PLAIN_INTERVAL
-from tracker.pipeline.file_run import Looker, Watcher
-from tracker.structures.types import Frame, Tracks
-from tracker.video import Source
+LINE_INTERVAL = 10.0  # seconds between two lines if there is no terminal
 
-SHOW_INTERVAL = 0.05  # seconds between two updates of the bar, which cost more than tracking a frame
-NAME_WIDTH = 24  # characters of the source's name beside the bar, so that the rest fits into 80 columns
-RATE_MEMORY = 0.05  # weight of the newest frame in the shown frame rate
+ProgressCallback = Callable[[int, int, str], None]
+"""Called with what is done, the total (0 if unknown), and a text."""
 
 
-class SignalState:
-    """What to do with a signal that asks for an end.
+class ProgressDisplay:
+    """Shows any number of tasks on stderr, each with a bar on a terminal or a line every `LINE_INTERVAL` seconds."""
 
-    Attributes:
-        signal: The one that came, 0 for none.
-        gently: Whether there is something to finish.
-    """
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.gently = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.signal or not self.gently:
-            sys.exit(128 + number)
-        self.signal = number
-
-
-@contextmanager
-def stop_signals() -> Iterator[SignalState]:
-    """Turns SIGINT and SIGTERM into a wish to end, see `SignalState`, as long as this is open."""
-    stop = SignalState()
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def watchers(stop: SignalState, line: "RunLine", offline: bool) -> tuple[Watcher, Looker]:
-    """What shows how a run over one source goes, and ends it when a signal asks for that."""
-    heeded: list[int] = []  # the signal, 0 for none, that was meant for the first look, not for the one that writes
-
-    def look(source: Source, frame: Frame) -> bool:
-        stop.gently = True
-        line.show(source, " look 1 of 2", "")
-        return stop.signal == 0
-
-    def watch(source: Source, frame: Frame, tracks: Tracks) -> bool:
-        stop.gently = True
-        if not heeded:
-            # What came since the first look ended was meant for that; its fruit is not to be lost.
-            heeded.append(stop.signal if offline else 0)
-        line.show(source, " look 2 of 2" if offline else "", f", {len(tracks)} live")
-        return stop.signal == heeded[0]
-
-    return watch, look
-
-
-class RunProgress:
-    """A bar for each run on a terminal; elsewhere a line now and then."""
-
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        """Shows nothing if `quiet`."""
         console = Console(stderr=True)
         self.lines = not quiet and not console.is_terminal
-        self.bar = Progress(
+        self.bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[text]}"),
@@ -86,60 +32,38 @@ class RunProgress:
             transient=True,
         )
 
-    def __enter__(self) -> "RunProgress":
-        self.bar.start()
+    def __enter__(self) -> Self:
+        self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        self.bars.stop()
 
 
-class RunLine:
-    """Shows how one run goes; used by one thread at a time."""
+class ProgressTask:
+    """One task of a display; used by one thread at a time."""
 
-    def __init__(self, progress: RunProgress, name: str = "") -> None:
-        """Takes where it is shown, and what the run is called there; without a name as its source."""
-        self._progress = progress
+    def __init__(self, display: ProgressDisplay, name: str, label: str = "") -> None:
+        """Adds a task of a name, with a label beside the bar if that is another."""
+        self._display = display
         self._name = name
-        self._looks: list[str] = []
-        self._task = TaskID(0)
-        self._total = self._frames = 0
-        self._interval = 0.0  # seconds for a frame, averaged over the latest ones
-        self._last_frame = self._last_shown = self._last_line = 0.0
+        self._bar = display.bars.add_task(label or name, total=None, text="")
+        self._last_line = time.monotonic()
 
-    def show(self, source: Source, look: str, more: str) -> None:
-        """Counts a frame; shown with it are which look at the source it is of, and `more`."""
-        now = time.monotonic()
-        if look not in self._looks:
-            self._begin(source, look, now)
-        else:
-            weight = max(RATE_MEMORY, 1 / self._frames)
-            self._interval += weight * (now - self._last_frame - self._interval)
-        self._last_frame = now
-        self._frames += 1
-        if now - self._last_shown < SHOW_INTERVAL:
-            return
-        self._last_shown = now
-        expected = f"/{self._total}" if self._total else ""
-        rate = f", {1 / self._interval:.1f}/s" if self._interval else ""
-        text = f"{self._frames}{expected} frames{rate}{more}"
-        self._progress.bar.update(self._task, completed=self._frames, text=text)
-        if self._progress.lines and now - self._last_line >= PLAIN_INTERVAL:
-            self._last_line = now
-            print(f"{self._name or source.name}{look}: {text}\n", end="", file=sys.stderr)
+    def update(self, done: int, total: int, text: str) -> None:
+        """Shows what is done, of a total (0 if unknown), and a text."""
+        self._display.bars.update(self._bar, completed=done, total=total or None, text=text)
+        if self._display.lines and time.monotonic() - self._last_line >= LINE_INTERVAL:
+            self._last_line = time.monotonic()
+            print(f"{self._name}: {text}\n", end="", file=sys.stderr)
 
-    def end(self) -> None:
-        """Shows it no longer."""
-        if self._looks:
-            self._progress.bar.remove_task(self._task)
+    def remove(self) -> None:
+        """Removes the bar."""
+        self._display.bars.remove_task(self._bar)
 
-    def _begin(self, source: Source, look: str, now: float) -> None:
-        self.end()
-        self._total = self._frames if self._looks else source.expected_frames
-        self._frames, self._interval = 0, 0.0
-        self._last_line = now
-        width = NAME_WIDTH - len(look)
-        # Of a path the end tells most.
-        name = self._name[-width:] or source.name[:width]
-        self._task = self._progress.bar.add_task(name + look, total=self._total or None, text="")
-        self._looks.append(look)
+
+@contextmanager
+def progress(name: str) -> Iterator[ProgressCallback]:
+    """Shows one task inside the `with` block, and yields the function that updates it."""
+    with ProgressDisplay() as display:
+        yield ProgressTask(display, name).update

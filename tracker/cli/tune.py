@@ -1,96 +1,94 @@
-"""What a person sees of a search for settings: progress, Ctrl-C, tables, and the file of what was found."""
+"""`track tune tracker`: searches settings of the tracker, and writes the best ones to a file."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, Literal
 
+from cyclopts import Parameter, validators
 from rich.console import RenderableType
 
-from tracker.cli.console import check_output, page, print_report, progress
-from tracker.cli.progress import stop_signals
-from tracker.config import Config, merged
-from tracker.errors import InputError
-from tracker.evaluation.mot.sequences import PICTURES, find_sequences, read_sequence
-from tracker.evaluation.tuning.folds import Progress as Searched
-from tracker.evaluation.tuning.folds import Tuning, tune
+from tracker.cli.console import check_output, print_report, report_console
+from tracker.cli.options import CommandApp, help_text, split_names, split_numbers
+from tracker.cli.progress import progress
+from tracker.cli.signals import stop_signals
+from tracker.config import Config, load_config, merge_config
+from tracker.data.files import write_text
+from tracker.evaluation.mot.sequences import IMAGE_SETTINGS, find_sequences, read_sequence
+from tracker.evaluation.tuning.folds import TuningProgress, TuningResult, tune
 from tracker.evaluation.tuning.report import (
     as_yaml,
-    fold_by_fold,
+    folds_table,
     gains_table,
-    maximised,
+    objective_name,
     settings_table,
-    verdict,
+    summary,
 )
 from tracker.evaluation.tuning.search import with_settings
-from tracker.evaluation.tuning.space import chosen_space
+from tracker.evaluation.tuning.space import search_space
 
 log = logging.getLogger(__name__)
 
 
-def tune_and_show(
-    folder: Path,
-    det: str,
-    config: Config,
-    settings: tuple[str, ...],
-    metric: str,
-    trials: int,
-    folds: int,
-    every: tuple[int, ...],
-    seed: int,
-    output: Path | None,
-    overwrite: bool,
+app = CommandApp(name="tracker")
+
+
+@app.default
+def tune_tracker(
+    folder: Annotated[Path, help_text("Sequences in the MOTChallenge layout: NAME/det/det.txt, NAME/gt/gt.txt.")],
+    /,
+    *,
+    config: Annotated[
+        Path | None, help_text("YAML file of the settings to start from, instead of the defaults.")
+    ] = None,
+    det: Annotated[str, Parameter(help="Name of the file of detections in the folders det/.")] = "det.txt",
+    settings: Annotated[tuple[str, ...], help_text("Settings to search: a,b,c; without it the usual ones.")] = (),
+    metric: Annotated[Literal["HOTA", "MOTA", "IDF1", "mean"], Parameter(help="Metric to maximize.")] = "mean",
+    trials: Annotated[int, Parameter(help="Trials of each search.", validator=validators.Number(gte=1))] = 100,
+    folds: Annotated[int, Parameter(help="Folds of the sequences, held out in turn; 0: one by one.")] = 0,
+    every: Annotated[
+        tuple[str, ...], help_text("Track every N-th frame; 1,2,3 scores three frame rates together.")
+    ] = (),
+    seed: Annotated[int, Parameter(help="Seed of the search.", validator=validators.Number(gte=0))] = 0,
+    output: Annotated[Path | None, help_text("Write the best settings to this .yaml, for --config.")] = None,
+    overwrite: Annotated[bool, help_text("Replace that file.")] = False,
 ) -> int:
-    """Searches settings, shows how it goes, and prints what was found and what it is worth; returns the exit code.
+    """Runs the command; returns the exit code.
 
-    Ctrl-C and SIGTERM end the search, and what was found up to there is shown and written; a second one ends at once.
-
-    Args:
-        folder: As `find_sequences`.
-        det: Name of the files of detections.
-        config: The start.
-        settings: Names of what is searched; none for the usual ones.
-        metric: As `tune`.
-        trials: As `tune`.
-        folds: As `tune`.
-        every: Every so many-th frame is tracked; several are scored together.
-        seed: As `tune`.
-        output: File for the settings found.
-        overwrite: Whether that file may exist.
-
-    Raises:
-        InputError: Something cannot be read or written, or does not fit together; nothing is printed then.
-        ModuleNotFoundError: A package of the extra [tune] is missing.
+    Ctrl-C and SIGTERM end the search, and the best settings so far are printed and written; a second one ends at once.
     """
     check_output(output, (".yaml", ".yml"), overwrite)
-    _warn(config)
-    space = chosen_space(settings, config.tracker)
-    sequences = [read_sequence(place, det, config.detector) for place in find_sequences(folder, det)]
-    rates = [[sequence.every(step) for sequence in sequences] for step in every]
-    with stop_signals() as stop, _shown(metric) as show:
-        stop.gently = True
+    start_config = load_config(config) if config else Config()
+    steps = split_numbers(every, "--every")
+    _warn_ignored(start_config)
+    space = search_space(split_names(settings), start_config.tracker)
+    sequences = [read_sequence(path, det, start_config.detector) for path in find_sequences(folder, det)]
+    rates = [[sequence.subsample(step) for sequence in sequences] for step in steps]
+    with stop_signals() as signals, _search_progress(metric) as show:
+        signals.graceful = True
 
-        def watch(so_far: Searched) -> bool:
-            show(so_far)
-            return not stop.signal
+        def on_trial(search: TuningProgress) -> bool:
+            show(search)
+            return not signals.signal
 
         start = time.perf_counter()
-        tuning = tune(rates, config.tracker, space, metric, trials, folds, seed, watch)
+        tuning = tune(rates, start_config.tracker, space, metric, trials, folds, seed, on_trial)
         seconds = time.perf_counter() - start
-    how = (
-        f"{len(space)} settings were searched, with {tuning.trials} trials a search, for what maximises "
-        f"{maximised(metric)} with {det} at {_rates(every)} of {len(tuning.names)} sequences: {', '.join(tuning.names)}"
+    description = (
+        f"{len(space)} settings were searched, with {tuning.trials} trials a search, to maximize "
+        f"{objective_name(metric)} with {det} at {_rates(steps)} of {len(tuning.names)} sequences: "
+        f"{', '.join(tuning.names)}"
     )
-    _print(how, tuning, config, seconds)
+    _print(description, tuning, start_config, seconds)
     if output:
-        found = merged(
-            config.model_dump(), {"tracker": with_settings(config.tracker, tuning.settings).model_dump()}, ""
-        )
-        _write(output, as_yaml(tuning, found, ("Found by track tune tracker.", f"{how}; seed {seed}.")))
+        best = with_settings(start_config.tracker, tuning.settings).model_dump()
+        best_config = merge_config(start_config.model_dump(), {"tracker": best}, "")
+        comments = "Found by track tune tracker.", f"{description}; seed {seed}."
+        write_text(output, as_yaml(tuning, best_config, comments))
         print(f"wrote {output}")
-    return 128 + stop.signal if stop.signal else 0
+    return signals.exit_code
 
 
 def _rates(every: tuple[int, ...]) -> str:
@@ -98,40 +96,28 @@ def _rates(every: tuple[int, ...]) -> str:
     return " and ".join(f"every {ordinals.get(step, f'{step}th ')}frame" for step in every)
 
 
-def _warn(config: Config) -> None:
-    usual = Config().tracker
-    for name in (*PICTURES, "offline"):
-        if getattr(config.tracker, name) != getattr(usual, name):
-            log.warning("%s does nothing here: files of detections are tracked as they come, without pictures", name)
+def _warn_ignored(config: Config) -> None:
+    defaults = Config().tracker
+    for name in (*IMAGE_SETTINGS, "offline"):
+        if getattr(config.tracker, name) != getattr(defaults, name):
+            log.warning("%s has no effect here: files of detections are tracked online, without images", name)
 
 
 @contextmanager
-def _shown(metric: str) -> Iterator[Callable[[Searched], None]]:
-    """The progress of a search."""
+def _search_progress(metric: str) -> Iterator[Callable[[TuningProgress], None]]:
+    """Shows the progress of a search."""
     with progress("searching") as show:
-        yield lambda so_far: show(
-            so_far.done,
-            so_far.total,
-            f"{so_far.done}/{so_far.total} trials, {metric} {so_far.before:.2f} -> {so_far.best:.2f}",
+        yield lambda search: show(
+            search.done,
+            search.total,
+            f"{search.done}/{search.total} trials, {metric} {search.baseline:.2f} -> {search.best:.2f}",
         )
 
 
-def _print(how: str, tuning: Tuning, config: Config, seconds: float) -> None:
-    parts: list[RenderableType] = [how, gains_table(tuning), fold_by_fold(tuning)]
+def _print(description: str, tuning: TuningResult, config: Config, seconds: float) -> None:
+    parts: list[RenderableType] = [description, gains_table(tuning), folds_table(tuning)]
     if tuning.train_gain > 0:
         parts.append(settings_table(tuning, config.tracker))
     searched = tuning.trials * (1 + len(tuning.folds))
-    parts += [f"{seconds:.0f} s, {1000 * seconds / max(searched, 1):.0f} ms a trial", verdict(tuning)]
-    print_report(page(), parts)
-
-
-def _write(file: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, file)
-    except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    parts += [f"{seconds:.0f} s, {1000 * seconds / max(searched, 1):.0f} ms a trial", summary(tuning)]
+    print_report(report_console(), parts)

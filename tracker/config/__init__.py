@@ -1,18 +1,19 @@
-"""Every tunable value: its default, unit, range and source. The command line, YAML files and Python share it."""
+"""All settings, each with its default, unit, range and source; the command line, YAML files and Python share them."""
 
-from tracker.config.base import Section, read_yaml, validated
+from tracker.config.base import Section, read_yaml, validate_section
 from tracker.config.evaluation import DetectorEvalConfig, EmbedderEvalConfig
 from tracker.config.network import DetectorNetwork, EmbedderNetwork, detector_network
 from tracker.config.run import (
     AppearanceConfig,
     Config,
+    DetectionFilterConfig,
     DetectorConfig,
-    FoundConfig,
     OutputConfig,
+    RuntimeConfig,
     SourceConfig,
     TrackerConfig,
     load_config,
-    merged,
+    merge_config,
 )
 from tracker.config.tools import CropsConfig, ExportConfig
 from tracker.config.training import (
@@ -29,6 +30,7 @@ __all__ = [
     "Config",
     "CropTrainingConfig",
     "CropsConfig",
+    "DetectionFilterConfig",
     "DetectorConfig",
     "DetectorEvalConfig",
     "DetectorNetwork",
@@ -37,15 +39,15 @@ __all__ = [
     "EmbedderNetwork",
     "EmbedderTrainingConfig",
     "ExportConfig",
-    "FoundConfig",
     "OutputConfig",
+    "RuntimeConfig",
     "Section",
     "SourceConfig",
     "TrackerConfig",
     "TrainingConfig",
     "detector_network",
     "load_config",
-    "merged",
+    "merge_config",
     "read_yaml",
-    "validated",
+    "validate_section",
 ]

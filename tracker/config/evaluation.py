@@ -1,35 +1,35 @@
-"""The settings of evaluations of networks."""
+"""Settings of the evaluations of networks."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tracker.config.base import Fraction01, Section
-from tracker.config.run import DetectorConfig, FoundConfig
+from tracker.config.run import DetectionFilterConfig, DetectorConfig
 
 
 class DetectorEvalConfig(DetectorConfig):
-    """How a detector is measured: `track eval detector PATH`."""
+    """Settings of `track eval detector PATH`."""
 
     score: Fraction01 = 0.02
-    """Detections below this score are dropped: average precision wants to see nearly all."""
-    at: Fraction01 = DetectorConfig().score
-    """Least score of what is counted in the confusion matrix, by size, and drawn: what you mean to give to --score of
-    track."""
-    rename: dict[str, str] = Field(default={})
-    """Classes of the pictures that the detector calls otherwise: {their name: the detector's}."""
+    """Detections below this score are dropped; low, since average precision needs nearly all of them."""
+    report_score: Fraction01 = DetectorConfig().score
+    """Least score of the detections in the confusion matrix, the recall by size and the contact sheets: the value that
+    you mean to give to track as --score."""
+    rename_classes: dict[str, str] = Field(default={})
+    """Names of classes that differ: {name in the dataset: name in the detector}; other classes keep their names."""
 
 
 class EmbedderEvalConfig(Section):
-    """How an embedder is measured: `track eval embedder DIR`."""
+    """Settings of `track eval embedder DIR`."""
 
     weights: str = "builtin"
-    """`builtin`, or a .safetensors or .ckpt file of our trainer; to compare with: `hsv`, a colour histogram, and
-    `untrained`, the built-in network with random weights. With --gap also `roi`, what --embedding-source roi takes from
-    the built-in detector, or the file of a detector."""
-    device: str = FoundConfig().device
-    """As that of track."""
-    precision: Literal["auto", "fp32", "half"] = FoundConfig().precision
-    """As that of track."""
-    threads: Annotated[int, Field(ge=0)] = FoundConfig().threads
-    """As those of track."""
+    """`builtin`, or a .safetensors or .ckpt file of our trainer; as baselines `hsv`, a color histogram, and
+    `untrained`, the built-in network with random weights. With --gap also `roi`, the RoI features of the built-in
+    detector, or the file of a detector."""
+    device: str = DetectionFilterConfig().device
+    """See track."""
+    precision: Literal["auto", "fp32", "half"] = DetectionFilterConfig().precision
+    """See track."""
+    threads: Annotated[int, Field(ge=0)] = DetectionFilterConfig().threads
+    """See track."""

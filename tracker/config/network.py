@@ -1,15 +1,15 @@
-"""Detection networks: what they are made of, and what each of their parts learns from."""
+"""Settings of the networks: their parts, anchors, samplers and losses."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
-from tracker.config.base import Count, Fraction01, NonNegative, Positive, Section, validated
+from tracker.config.base import Count, Fraction01, NonNegative, Positive, Section, validate_section
 
 Triple = tuple[float, float, float]
 
-_OF_THE_PAPERS: Mapping[str, Any] = {
+_PAPER_DEFAULTS: Mapping[str, Any] = {
     "min_size": 600,
     "max_size": 1000,
     "anchor_sizes": ((128, 256, 512),),
@@ -24,7 +24,7 @@ _OF_THE_PAPERS: Mapping[str, Any] = {
     "smooth_l1_beta": 1.0,
 }
 
-NETWORKS: Mapping[str, Mapping[str, Any]] = {
+ARCHITECTURE_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "builtin": {
         "backbone": "mobilenet_v2",
         "fpn_channels": 64,
@@ -37,7 +37,7 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
         "head_width": 256,
     },
     "fasterrcnn_vgg16": {
-        **_OF_THE_PAPERS,
+        **_PAPER_DEFAULTS,
         "backbone": "vgg16",
         "roi_pooling": "pool",
         "head_width": 4096,
@@ -46,7 +46,7 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
         "rpn_box_weight": 10.0,
         "rpn_box_divisor": "locations",
     },
-    "fasterrcnn_resnet50_c4": _OF_THE_PAPERS,
+    "fasterrcnn_resnet50_c4": _PAPER_DEFAULTS,
     "fasterrcnn_mobilenet_v3_large_fpn": {"anchor_sizes": ((32, 64, 128, 256, 512),) * 3, "rpn_score_thresh": 0.05},
     "fasterrcnn_mobilenet_v3_large_320_fpn": {
         "anchor_sizes": ((32, 64, 128, 256, 512),) * 3,
@@ -57,134 +57,145 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
         "rpn_score_thresh": 0.05,
     },
 }
-"""What the named architectures set otherwise than `DetectorNetwork`'s defaults, in the terms of its fields."""
+"""Values of `DetectorNetwork`'s fields that differ from its defaults, by architecture."""
 
 
 class DetectorNetwork(Section):
-    """A detection network. Names are torchvision's; the defaults are those of its `fasterrcnn_resnet50_fpn`, where the
-    named architecture has none of its own (see `NETWORKS`).
+    """Settings of a detection network, with torchvision's names.
+
+    The defaults are those of torchvision's `fasterrcnn_resnet50_fpn`; some architectures have others
+    (`ARCHITECTURE_DEFAULTS`).
 
     Sources: Faster R-CNN, arXiv 1506.01497; Fast R-CNN, 1504.08083; feature pyramids, 1612.03144.
     """
 
     architecture: str = "builtin"
-    """`builtin`, with a small feature pyramid on any `backbone`; `fasterrcnn_vgg16` or `fasterrcnn_resnet50_c4`, as in
-    the papers; `fasterrcnn_fpn` or `maskrcnn_fpn`, with a whole pyramid; or one of torchvision's detection models."""
+    """`builtin`, with a small FPN on any `backbone`; `fasterrcnn_vgg16` or `fasterrcnn_resnet50_c4`, as in the papers;
+    `fasterrcnn_fpn` or `maskrcnn_fpn`, with a complete FPN; or one of torchvision's detection models."""
     backbone: str = "resnet50"
-    """Torchvision's classification network that makes the feature maps: any convolutional one under a pyramid, a VGG
-    for `fasterrcnn_vgg16`, a ResNet for `fasterrcnn_resnet50_c4`."""
+    """Torchvision's classification network that computes the feature maps: any convolutional one with an FPN, a VGG for
+    `fasterrcnn_vgg16`, a ResNet for `fasterrcnn_resnet50_c4`."""
     fpn_channels: Count = 256
-    """Channels of a feature pyramid."""
+    """Channels of the FPN."""
     min_size: Count = 800
-    """Shortest side to which pictures are brought, pixels, unless `max_size` is reached first."""
+    """Shortest side to which images are resized, pixels, unless the longest side reaches `max_size` first."""
     max_size: Count = 1333
-    """Longest side of a picture, pixels."""
+    """Longest side of a resized image, pixels."""
     image_mean: Triple = (0.485, 0.456, 0.406)
-    """Of red, green and blue from 0 to 1, taken away."""
+    """Mean of red, green and blue (0 to 1), which is subtracted."""
     image_std: Triple = (0.229, 0.224, 0.225)
-    """Of red, green and blue, divided by."""
+    """Standard deviation of red, green and blue, by which the difference is divided."""
     anchor_sizes: tuple[tuple[Count, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
-    """Square roots of the anchors' areas, pixels of the resized picture, for each feature map. Those of the papers are
-    their 16-pixel base times the scales 8, 16 and 32."""
+    """Square roots of the anchors' areas for each feature map, pixels of the resized image. The papers' are a base size
+    of 16 pixels times the scales 8, 16 and 32."""
     aspect_ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)
-    """Heights of the anchors over their widths."""
+    """Height / width of the anchors."""
 
     rpn_fg_iou_thresh: Fraction01 = 0.7
-    """IoU with an object from which an anchor is foreground; each object's best anchor is it too."""
+    """Minimum IoU of a foreground anchor with an object; each object's best anchor is foreground too."""
     rpn_bg_iou_thresh: Fraction01 = 0.3
-    """IoU below which it is background; between the two it teaches nothing."""
+    """IoU below which an anchor is background; anchors between the two thresholds are ignored."""
     rpn_inside_only: bool = False
-    """Train on anchors alone that lie in the picture whole (Faster R-CNN), unless there are none."""
+    """Train only on anchors that lie completely inside the image (Faster R-CNN), unless there are none."""
     rpn_batch_size_per_image: Count = 256
-    """Anchors sampled in a picture."""
+    """Sampled anchors per image."""
     rpn_positive_fraction: Fraction01 = 0.5
-    """Largest share of foreground among them."""
+    """Maximum fraction of foreground anchors among them."""
     rpn_pre_nms_top_n_train: Count = 2000
-    """Proposals of each feature map before NMS, in training."""
+    """Proposals per feature map before NMS, in training."""
     rpn_pre_nms_top_n_test: Count = 1000
-    """The same, in use."""
+    """Proposals per feature map before NMS, at inference."""
     rpn_post_nms_top_n_train: Count = 2000
     """Proposals after NMS, in training."""
     rpn_post_nms_top_n_test: Count = 1000
-    """The same, in use."""
+    """Proposals after NMS, at inference."""
     rpn_nms_thresh: Fraction01 = 0.7
-    """IoU above which the lower-scored of two proposals is dropped."""
+    """IoU above which NMS drops the lower-scored of two proposals."""
     rpn_min_size: NonNegative = 1e-3
-    """Shortest side of a proposal, pixels of the resized picture."""
+    """Minimum side of a proposal, pixels of the resized image."""
     rpn_score_thresh: Fraction01 = 0.0
     """Objectness below which a proposal is dropped."""
 
     roi_pooling: Literal["align", "pool", "crop"] = "align"
-    """How a region is cut out of the feature maps: RoI align; of a single map also RoI pooling (Fast R-CNN), or
-    bilinear cropping to twice `roi_size` and max-pooling."""
+    """RoI align; or, on a single feature map, RoI pooling (Fast R-CNN) or a bilinear crop to twice `roi_size` with
+    max-pooling."""
     roi_size: Count = 7
-    """Rows and columns of a region's features."""
+    """Height and width of the pooled features of a RoI."""
     box_fg_iou_thresh: Fraction01 = 0.5
-    """IoU with an object from which a proposal is foreground."""
+    """Minimum IoU of a foreground proposal with an object."""
     box_bg_iou_thresh: Fraction01 = 0.5
-    """IoU below which it is background."""
+    """IoU below which a proposal is background."""
     box_bg_iou_low: Fraction01 = 0.0
-    """IoU from which it is background: 0.1 samples hard negatives alone (Fast R-CNN). In pictures without objects all
-    regions are background."""
+    """Minimum IoU of a background proposal: 0.1 samples only hard negatives (Fast R-CNN). In images without objects all
+    proposals are background."""
     box_batch_size_per_image: Count = 512
-    """Regions sampled in a picture."""
+    """Sampled proposals per image."""
     box_positive_fraction: Fraction01 = 0.25
-    """Largest share of foreground among them."""
+    """Maximum fraction of foreground proposals among them."""
     head_width: Count = 1024
-    """Width of the two layers that judge a region."""
+    """Width of the two fully connected layers of the box head."""
     head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of their outputs that is dropped in training."""
+    """Dropout probability of their outputs in training."""
     bbox_reg_weights: tuple[Positive, Positive, Positive, Positive] = (10.0, 10.0, 5.0, 5.0)
-    """Factors on the offsets tx, ty, tw, th of a region's box: one over their usual standard deviations."""
+    """Weights of the box regression targets tx, ty, tw, th: the inverses of their usual standard deviations."""
 
     box_loss: Literal["smooth_l1", "giou", "ciou"] = "smooth_l1"
-    """Loss of the regions' boxes. Sources: Fast R-CNN; arXiv 1902.09630; arXiv 1911.08287."""
+    """Box loss of the RoI heads. Sources: Fast R-CNN; arXiv 1902.09630; arXiv 1911.08287."""
     smooth_l1_beta: NonNegative = 1 / 9
-    """Deviation at which the regions' smooth L1 turns from quadratic to linear (Fast R-CNN: 1)."""
+    """Difference at which the RoI heads' smooth L1 loss changes from quadratic to linear (Fast R-CNN: 1)."""
     rpn_smooth_l1_beta: NonNegative = 1 / 9
-    """The same of the anchors' (Faster R-CNN: 1)."""
+    """Difference at which the RPN's smooth L1 loss changes from quadratic to linear (Faster R-CNN: 1)."""
     rpn_objectness_weight: NonNegative = 1.0
-    """Factor on the loss of the anchors' objectness."""
+    """Factor on the RPN's objectness loss."""
     rpn_box_weight: NonNegative = 1.0
-    """Factor on the loss of the anchors' boxes: lambda. Faster R-CNN has 10 and divides by the number of locations."""
+    """Factor on the RPN's box loss: lambda. Faster R-CNN has 10 and divides by the number of locations."""
     rpn_box_divisor: Literal["sampled", "locations", "foreground"] = "sampled"
-    """By what the sum over the anchors' box losses is divided: the number of sampled anchors, of places of the feature
-    maps (Faster R-CNN, eq. 1), or of foreground anchors among the sampled."""
+    """Divisor of the sum of the RPN's box losses: the number of sampled anchors, of locations of the feature maps
+    (Faster R-CNN, eq. 1), or of sampled foreground anchors."""
     classifier_weight: NonNegative = 1.0
-    """Factor on the loss of the regions' classes."""
+    """Factor on the RoI heads' classification loss."""
     box_weight: NonNegative = 1.0
-    """Factor on the loss of the regions' boxes."""
+    """Factor on the RoI heads' box loss."""
     mask_weight: NonNegative = 1.0
-    """Factor on the loss of the regions' masks."""
+    """Factor on the RoI heads' mask loss."""
 
     @model_validator(mode="wrap")
     @classmethod
-    def _as_the_architecture(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """What is not given is as the named architecture has it; only what is given counts as set."""
+    def _apply_architecture_defaults(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Fills missing values with the architecture's defaults; only given values count as set."""
         if not isinstance(values, Mapping):
             return handler(values)
-        made = handler({**NETWORKS.get(str(values.get("architecture", "builtin")), {}), **values})
-        object.__setattr__(made, "__pydantic_fields_set__", set(values))
-        return made
+        defaults = ARCHITECTURE_DEFAULTS.get(str(values.get("architecture", "builtin")), {})
+        network = handler({**defaults, **values})
+        object.__setattr__(network, "__pydantic_fields_set__", set(values))
+        return network
 
 
 def detector_network(values: Mapping[str, Any], where: str) -> DetectorNetwork:
-    """The network of the architecture that `values` names, with its other values changed.
+    """Builds the settings of a network from plain values and the defaults of its architecture.
+
+    Args:
+        values: Fields of `DetectorNetwork`.
+        where: Source of the values, for messages.
 
     Raises:
-        InputError: As `validated`.
+        InputError: See `validate_section`.
+
+    Example:
+        >>> detector_network({"architecture": "fasterrcnn_vgg16"}, "my.yaml").min_size
+        600
     """
-    return validated(DetectorNetwork, values, where)
+    return validate_section(DetectorNetwork, values, where)
 
 
 class EmbedderNetwork(Section):
-    """An appearance network. Its embedding is the input of the last Linear of a classifier, projected or as it is."""
+    """Settings of an appearance network: a classification network without its last Linear layer."""
 
     architecture: str = "builtin"
     """`builtin`, `lenet`, or one of torchvision's classification networks."""
     dimension: Annotated[int, Field(ge=0)] = 128
-    """Numbers in an embedding, to which the input of the last Linear is projected; 0 takes that input as it is."""
+    """Dimension of the embedding, to which the input of the last Linear layer is projected; 0 does not project it."""
     neck: bool = True
-    """Batch normalisation as the embedding's last layer: BNNeck. Source: Luo et al. 2019, arXiv 1903.07071."""
+    """Batch normalization as the last layer of the embedding: BNNeck. Source: Luo et al. 2019, arXiv 1903.07071."""
     width: Positive = 1.0
-    """Channels of `lenet`, relative to those of LeNet-5."""
+    """Factor on the number of channels of `lenet`, relative to LeNet-5."""

@@ -1,4 +1,4 @@
-"""Which crops of tracks are kept: `track crops`."""
+"""The settings of `track crops` and `track export`."""
 
 from typing import Annotated, Literal
 
@@ -9,35 +9,35 @@ from tracker.config.run import Config, DetectorConfig, TrackerConfig
 
 
 class CropsConfig(Section):
-    """Which crops of tracks are kept, and how."""
+    """Settings of the crops that are extracted from tracks."""
 
     per_track: Count = 16
     """Most crops of a track: the best one, and those most different from it and from each other."""
     margin: NonNegative = 0.0
-    """By how much of its size a box is grown on each side before it is cut out."""
-    shortest: NonNegative = 0.5
-    """Seconds that a track lasts at least; shorter ones are left out."""
+    """Fraction of its size by which a box is expanded on each side before it is cropped."""
+    min_duration: NonNegative = 0.5
+    """Least duration of a track, seconds; shorter ones are left out."""
     quality: Annotated[int, Field(ge=90, le=100)] = 95
     """JPEG quality of the crops."""
 
 
 SELF_SUPERVISED_TRACKING = Config(tracker=TrackerConfig(max_age=0.5))
-"""How videos are tracked to learn from their tracks without labels: one that goes on with somebody else after a long
-break teaches wrong things, and two tracks of one individual teach nothing wrong."""
+"""Settings for tracks that an embedder learns from without labels: a track that continues with another identity after a
+long gap is a wrong label, while two tracks of one identity are none."""
 
 
 class ExportConfig(Section):
-    """How a detector becomes a file that other programs can run: `track export MODEL`."""
+    """Settings of `track export MODEL`."""
 
     format: Literal["onnx", "openvino", "torchscript"] = "onnx"
     """ONNX, OpenVINO's .xml and .bin, or TorchScript."""
     weights: str = DetectorConfig().weights
-    """As that of track."""
+    """See `track`."""
     score: Fraction01 = 0.05
-    """Detections below this score are dropped inside the file; who runs it can drop more, but not fewer."""
+    """Score threshold inside the file; a higher one can be applied to its results, but not a lower one."""
     nms_iou: Fraction01 = DetectorConfig().nms_iou
-    """As that of track; part of the file."""
+    """NMS threshold inside the file; see `track`."""
     max_detections: Count = DetectorConfig().max_detections
-    """As that of track; part of the file."""
+    """Most detections in an image; part of the file."""
     masks: bool = DetectorConfig().masks
-    """Export masks too, where the network has them."""
+    """Export masks too, if the network has them."""

@@ -1,4 +1,4 @@
-"""The settings of the trainers."""
+"""Settings of the trainings of detectors, embedders and classifiers."""
 
 from typing import Annotated, Literal
 
@@ -9,210 +9,216 @@ from tracker.config.network import DetectorNetwork, EmbedderNetwork
 
 
 class TrainingConfig(Section):
-    """What the trainings of all networks have in common."""
+    """Settings that every training has."""
 
     train: str = ""
-    """What is learned from."""
+    """Training data."""
     val: str | tuple[str, ...] = ""
-    """What is scored."""
+    """Validation data."""
     folder: str = "runs"
-    """Where checkpoints, logs and the finished model go."""
-    start_from: str = ""
-    """Trained weights to start from; empty starts from noise."""
-    accumulate: Count = 1
-    """Batches in an optimiser step."""
+    """Folder for the checkpoints, the logs and the finished model."""
+    pretrained: str = ""
+    """Weights to start from; empty starts from random weights."""
+    accumulate_grad_batches: Count = 1
+    """Batches in an optimizer step."""
     steps: Count = 2_000
-    """Optimiser steps in all."""
-    freeze: Annotated[int, Field(ge=0)] = 0
-    """Stages of the trunk, from the picture on, that keep their weights and batch-norm statistics."""
+    """Optimizer steps in total."""
+    frozen_stages: Annotated[int, Field(ge=0)] = 0
+    """Stages of the backbone, counted from the input, that keep their weights and batch norm statistics."""
     learning_rate: Positive = 2e-3
-    """The peak learning rate."""
-    trunk_learning_rate: Positive = 0.3
-    """Factor on the learning rate for the trunk."""
+    """Peak learning rate."""
+    backbone_lr_factor: Positive = 0.3
+    """Factor on the learning rate for the backbone."""
     warmup_steps: Count = 300
-    """Steps over which the learning rate rises from 0; at most a quarter of all."""
+    """Steps in which the learning rate rises from 0; at most a quarter of all steps."""
     weight_decay: NonNegative = 0.01
-    """AdamW's decoupled weight decay, or SGD's."""
-    clip: NonNegative = 5.0
-    """Largest norm of the gradient; 0 leaves it as it is."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the moving average of the weights, which is the model that is kept; it is smaller in the first steps.
-    0 keeps the weights themselves."""
+    """Weight decay of AdamW (decoupled) or SGD."""
+    clip_grad_norm: NonNegative = 5.0
+    """Largest norm of the gradient; 0 does not clip it."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the exponential moving average of the weights, which is the model that is validated and saved. It is
+    smaller in the first steps. 0 uses the weights themselves."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's precision."""
     sync_batchnorm: bool = False
-    """Let batch norms see the pictures of all processes."""
+    """Compute batch norm statistics over the images of all processes."""
     accelerator: str = "auto"
     """Lightning's accelerator: cpu, gpu, ..."""
     devices: str = "1"
-    """Lightning's devices: how many, which (0,1), or auto for all. A step has devices x nodes x accumulate batches."""
+    """Lightning's devices: a number, a list (0,1), or auto for all. A step has devices x nodes x
+    accumulate_grad_batches batches."""
     num_nodes: Count = 1
     """Machines that train together."""
     strategy: str = "auto"
     """Lightning's strategy: ddp, ..."""
     validate_every: Count = 500
-    """Most steps between two scorings; the last one is at the end."""
+    """Largest number of steps between two validations; the last validation follows the last step."""
     patience: Annotated[int, Field(ge=0)] = 0
-    """Scorings without a better score after which training stops; 0 goes through all steps."""
+    """Validations without improvement after which the training stops early; 0 always does all steps."""
     checkpoint_every: Count = 500
-    """Steps between two checkpoints to resume from."""
+    """Steps between two checkpoints from which the training can be resumed."""
     workers: Annotated[int, Field(ge=0)] = 2
-    """Processes that prepare pictures; 0 prepares them in the training's own."""
+    """Processes that load data; 0 loads it in the training process."""
     seed: int = 0
-    """Seed of everything random."""
+    """Seed of all random numbers."""
     license: str = ""
-    """Licence of the trained weights, written into them."""
+    """License of the trained weights, stored in the model file."""
     provenance: str = ""
-    """Where the pictures came from and on what terms, written into the weights."""
+    """Origin and terms of the training data, stored in the model file."""
 
 
 class DetectorTrainingConfig(TrainingConfig):
-    """How a detector is trained: `track train detector CONFIG`."""
+    """Settings of the training of a detector: `track train detector CONFIG`."""
 
     train: str = ""
-    """Training pictures: COCO JSON, a folder of Pascal VOC, YOLO's data.yaml:train, or MOTChallenge sequences."""
+    """Training images: COCO JSON, a folder of Pascal VOC, YOLO's data.yaml:train, or MOTChallenge sequences."""
     val: str = ""
-    """The pictures that are scored, in any of these layouts."""
-    classes: dict[str, str] = Field(default={})
-    """What to make of the classes, {their name: ours}; {} keeps all. Objects of classes that are not named are
-    background; those of a class with an empty name are neither object nor background."""
+    """Validation images, in any of these formats."""
+    class_map: dict[str, str] = Field(default={})
+    """New names of classes, {name in the annotations: new name}; {} keeps all classes. Objects of other classes become
+    background; objects of a class with an empty new name become ignore regions."""
     folder: str = "runs/detector"
-    """Where checkpoints, logs and the finished model go."""
+    """Folder for the checkpoints, the logs and the finished model."""
     network: DetectorNetwork = DetectorNetwork()
-    """The network that is trained."""
-    start_from: str = ""
-    """`builtin`, the weights of this package; a model of ours (.safetensors, .ckpt); ImageNet weights of the trunk
-    (.pth); or, downloaded by torchvision, `imagenet` or `coco`; empty starts from noise."""
+    """The network."""
+    pretrained: str = ""
+    """Weights to start from: `builtin`, the weights of this package; a model of this package (.safetensors, .ckpt);
+    ImageNet weights of the backbone (.pth); or, downloaded by torchvision, `imagenet` or `coco`. Empty starts from
+    random weights."""
     size: tuple[Count, Count] = (512, 320)
-    """Longest and shortest side, pixels, to which a finished `builtin` fits the pictures it gets; other networks have
-    `min_size` and `max_size`."""
-    canvas: tuple[Count, Count] = (480, 320)
-    """Width and height of a training picture, pixels: no smaller than the pictures in use, or large objects are never
-    seen whole."""
-    mosaic: Fraction01 = 0.5
-    """Share of training pictures that are put together from two or four."""
-    scale: tuple[Positive, Positive] = (0.5, 1.5)
-    """Range of the random scale, relative to the size at which a picture has the area of its place."""
-    flip: Fraction01 = 0.5
-    """Share of pictures that are mirrored."""
-    photometric: Literal["jitter", "distort", "none"] = "jitter"
-    """How light and colour change: brightness, contrast and saturation; with hue and swapped channels, half of them
-    at a time (SSD, arXiv 1512.02325); or not at all."""
-    iou_crop: Fraction01 = 0.0
-    """Share of pictures of which a random part is taken that holds an object or a part of it (SSD)."""
-    copy_paste: Fraction01 = 0.0
-    """Share of training pictures into which objects of another picture are pasted, cut along their outlines or, where
-    only boxes are known, with faded edges. Source: Ghiasi et al. 2021, arXiv 2012.07177."""
-    cache: bool = False
-    """Keep decoded pictures in memory, in each worker: quicker where there is room for all of them."""
-    repeat: float = 0.05
-    """Pictures with a class rarer than this share of all pictures are drawn more often, by the square root of
-    the ratio. Source: Gupta et al. 2019, LVIS, arXiv 1908.03195, appendix."""
+    """Longest and shortest side, pixels, to which the finished `builtin` detector resizes its input; other networks
+    have `min_size` and `max_size`."""
+    train_image_size: tuple[Count, Count] = (480, 320)
+    """Width and height of an augmented training image, pixels. If it is smaller than the images at inference, the
+    detector never sees large objects completely."""
+    mosaic_prob: Fraction01 = 0.5
+    """Probability that a training image is a mosaic of two or four images."""
+    scale_range: tuple[Positive, Positive] = (0.5, 1.5)
+    """Range of the random scale, relative to the scale at which an image has the area of its mosaic cell."""
+    hflip_prob: Fraction01 = 0.5
+    """Probability that an image is flipped horizontally."""
+    color_augmentation: Literal["jitter", "distort", "none"] = "jitter"
+    """Random brightness, contrast and saturation (jitter); these, hue and swapped channels, each with probability 1/2
+    (distort; SSD, arXiv 1512.02325); or none."""
+    iou_crop_prob: Fraction01 = 0.0
+    """Probability that an image is cropped at random to a window that overlaps an object (SSD)."""
+    copy_paste_prob: Fraction01 = 0.0
+    """Probability that objects of another image are pasted into a training image, cut along their outlines or, if only
+    boxes are known, with soft edges. Source: Ghiasi et al. 2021, arXiv 2012.07177."""
+    cache_images: bool = False
+    """Keep decoded images in the memory of each worker: faster, if all of them fit."""
+    repeat_factor_threshold: float = 0.05
+    """Fraction of images below which a class counts as rare. Images of a rare class are sampled more often, by the
+    square root of the ratio. Source: Gupta et al. 2019, LVIS, arXiv 1908.03195, appendix."""
     crowd_sampling_weight: Positive = 2.0
-    """How much more often a picture with two or more objects of one class is drawn."""
+    """Factor on the sampling weight of images with two or more objects of one class."""
     class_sampling_weights: dict[str, Positive] = Field(default={})
-    """How much more often a picture with an object of a class is drawn, by the class's name."""
+    """Factors on the sampling weight of images with an object of a class, by class name."""
     recipe: Literal["joint", "four_step"] = "joint"
     """Approximate joint training of all parts, or four-step alternating training. Source: Faster R-CNN, section 3.2."""
-    step_shares: tuple[Positive, Positive, Positive, Positive] = (0.3, 0.3, 0.2, 0.2)
-    """How the steps are shared out among the four steps: proposals, detector, and both again on a shared trunk."""
+    stage_fractions: tuple[Positive, Positive, Positive, Positive] = (0.3, 0.3, 0.2, 0.2)
+    """Fractions of the steps for the stages of four-step training: RPN, RoI heads, and both again on a shared
+    backbone."""
     batch_size: Count = 8
-    """Pictures that are computed at once by each process."""
+    """Images in a batch of one process."""
     unfreeze_every: Annotated[int, Field(ge=0)] = 0
-    """Steps after which one more of the frozen stages learns too, the last one first; 0 keeps them frozen."""
+    """Steps after each of which one more frozen stage is unfrozen, the last one first; 0 keeps all of them frozen."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or stochastic gradient descent with momentum."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """SGD's momentum."""
+    """Momentum of SGD."""
     learning_rate: Positive = 2e-3
-    """The peak learning rate (AdamW's; SGD wants some ten times as much)."""
-    head_learning_rate: Positive = 1.0
-    """Factor on the learning rate for what judges regions, in a one-stage network places."""
+    """Peak learning rate of AdamW; SGD needs about ten times as much."""
+    head_lr_factor: Positive = 1.0
+    """Factor on the learning rate for the RoI heads, or for the head of a one-stage network."""
     schedule: Literal["cosine", "multistep"] = "cosine"
-    """How the learning rate falls after the warm-up: to 0 along a cosine, or by `gamma` at each milestone."""
+    """Learning rate after the warm-up: a cosine down to 0, or steps by the factor `gamma` at each milestone."""
     milestones: tuple[Fraction01, ...] = (0.67, 0.89)
-    """Shares of the steps after which the learning rate falls, rising."""
+    """Fractions of all steps after which the learning rate falls, in ascending order."""
     gamma: Fraction01 = 0.1
-    """Factor by which it falls there."""
+    """Factor on the learning rate at each milestone."""
     activation_checkpointing: bool = False
-    """Compute the trunk's inner maps again for the gradient instead of keeping them: less memory, a third more time."""
+    """Recompute the activations of the backbone in the backward pass: less memory, a third more time."""
 
 
 class CropTrainingConfig(TrainingConfig):
-    """What the trainings of an embedder and of a classifier have in common."""
+    """Settings that the trainings of embedders and classifiers share."""
 
-    val_share: Fraction01 = 0.2
-    """Without `val`: the share that is not learned from but scored."""
+    val_fraction: Fraction01 = 0.2
+    """Fraction of the training data that is held out for validation if there is no `val`."""
     network: EmbedderNetwork = EmbedderNetwork()
-    """The network that is trained."""
-    start_from: str = ""
-    """`builtin`, the weights of this package; a model of ours (.safetensors, .ckpt); weights of the network as
-    torchvision has it, or of the built-in trunk (.pth); or, downloaded by torchvision, `imagenet`; empty starts from
-    noise."""
+    """The network."""
+    pretrained: str = ""
+    """Weights to start from: `builtin`, the weights of this package; a model of this package (.safetensors, .ckpt);
+    torchvision's weights of the network, or of the built-in backbone (.pth); or `imagenet`, downloaded by torchvision.
+    Empty starts from random weights."""
     size: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = (0, 0)
-    """Height and width to which crops are resized, pixels; 0 0 is what the network was made for."""
-    flip: Fraction01 = 0.5
-    """Share of crops that are mirrored."""
+    """Height and width to which crops are resized, pixels; 0 0 is the usual size of the network."""
+    hflip_prob: Fraction01 = 0.5
+    """Probability that a crop is flipped horizontally."""
     box_jitter: NonNegative = 1.0
-    """How wrong boxes are: 1 shifts them by up to 7.5 % of their sides, stretches these by up to 22 %, and lets crops
-    lean by up to 5 degrees; 0 leaves them. What a box then sees comes out of the picture, where there is more of it."""
-    low_resolution: NonNegative = 2.2
-    """How often resolution is halved at most, as that of a distant object."""
-    colour_jitter: NonNegative = 1.0
-    """How much light, contrast, white balance and saturation change; 0 leaves them."""
-    erasing: Fraction01 = 0.5
-    """Share of crops of which a part is hidden behind another crop. Source: Zhong et al. 2017, arXiv 1708.04896."""
+    """Strength of the random changes of a crop's box: at 1 it is moved by up to 7.5 % of its sides, scaled by up to
+    22 % in each direction, and sheared by up to 5 degrees; 0 does not change it. Pixels outside the box come from the
+    image, as far as it reaches."""
+    max_downscale_log2: NonNegative = 2.2
+    """Largest random loss of resolution, as for a distant object: the base-2 logarithm of the factor."""
+    color_jitter: NonNegative = 1.0
+    """Strength of the random changes of brightness, contrast, white balance and saturation; 0 does not change them."""
+    random_erase_prob: Fraction01 = 0.5
+    """Probability that a rectangle of a crop is replaced by that of another crop. Source: Zhong et al. 2017, arXiv
+    1708.04896."""
     label_smoothing: Fraction01 = 0.1
-    """Share of the target that is spread over all classes. Source: Szegedy et al. 2015, arXiv 1512.00567, section 7."""
+    """Fraction of the target that is spread over all classes. Source: Szegedy et al. 2015, arXiv 1512.00567,
+    section 7."""
     steps: Count = 600
-    """Optimiser steps in all."""
+    """Optimizer steps in total."""
 
 
 class EmbedderTrainingConfig(CropTrainingConfig):
-    """How an embedder is trained: `track train embedder CONFIG`."""
+    """Settings of the training of an embedder: `track train embedder CONFIG`."""
 
     train: str = ""
-    """Crops of individuals: files named as in Market-1501, ID_cCAMERA... (0004_c1s1_000002.jpg); a folder for each
-    individual; or MOTChallenge sequences, out of whose pictures they are cut."""
+    """Crops of known identities: files named as in Market-1501, ID_cCAMERA... (0004_c1s1_000002.jpg); a folder for each
+    identity; or MOTChallenge sequences, from whose images the crops are cut."""
     val: tuple[str, ...] = ()
-    """Crops of other individuals, scored together: each looks for its like. Empty: a share of those in `train`."""
+    """Crops of other identities, each a query in the gallery of all. Empty: a fraction of the identities in `train`."""
     folder: str = "runs/embedder"
-    """Where checkpoints, logs and the finished model go."""
+    """Folder for the checkpoints, the logs and the finished model."""
     categories: tuple[str, ...] = ("person",)
-    """Class names whose individuals the crops show."""
+    """Classes of the objects on the crops."""
     tracklets: bool = False
-    """Individuals are tracklets of videos: only those seen at one moment are known to differ."""
-    identities: Annotated[int, Field(ge=2)] = 16
-    """Individuals in a batch."""
-    crops: Annotated[int, Field(ge=2)] = 4
-    """Crops of each individual in a batch."""
+    """The identities are tracklets of videos: only those visible at the same time are known to differ."""
+    identities_per_batch: Annotated[int, Field(ge=2)] = 16
+    """Identities in a batch."""
+    crops_per_identity: Annotated[int, Field(ge=2)] = 4
+    """Crops of each identity in a batch."""
     losses: dict[str, Positive] = Field(default={})
-    """What is summed up, and how it is weighted: softmax (cross-entropy), cosine_softmax (DeepSORT's, arXiv
-    1812.00442), arcface (arXiv 1801.07698), triplet (batch-hard, arXiv 1703.07737), supcon (arXiv 2004.11362). {} is
-    cosine_softmax and triplet or, as tracklets have no classes, triplet and supcon."""
-    sharpness: Positive = 16.0
-    """Factor on the cosines of cosine_softmax and arcface. Source: Wang et al. 2017, arXiv 1704.06369."""
-    learn_sharpness: bool = False
-    """Let cosine_softmax begin with that factor and learn it, as DeepSORT's did; else it is fixed."""
-    angle: Annotated[float, Field(ge=0, lt=90)] = 28.6
-    """Margin of arcface, degrees."""
-    margin: NonNegative = 0.3
-    """Distance by which triplet has another individual farther than the same one."""
-    before_neck: bool = False
-    """Let triplet see what comes before the network's neck, with Euclidean distance, as in Luo et al. 2019 (arXiv
-    1903.07071); else it sees the embedding, with cosine distance, as the tracker does."""
+    """Weight of each loss: softmax (cross-entropy), cosine_softmax (DeepSORT's, arXiv 1812.00442), arcface (arXiv
+    1801.07698), triplet (batch-hard, arXiv 1703.07737), supcon (arXiv 2004.11362). {} is cosine_softmax and triplet or,
+    for tracklets, which are no classes, triplet and supcon."""
+    logit_scale: Positive = 16.0
+    """Factor on the cosines in cosine_softmax and arcface. Source: Wang et al. 2017, arXiv 1704.06369."""
+    learn_logit_scale: bool = False
+    """Learn the factor of cosine_softmax from that value on, as in DeepSORT; otherwise it is constant."""
+    arcface_margin: Annotated[float, Field(ge=0, lt=90)] = 28.6
+    """Angular margin of arcface, degrees."""
+    triplet_margin: NonNegative = 0.3
+    """Distance by which triplet wants other identities to be farther away than the same one."""
+    triplet_before_neck: bool = False
+    """Compute triplet with the Euclidean distance on the features before the network's neck, as in Luo et al. 2019
+    (arXiv 1903.07071); otherwise with the cosine distance on the embedding, as in the tracker."""
     temperature: Positive = 0.1
-    """Of supcon: what cosines are divided by."""
+    """Temperature of supcon: the divisor of the cosines."""
 
 
 class ClassifierTrainingConfig(CropTrainingConfig):
-    """How a classifier of crops is trained: `track train classifier CONFIG`."""
+    """Settings of the training of a classifier of crops: `track train classifier CONFIG`."""
 
     train: str = ""
-    """A folder of pictures for each class."""
+    """Folder with a folder of images for each class."""
     val: str = ""
-    """The pictures that are scored, likewise. Empty: a share of those in `train`."""
+    """Validation images, likewise. Empty: a fraction of the images in `train`."""
     folder: str = "runs/classifier"
-    """Where checkpoints, logs and the finished model go."""
+    """Folder for the checkpoints, the logs and the finished model."""
     batch_size: Annotated[int, Field(ge=2)] = 32
-    """Pictures that are computed at once by each process."""
+    """Images in a batch of one process."""

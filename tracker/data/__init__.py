@@ -1,18 +1,18 @@
-"""Annotated pictures and crops of known individuals, read in place."""
+"""Annotated images, Re-ID crops and stored detections, read in place, and the files that hold them."""
 
 from tracker.data.annotations.image_set import AnnotatedImage, ImageSet
-from tracker.data.annotations.load import read_pictures, same_classes
+from tracker.data.annotations.load import align_categories, read_image_set
 from tracker.data.image_files import read_image
-from tracker.data.reid_crops import ReIDDataset, read_crop, read_crops, split_by_individual
+from tracker.data.reid_crops import ReIDDataset, read_crop, read_reid_dataset, split_by_identity
 
 __all__ = [
     "AnnotatedImage",
     "ImageSet",
     "ReIDDataset",
+    "align_categories",
     "read_crop",
-    "read_crops",
     "read_image",
-    "read_pictures",
-    "same_classes",
-    "split_by_individual",
+    "read_image_set",
+    "read_reid_dataset",
+    "split_by_identity",
 ]

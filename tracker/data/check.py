@@ -1,4 +1,4 @@
-"""Checks sets of annotated pictures: every label, every file, what shows twice, and what they hold."""
+"""Checks annotated images: every label, every file, duplicates, and the number of objects."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tracker.data.annotations.image_set import AnnotatedImage, ImageSet
 from tracker.data.annotations.load import load_with_problems, split_paths
 from tracker.data.annotations.schema import Problem
-from tracker.data.duplicates import SIDE, Kind, find_twins, thumbnail
+from tracker.data.duplicates import SIZE, Kind, find_duplicates, thumbnail
 from tracker.data.image_files import read_image
 from tracker.errors import InputError
 from tracker.structures.boxes import area
@@ -23,163 +23,156 @@ SMALL, MEDIUM = 32.0**2, 96.0**2
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
-    """One set.
+class CheckedSet:
+    """The result for one set."""
 
-    Attributes:
-        path: As it was given; of a data.yaml with its split.
-        pictures: All pictures that have a readable head, with their sound labels.
-        problems: Bad labels, and files that are missing or damaged.
-    """
-
-    path: Path
-    pictures: ImageSet
-    problems: list[Problem]
+    path: Path  # the one that was given; for a data.yaml with its split
+    image_set: ImageSet  # all images whose header can be read, with their valid labels
+    problems: list[Problem]  # malformed labels, and files that are missing or damaged
 
 
 @dataclass(frozen=True)
-class Copies:
-    """A picture and another one that shows the same; `where` and `others` are the sets that they belong to."""
+class DuplicatePair:
+    """The name of an image and the path of its set, and those of the earlier image that shows the same."""
 
-    name: str
-    where: str
-    other: str
-    others: str
+    image: str
+    dataset: str
+    original: str
+    original_dataset: str
     kind: Kind
 
 
 @dataclass(frozen=True, eq=False)
-class Check:
-    """All sets, and the pictures that show the same: in two sets, in files of one set, and in one set otherwise."""
+class CheckReport:
+    """The result for all sets."""
 
-    sets: list[Checked]
-    across: list[Copies] = field(default_factory=list)
-    same_files: list[Copies] = field(default_factory=list)
-    similar: list[Copies] = field(default_factory=list)
+    sets: list[CheckedSet]
+    across_sets: list[DuplicatePair] = field(default_factory=list)  # in different sets
+    same_files: list[DuplicatePair] = field(default_factory=list)  # copies of a file in one set
+    similar: list[DuplicatePair] = field(default_factory=list)  # other duplicates in one set
 
     @property
     def clean(self) -> bool:
-        """Whether there is nothing that spoils a training or its score.
+        """True if nothing was found that spoils a training or its score.
 
-        Pictures of one set that are only similar, as frames of a video are, do neither.
+        Images of one set that are only similar, as frames of a video are, do neither.
         """
-        return not (self.across or self.same_files or any(checked.problems for checked in self.sets))
+        return not (self.across_sets or self.same_files or any(checked.problems for checked in self.sets))
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """What a file is like: its problem ("": none), a digest of its bytes, and a (32, 32) thumbnail."""
+class _ImageSummary:
+    """The problem of a file ("": none), a digest of its bytes, and a (32, 32) thumbnail."""
 
     problem: str
     digest: bytes
     thumbnail: NDArray[np.uint8]
 
 
-def check_pictures(paths: Sequence[Path], watch: Callable[[int, int], None] = lambda done, total: None) -> Check:
-    """Reads sets of annotated pictures, decodes every picture, and compares all with each other.
+def check_image_sets(
+    paths: Sequence[Path], on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> CheckReport:
+    """Reads sets of annotated images, decodes every image, and compares all with each other.
 
     Args:
-        paths: As `read_pictures` takes them; a data.yaml without a split stands for all its splits.
-        watch: Called with the number of pictures looked at, and of all.
-
-    Raises:
-        InputError: A path holds nothing that can be read.
+        paths: Paths as for `read_image_set`; a data.yaml without a split stands for all its splits.
+        on_progress: Called with the number of images that are done, and of all.
     """
-    sets = [Checked(path, *load_with_problems(path, {})) for given in paths for path in split_paths(given)]
-    pictures = [(number, picture) for number, checked in enumerate(sets) for picture in checked.pictures.pictures]
-    looks = _looks([picture.path for _, picture in pictures], watch)
-    sound = []
-    for (number, picture), look in zip(pictures, looks, strict=True):
-        if look.problem:
-            sets[number].problems.append(Problem(str(sets[number].path), look.problem))
+    sets = [CheckedSet(path, *load_with_problems(path, {})) for given in paths for path in split_paths(given)]
+    images = [(number, image) for number, checked in enumerate(sets) for image in checked.image_set.images]
+    summaries = _summarize_all([image.path for _, image in images], on_progress)
+    valid = []
+    for (number, image), summary in zip(images, summaries, strict=True):
+        if summary.problem:
+            sets[number].problems.append(Problem(str(sets[number].path), summary.problem))
         else:
-            sound.append((number, picture, look))
-    return _with_copies(Check(sets), sound)
+            valid.append((number, image, summary))
+    return _add_duplicates(CheckReport(sets), valid)
 
 
-def _looks(files: Sequence[Path], watch: Callable[[int, int], None]) -> list[_Look]:
-    looks: list[_Look] = []
+def _summarize_all(files: Sequence[Path], on_progress: Callable[[int, int], None]) -> list[_ImageSummary]:
+    summaries: list[_ImageSummary] = []
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        for look in pool.map(_look, files):
-            looks.append(look)
-            watch(len(looks), len(files))
+        for summary in pool.map(_summarize, files):
+            summaries.append(summary)
+            on_progress(len(summaries), len(files))
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C too
-    return looks
+    return summaries
 
 
-def _look(file: Path) -> _Look:
+def _summarize(file: Path) -> _ImageSummary:
     try:
         digest = hashlib.blake2b(file.read_bytes()).digest()
-        return _Look("", digest, thumbnail(read_image(file)))
-    except InputError as error:
-        return _Look(str(error), b"", np.zeros((SIDE, SIDE), np.uint8))
-    except OSError as error:
-        return _Look(f"cannot read the picture {file}: {error.strerror}", b"", np.zeros((SIDE, SIDE), np.uint8))
+        return _ImageSummary("", digest, thumbnail(read_image(file)))
+    except (InputError, OSError) as error:
+        problem = str(error) if isinstance(error, InputError) else f"cannot read the image {file}: {error.strerror}"
+        return _ImageSummary(problem, b"", np.zeros((SIZE, SIZE), np.uint8))
 
 
-def _with_copies(check: Check, sound: Sequence[tuple[int, AnnotatedImage, _Look]]) -> Check:
-    """The check, with the pictures that show the same: each named once for every set that holds one like it."""
-    thumbnails = np.array([look.thumbnail for _, _, look in sound]).reshape(-1, SIDE, SIDE)
-    twins = find_twins(thumbnails, [look.digest for _, _, look in sound], [number for number, _, _ in sound])
-    for later, earlier, kind in twins:
-        (where, picture, _), (others, other, _) = sound[later], sound[earlier]
-        copies = Copies(picture.name, str(check.sets[where].path), other.name, str(check.sets[others].path), kind)
-        if where != others:
-            check.across.append(copies)
+def _add_duplicates(report: CheckReport, valid: Sequence[tuple[int, AnnotatedImage, _ImageSummary]]) -> CheckReport:
+    """Adds the duplicates to a report: each image once for every set that holds a duplicate of it."""
+    thumbnails = np.array([summary.thumbnail for _, _, summary in valid]).reshape(-1, SIZE, SIZE)
+    digests = [summary.digest for _, _, summary in valid]
+    for index, original, kind in find_duplicates(thumbnails, digests, [number for number, _, _ in valid]):
+        (number, image, _), (original_number, original_image, _) = valid[index], valid[original]
+        dataset, original_dataset = (str(report.sets[n].path) for n in (number, original_number))
+        pair = DuplicatePair(image.name, dataset, original_image.name, original_dataset, kind)
+        if number != original_number:
+            report.across_sets.append(pair)
         elif kind == "same file":
-            check.same_files.append(copies)
+            report.same_files.append(pair)
         else:
-            check.similar.append(copies)
-    return check
+            report.similar.append(pair)
+    return report
 
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Of one class in one set: objects, pictures that show one, and pictures on which it was not annotated."""
+    """Counts of one class in one set: objects, images that show one, and images on which it was not annotated."""
 
     objects: int
-    pictures: int
-    unlabelled: int
+    images: int
+    unlabeled: int
 
 
-def class_counts(pictures: ImageSet) -> dict[str, ClassCounts]:
-    """Counts for each class of a set."""
+def class_counts(image_set: ImageSet) -> dict[str, ClassCounts]:
+    """Returns the counts of each class of a set."""
     counts = {}
-    for label, name in enumerate(pictures.categories):
-        found = [int((picture.labels == label).sum()) for picture in pictures.pictures]
-        unlabelled = sum(label in picture.unlabelled for picture in pictures.pictures)
-        counts[name] = ClassCounts(sum(found), sum(number > 0 for number in found), unlabelled)
+    for label, name in enumerate(image_set.categories):
+        per_image = [int((image.labels == label).sum()) for image in image_set.images]
+        unlabeled = sum(label in image.unlabeled for image in image_set.images)
+        counts[name] = ClassCounts(sum(per_image), sum(number > 0 for number in per_image), unlabeled)
     return counts
 
 
 @dataclass(frozen=True)
-class Totals:
-    """Of one set: pictures, those without objects, objects by size, regions to be ignored, most objects on one."""
+class TotalCounts:
+    """Counts of one set: images, those without objects, objects by size, ignored regions, most objects per image."""
 
-    pictures: int
+    images: int
     empty: int
     objects: int
     small: int
     medium: int
     large: int
     ignored: int
-    most: int
+    max_objects: int
 
 
-def totals(pictures: ImageSet) -> Totals:
-    """Counts over all classes of a set."""
-    numbers = np.array([len(picture.boxes) for picture in pictures.pictures], np.int64)
-    areas = np.concatenate([area(picture.boxes) for picture in pictures.pictures] or [np.zeros(0)])
+def total_counts(image_set: ImageSet) -> TotalCounts:
+    """Returns the counts over all classes of a set."""
+    per_image = np.array([len(image.boxes) for image in image_set.images], np.int64)
+    areas = np.concatenate([area(image.boxes) for image in image_set.images] or [np.zeros(0)])
     small, medium = int((areas < SMALL).sum()), int(((areas >= SMALL) & (areas < MEDIUM)).sum())
-    return Totals(
-        pictures=len(numbers),
-        empty=int((numbers == 0).sum()),
+    return TotalCounts(
+        images=len(per_image),
+        empty=int((per_image == 0).sum()),
         objects=len(areas),
         small=small,
         medium=medium,
         large=len(areas) - small - medium,
-        ignored=sum(len(picture.ignore) for picture in pictures.pictures),
-        most=int(numbers.max(initial=0)),
+        ignored=sum(len(image.ignore) for image in image_set.images),
+        max_objects=int(per_image.max(initial=0)),
     )

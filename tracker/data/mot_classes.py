@@ -21,5 +21,5 @@ CLASSES = (
 )
 """Names of the classes; the class id counts from 1."""
 
-NEITHER = ("person on vehicle", "static person", "distractor", "reflection", "crowd")
-"""Classes that look like persons, whom to find is neither right nor wrong."""
+NEUTRAL_CLASSES = ("person on vehicle", "static person", "distractor", "reflection", "crowd")
+"""Classes that look like persons: detecting them is neither a true nor a false positive."""

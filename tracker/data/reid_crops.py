@@ -1,4 +1,4 @@
-"""Crops that show known individuals, read in place: named as in Market-1501, a folder each, or of the MOTChallenge."""
+"""Re-ID datasets, read in place: named as in Market-1501, with a folder for each identity, or of the MOTChallenge."""
 
 import re
 from collections.abc import Sequence
@@ -9,44 +9,37 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.annotations.mot import followed, sequences_in
-from tracker.data.image_files import pictures_in, read_image
+from tracker.data.annotations.mot import ground_truth_boxes, list_sequences
+from tracker.data.image_files import list_images, read_image
 from tracker.errors import InputError
 
-LAYOUTS = "files named ID_cCAMERA... as in Market-1501, a folder for each individual, or MOTChallenge sequences"
-TABLE = "tracks.csv"
-"""Lies beside the folders of a video's tracks: `track crops` wrote them."""
-WHOLE = (0.0, 0.0, np.inf, np.inf)
-_NAME = re.compile(r"(-?\d+)_c(\d+)")
-_JUNK = -1  # Market-1501's id of what shows nobody
+FORMATS = "files named ID_cCAMERA... as in Market-1501, a folder for each identity, or MOTChallenge sequences"
+TRACKS_CSV = "tracks.csv"
+"""Table beside the folders of a video's tracks, which `track crops` writes."""
+FULL_IMAGE = (0.0, 0.0, np.inf, np.inf)
+_MARKET_NAME = re.compile(r"(-?\d+)_c(\d+)")
+_JUNK_ID = -1  # Market-1501's id of crops that show no identity
 
 
 class ReIDSample(NamedTuple):
-    """A crop, as a layout names it.
-
-    Attributes:
-        file: The picture.
-        box: Of the crop, xyxy, pixels of the picture; `WHOLE` is all of it.
-        individual: Whom it shows.
-        camera: Which saw it; -1 where that is unknown.
-    """
+    """A crop of a known identity."""
 
     file: Path
-    box: tuple[float, float, float, float]
-    individual: str
-    camera: int
+    box: tuple[float, float, float, float]  # xyxy, pixels of the image; `FULL_IMAGE` is all of it
+    identity: str
+    camera: int  # its number; -1 where it is unknown
 
 
 @dataclass(frozen=True, eq=False)
 class ReIDDataset:
-    """Crops of known individuals.
+    """N crops of known identities.
 
     Attributes:
-        files: The picture of each crop.
-        boxes: float32 (N, 4) xyxy, pixels of that picture; `WHOLE` is all of it.
-        ids: int64 (N,), of whom each shows: numbers in `identities`.
-        cameras: int64 (N,); where it is unknown a crop has a negative number of its own.
-        individuals: Names by id, sorted.
+        files: The image of each crop.
+        boxes: float32 (N, 4) xyxy, pixels of that image; `FULL_IMAGE` is all of it.
+        ids: int64 (N,), the identity of each crop, an index into `identities`.
+        cameras: int64 (N,); a crop whose camera is unknown has a negative number of its own.
+        identities: Names by id, sorted.
     """
 
     files: tuple[Path, ...]
@@ -59,131 +52,146 @@ class ReIDDataset:
         return len(self.files)
 
     @classmethod
-    def of(cls, crops: Sequence[ReIDSample]) -> Self:
-        """The crops in their order."""
-        identities = tuple(sorted({crop.individual for crop in crops}))
-        cameras = [crop.camera if crop.camera >= 0 else -1 - row for row, crop in enumerate(crops)]
+    def from_samples(cls, samples: Sequence[ReIDSample]) -> Self:
+        """Creates a dataset of crops, in their order."""
+        identities = tuple(sorted({sample.identity for sample in samples}))
+        cameras = [sample.camera if sample.camera >= 0 else -1 - row for row, sample in enumerate(samples)]
         return cls(
-            tuple(crop.file for crop in crops),
-            np.array([crop.box for crop in crops], np.float32).reshape(-1, 4),
-            np.searchsorted(np.array(identities), np.array([c.individual for c in crops])).astype(np.int64),
+            tuple(sample.file for sample in samples),
+            np.array([sample.box for sample in samples], np.float32).reshape(-1, 4),
+            np.searchsorted(np.array(identities), np.array([s.identity for s in samples])).astype(np.int64),
             np.array(cameras, np.int64),
             identities,
         )
 
-    def seen_again(self) -> NDArray[np.bool_]:
-        """By individual, bool (I,): who is shown by two cameras, where these are known, or else in two pictures."""
-        sightings = np.unique(np.stack([self.ids, self.cameras]), axis=1)
-        return np.bincount(sightings[0], minlength=len(self.identities)) > 1
+    def has_positives(self) -> NDArray[np.bool_]:
+        """Returns, bool (I,), for each of the I identities whether several cameras show it.
 
-    def of_individuals(self, ids: Sequence[int]) -> Self:
-        """The crops of some individuals, who keep their names and get new numbers."""
-        kept = sorted(ids)
-        part = self.of_rows(np.flatnonzero(np.isin(self.ids, kept)))
-        numbers = np.searchsorted(kept, part.ids).astype(np.int64)
-        return replace(part, ids=numbers, identities=tuple(self.identities[n] for n in kept))
+        Where cameras are unknown, several images of it are enough.
+        """
+        views = np.unique(np.stack([self.ids, self.cameras]), axis=1)
+        return np.bincount(views[0], minlength=len(self.identities)) > 1
 
-    def of_rows(self, rows: NDArray[np.int64]) -> Self:
-        """Some crops; all individuals keep their numbers."""
+    def select_identities(self, ids: Sequence[int]) -> Self:
+        """Returns the crops of some identities, which keep their names and get new ids."""
+        selected = sorted(ids)
+        subset = self.select(np.flatnonzero(np.isin(self.ids, selected)))
+        new_ids = np.searchsorted(selected, subset.ids).astype(np.int64)
+        return replace(subset, ids=new_ids, identities=tuple(self.identities[n] for n in selected))
+
+    def select(self, rows: NDArray[np.int64]) -> Self:
+        """Returns some of the crops; all identities keep their ids."""
         files = tuple(self.files[row] for row in rows)
         return replace(self, files=files, boxes=self.boxes[rows], ids=self.ids[rows], cameras=self.cameras[rows])
 
 
-def read_crops(paths: Sequence[Path]) -> ReIDDataset:
-    """Finds the crops in folders, in order of their names; no picture is opened.
+def read_reid_dataset(paths: Sequence[Path]) -> ReIDDataset:
+    """Finds the crops in folders, in order of their names; no image is opened.
 
-    Named as in Market-1501, `ID_cCAMERA...`, files of one name in several folders are taken to be one picture, and the
-    id -1 is left out. With a folder for each individual that is its name; the camera is unknown. Where
-    `track crops` made the folders, one that was put into an individual's folder is part of that individual. In
-    sequences of the MOTChallenge with pictures, objects are crops where they count and are visible; the camera is
-    unknown.
+    - Files named as in Market-1501, `ID_cCAMERA...`: files of one name in several folders count as one image, and the
+      id -1 is left out.
+    - A folder for each identity, which has its name; the camera is unknown. Where `track crops` made the folders, one
+      that was moved into an identity's folder is part of that identity.
+    - Sequences of the MOTChallenge with images: objects that count and are visible are crops; the camera is unknown.
 
     Raises:
-        InputError: A folder cannot be read, a file's name says no individual and camera, or there is no crop.
+        InputError: A folder cannot be read, a file's name lacks identity and camera, or there is no crop.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "0001_c1.jpg").touch()
+        ...     read_reid_dataset([Path(folder)]).identities
+        ('000001',)
     """
-    crops: dict[str, ReIDSample] = {}
+    samples: dict[str, ReIDSample] = {}
     for path in paths:
         try:
-            found = _crops_in(path, f"{path}/" if len(paths) > 1 else "")
+            in_folder = _read_folder(path, f"{path}/" if len(paths) > 1 else "")
         except OSError as error:
-            raise InputError(f"cannot read the crops in {path}: {error.strerror}; give {LAYOUTS}") from None
-        if not found:
-            raise InputError(f"there are no crops in {path}: give {LAYOUTS}")
-        crops |= found
-    return ReIDDataset.of([crops[key] for key in sorted(crops)])
+            raise InputError(f"cannot read the crops in {path}: {error.strerror}; give {FORMATS}") from None
+        if not in_folder:
+            raise InputError(f"there are no crops in {path}: give {FORMATS}")
+        samples |= in_folder
+    return ReIDDataset.from_samples([samples[key] for key in sorted(samples)])
 
 
-def read_crop(crops: ReIDDataset, row: int, around: float = 0.0) -> NDArray[np.uint8]:
-    """The pixels of a crop, uint8 (h, w, 3) RGB: those that its box touches, at least one.
+def read_crop(dataset: ReIDDataset, row: int, margin: float = 0.0) -> NDArray[np.uint8]:
+    """Reads the pixels of a crop: those that its box touches, at least one.
 
     Args:
-        crops: Of which one is read.
-        row: Its number.
-        around: How much more is read on each side, relative to the crop's sides: what the picture shows there, and
-            beyond the picture's edge what it shows before it, mirrored.
+        dataset: The dataset.
+        row: Index of the crop.
+        margin: Margin that is added on each side, relative to the crop's sides. Beyond the edge of the image it is
+            filled by reflection.
+
+    Returns:
+        uint8 (h, w, 3) RGB.
 
     Raises:
-        InputError: The picture cannot be read, or does not reach to the box.
+        InputError: The image cannot be read, or the box lies outside of it.
     """
-    pixels = read_image(crops.files[row])
+    pixels = read_image(dataset.files[row])
     height, width = pixels.shape[:2]
-    box = crops.boxes[row].clip(0, (width, height, width, height))
+    box = dataset.boxes[row].clip(0, (width, height, width, height))
     (x1, y1), (x2, y2) = np.floor(box[:2]).astype(int).tolist(), np.ceil(box[2:]).astype(int).tolist()
     if x1 >= x2 or y1 >= y2:
-        raise InputError(f"{crops.files[row]} is {width} x {height}: it does not reach to the box {crops.boxes[row]}")
-    across, along = round(around * (x2 - x1)), round(around * (y2 - y1))
-    left, top, right, bottom = x1 - across, y1 - along, x2 + across, y2 + along
-    cut = pixels[max(top, 0) : bottom, max(left, 0) : right]
-    beyond = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)), (0, 0)
-    return np.pad(cut, beyond, mode="reflect") if np.any(beyond) else cut
+        message = f"{dataset.files[row]} is {width} x {height}: it does not reach to the box {dataset.boxes[row]}"
+        raise InputError(message)
+    margin_x, margin_y = round(margin * (x2 - x1)), round(margin * (y2 - y1))
+    left, top, right, bottom = x1 - margin_x, y1 - margin_y, x2 + margin_x, y2 + margin_y
+    crop = pixels[max(top, 0) : bottom, max(left, 0) : right]
+    padding = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)), (0, 0)
+    return np.pad(crop, padding, mode="reflect") if np.any(padding) else crop
 
 
-def split_by_individual(crops: ReIDDataset, share: float, seed: int) -> tuple[ReIDDataset, ReIDDataset]:
-    """Two sets without an individual in common; the second has about this share of those who are seen again.
+def split_by_identity(dataset: ReIDDataset, fraction: float, seed: int) -> tuple[ReIDDataset, ReIDDataset]:
+    """Splits a dataset into two without a common identity.
 
-    Who is seen once only cannot be looked for, and stays in the first set.
+    The second one gets about this fraction of the identities that have positives (`ReIDDataset.has_positives`). The
+    others cannot be retrieved, and stay in the first one.
     """
-    again = np.flatnonzero(crops.seen_again())
-    held = set(np.random.default_rng(seed).permutation(again)[: round(share * len(again))].tolist())
-    return crops.of_individuals(sorted(set(range(len(crops.identities))) - held)), crops.of_individuals(sorted(held))
+    candidates = np.flatnonzero(dataset.has_positives())
+    second = set(np.random.default_rng(seed).permutation(candidates)[: round(fraction * len(candidates))].tolist())
+    first = set(range(len(dataset.identities))) - second
+    return dataset.select_identities(sorted(first)), dataset.select_identities(sorted(second))
 
 
-def _crops_in(path: Path, prefix: str) -> dict[str, ReIDSample]:
-    """The crops of a folder, by a key to sort them by; `prefix` tells its individuals from those of other folders."""
-    sequences = sequences_in(path)
-    if sequences:
-        things = [(folder, thing) for folder in sequences for thing in followed(folder)]
+def _read_folder(path: Path, prefix: str) -> dict[str, ReIDSample]:
+    """Returns the crops of a folder by a sort key; `prefix` tells its identities from those of other folders."""
+    if sequences := list_sequences(path):
+        boxes = [(folder, box) for folder in sequences for box in ground_truth_boxes(folder)]
         return {
-            f"{folder}/{thing.id:09}/{thing.file}": ReIDSample(
-                thing.file, thing.box, f"{prefix}{folder.name}/{thing.id}", -1
-            )
-            for folder, thing in things
+            f"{folder}/{box.id:09}/{box.file}": ReIDSample(box.file, box.box, f"{prefix}{folder.name}/{box.id}", -1)
+            for folder, box in boxes
         }
-    if any(entry.is_file() and _NAME.match(entry.name) for entry in path.iterdir()):
-        named = {file.name: (file, _NAME.match(file.name)) for file in pictures_in(path) if file.parent == path}
+    if any(entry.is_file() and _MARKET_NAME.match(entry.name) for entry in path.iterdir()):
+        files = {file.name: (file, _MARKET_NAME.match(file.name)) for file in list_images(path) if file.parent == path}
         return {
-            name: _named(file, match) for name, (file, match) in named.items() if not match or int(match[1]) > _JUNK
+            name: _market_sample(file, match)
+            for name, (file, match) in files.items()
+            if not match or int(match[1]) > _JUNK_ID
         }
-    return _by_folder(path, prefix)
+    return _read_identity_folders(path, prefix)
 
 
-def _by_folder(path: Path, prefix: str) -> dict[str, ReIDSample]:
-    """With a folder for each individual; what `_crops_in` gives."""
-    videos = {table.parent for table in path.rglob(TABLE)}
-    crops = {}
-    for file in pictures_in(path):
+def _read_identity_folders(path: Path, prefix: str) -> dict[str, ReIDSample]:
+    """Reads a folder for each identity; returns what `_read_folder` does."""
+    videos = {table.parent for table in path.rglob(TRACKS_CSV)}
+    samples = {}
+    for file in list_images(path):
         if file.parent in (path, *videos):
             raise InputError(
-                f"the name of {file} does not start with individual and camera, as 0004_c1_02.jpg does, and it lies in "
-                "no folder of its individual"
+                f"the name of {file} does not start with identity and camera, as 0004_c1_02.jpg does, and it lies in "
+                "no folder of its identity"
             )
         folder = next((folder for folder in file.parents if folder.parent in videos), file.parent)
         name = f"{prefix}{folder.relative_to(path).as_posix()}"
-        crops[f"{prefix}{file.relative_to(path).as_posix()}"] = ReIDSample(file, WHOLE, name, -1)
-    return crops
+        samples[f"{prefix}{file.relative_to(path).as_posix()}"] = ReIDSample(file, FULL_IMAGE, name, -1)
+    return samples
 
 
-def _named(file: Path, match: "re.Match[str] | None") -> ReIDSample:
+def _market_sample(file: Path, match: "re.Match[str] | None") -> ReIDSample:
     if match is None:
-        raise InputError(f"the name of {file} does not start with individual and camera, as 0004_c1_02.jpg does")
-    return ReIDSample(file, WHOLE, f"{int(match[1]):06}", int(match[2]))
+        raise InputError(f"the name of {file} does not start with identity and camera, as 0004_c1_02.jpg does")
+    return ReIDSample(file, FULL_IMAGE, f"{int(match[1]):06}", int(match[2]))

@@ -1,4 +1,4 @@
-"""Crops of tracks, whose individuals are tracklets: when each of them was seen."""
+"""The table of a video's tracks that `track crops` writes beside their crops: when each track was visible."""
 
 import csv
 from pathlib import Path
@@ -6,66 +6,57 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.reid_crops import TABLE, ReIDDataset
+from tracker.data.reid_crops import TRACKS_CSV, ReIDDataset
 from tracker.errors import InputError
 
 COLUMNS = ("folder", "category", "first", "last", "frames", "score")
-"""Of the table beside the folders of the tracks. A row is about a time that a track was seen without a break: the
-track's folder and class, the first and last second, and the number and mean score of the detections."""
+"""Columns of the table. A row is an interval in which a track was visible without a break: its folder and class, the
+first and last second, the number and mean score of its detections."""
 
-Span = tuple[float, float]
+Interval = tuple[float, float]
+"""First and last second."""
 
 
-def read_spans(root: Path, crops: ReIDDataset) -> NDArray[np.float64]:
-    """When the tracks were seen whose crops `track crops` wrote.
+def read_track_intervals(root: Path, dataset: ReIDDataset) -> NDArray[np.float64]:
+    """Reads when the tracks were visible whose crops `track crops` wrote.
 
-    Tracks that were deleted since do not count, and those that were moved into another's folder belong to it.
-
-    Args:
-        root: The folder that `read_crops` was given.
-        crops: What it found there, or a part of it.
+    Tracks whose folder was deleted do not count, and those that were moved into another's folder belong to it. The
+    dataset holds crops that `read_reid_dataset` returned for the folder `root`.
 
     Returns:
-        float64 (S, 4), for each time that one of `crops.identities` was seen without a break: its number, number of
-        the video, first and last second in that.
-
-    Raises:
-        InputError: There is no table beside a track's folder, it does not name the folder, or it is broken.
+        float64 (S, 4), for each interval in which one of `dataset.identities` was visible without a break: its id,
+        the number of the video, first and last second in that video.
     """
-    folders = [root / name for name in crops.identities]
-    tables = {path: _read(path) for path in dict.fromkeys(folder.parent / TABLE for folder in folders)}
+    folders = [root / name for name in dataset.identities]
+    tables = {path: _read(path) for path in dict.fromkeys(folder.parent / TRACKS_CSV for folder in folders)}
     videos = list(tables)
-    spans: list[tuple[float, ...]] = []
-    for number, folder in enumerate(folders):
-        path = folder.parent / TABLE
+    intervals: list[tuple[float, ...]] = []
+    for identity, folder in enumerate(folders):
+        path = folder.parent / TRACKS_CSV
         if folder.name not in tables[path]:
             raise InputError(
-                f"{path} does not name {folder.name}: folders that were made by hand are known individuals, so train "
+                f"{path} does not name {folder.name}: folders that were made by hand are known identities, so train "
                 "without tracklets"
             )
-        spans += [(number, videos.index(path), *span) for span in tables[path][folder.name]]
-    return np.array(spans, np.float64).reshape(-1, 4)
+        intervals += [(identity, videos.index(path), *interval) for interval in tables[path][folder.name]]
+    return np.array(intervals, np.float64).reshape(-1, 4)
 
 
-def read_categories(root: Path) -> tuple[str, ...]:
-    """The classes of all tracks below a folder in which `track crops` wrote, sorted.
-
-    Raises:
-        InputError: A table is broken.
-    """
-    return tuple(sorted({row["category"] for path in sorted(root.rglob(TABLE)) for row in _rows(path)}))
+def read_track_categories(root: Path) -> tuple[str, ...]:
+    """Returns the classes of all tracks below a folder in which `track crops` wrote, sorted."""
+    return tuple(sorted({row["category"] for path in sorted(root.rglob(TRACKS_CSV)) for row in _rows(path)}))
 
 
-def _read(path: Path) -> dict[str, list[Span]]:
-    """First and last second of each time that a track of a table was seen, by folder."""
-    spans: dict[str, list[Span]] = {}
+def _read(path: Path) -> dict[str, list[Interval]]:
+    """Returns the intervals of a table's tracks by folder."""
+    intervals: dict[str, list[Interval]] = {}
     rows = _rows(path)
     try:
         for row in rows:
-            spans.setdefault(row["folder"], []).append((float(row["first"]), float(row["last"])))
+            intervals.setdefault(row["folder"], []).append((float(row["first"]), float(row["last"])))
     except ValueError:
-        raise _broken(path) from None
-    return spans
+        raise _malformed(path) from None
+    return intervals
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -74,17 +65,17 @@ def _rows(path: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(file))
     except FileNotFoundError:
         raise InputError(
-            f"there is no {path} to tell which tracks were seen at one moment: let `track crops` write it, or train "
-            "without tracklets"
+            f"there is no {path} to tell which tracks were visible at the same time: let `track crops` write it, or "
+            "train without tracklets"
         ) from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
-        raise _broken(path) from None
+        raise _malformed(path) from None
     if any(row.get(column) is None for row in rows for column in COLUMNS):
-        raise _broken(path)
+        raise _malformed(path)
     return rows
 
 
-def _broken(path: Path) -> InputError:
+def _malformed(path: Path) -> InputError:
     return InputError(f"{path} is no table of tracks: let `track crops` write it again, or train without tracklets")

@@ -1,6 +1,13 @@
-"""Measures detectors, embedders and trackers against the truth; each module's own docstring says by what."""
+"""Evaluates detectors, embedders and trackers against ground truth."""
 
 from tracker.evaluation.mot.files import read_sequences, read_tracks
-from tracker.evaluation.mot.metrics import TrackScores, evaluate_tracks, score_sequences, score_tracks
+from tracker.evaluation.mot.metrics import TrackingMetrics, combined_metrics, evaluate_sequences, evaluate_tracks
 
-__all__ = ["TrackScores", "evaluate_tracks", "read_sequences", "read_tracks", "score_sequences", "score_tracks"]
+__all__ = [
+    "TrackingMetrics",
+    "combined_metrics",
+    "evaluate_sequences",
+    "evaluate_tracks",
+    "read_sequences",
+    "read_tracks",
+]

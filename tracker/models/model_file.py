@@ -1,4 +1,4 @@
-"""Model files: safetensors whose header says what the model is, so that nothing has to be guessed or configured."""
+"""Model files: safetensors whose header describes the model, so that nothing has to be guessed or configured."""
 
 from pathlib import Path
 from typing import Any
@@ -9,28 +9,29 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from tracker.data.files import write_bytes
 from tracker.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
-HEADER = "tracker"  # the metadata key that holds ModelInfo as JSON
+METADATA_KEY = "tracker"  # the metadata key that holds ModelInfo as JSON
 
 
 class ModelInfo(BaseModel):
-    """What a model file says of itself.
+    """The description of a model in its file.
 
     Attributes:
         task: "detection", "embedding" or "classification".
         architecture: Name of the network.
-        categories: Class names; for a detector or classifier in the order of its labels, the background left out; for
-            an embedder the classes whose individuals it tells apart.
-        size: Detector: (longest, shortest) side in pixels that a picture is shrunk or grown to fit, (0, 0) where
-            the network does that itself. Embedder, classifier: (height, width) of a crop.
-        license: Terms of the weights.
-        provenance: Training data, their terms, and the recipe.
-        network: What it is made of, a `DetectorNetwork` or `EmbedderNetwork` in plain values; nothing for the first
-            built-in detectors.
-        max_distance: Embedder: cosine distance at which two crops show one individual as likely as two; 0 where that
-            was not measured.
+        categories: Class names. Detector, classifier: in the order of the labels, without the background. Embedder:
+            the classes whose identities it distinguishes.
+        size: Detector: (longest, shortest) side in pixels to which an image is resized, (0, 0) where the network
+            resizes images itself. Embedder, classifier: (height, width) of a crop.
+        license: License of the weights.
+        provenance: Training data, their licenses, and the recipe.
+        network: The settings of the network, a `DetectorNetwork` or `EmbedderNetwork` as plain values; empty for the
+            first built-in detectors.
+        max_distance: Embedder: cosine distance at which two crops are equally likely to show the same identity and
+            different ones; 0 where it was not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,13 +47,17 @@ class ModelInfo(BaseModel):
 
 
 def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:
-    """Writes weights and their description to one .safetensors file."""
-    whole = {key: np.asarray(value, order="C") for key, value in state.items()}
-    path.write_bytes(save(whole, metadata={HEADER: info.model_dump_json()}))
+    """Writes weights and their description to one .safetensors file.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    contiguous = {key: np.asarray(value, order="C") for key, value in state.items()}
+    write_bytes(path, save(contiguous, metadata={METADATA_KEY: info.model_dump_json()}))
 
 
 def load_model(path: Path) -> tuple[Arrays, ModelInfo]:
-    """Reads what `save_model` wrote; runs no code of the file's.
+    """Reads a file that `save_model` wrote; runs no code from the file.
 
     Raises:
         InputError: The file is missing, damaged, or not one of our models.
@@ -61,22 +66,22 @@ def load_model(path: Path) -> tuple[Arrays, ModelInfo]:
         raise InputError(f"there is no model file {path}")
     try:
         with safe_open(path, framework="np") as file:
-            header = (file.metadata() or {}).get(HEADER, "")
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
+            header = (file.metadata() or {}).get(METADATA_KEY, "")
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable .safetensors model: {error}") from None
-    return state, read_info(header, path)
+    return state, parse_info(header, path)
 
 
-def read_info(text: str, path: Path) -> ModelInfo:
-    """A ModelInfo from its JSON text, as the file at `path` has it.
+def parse_info(text: str, path: Path) -> ModelInfo:
+    """Returns the ModelInfo in the JSON text that the file at `path` holds.
 
     Raises:
-        InputError: It is none.
+        InputError: The text is not a ModelInfo.
     """
     try:
         return ModelInfo.model_validate_json(text)
     except ValidationError:
         raise InputError(
-            f"{path} was not written by this program's trainer (its header does not say what it is)"
+            f"{path} was not written by this program's trainer (its header does not describe a model)"
         ) from None

@@ -1,10 +1,10 @@
-"""Writes tracks: as tables, as COCO's JSON, and drawn into a video."""
+"""Writes tracks as tables, as COCO JSON and as annotated video."""
 
 from tracker.output.annotated_video import AnnotatedVideoWriter
 from tracker.output.base import ResultWriter, VideoInfo
 from tracker.output.detections_csv import DetectionWriter
 from tracker.output.drawing import Annotator
-from tracker.output.paths import numbered, remove_if_empty, resolve_outputs, results_folder
+from tracker.output.paths import make_results_folder, numbered_names, remove_empty_folder, resolve_outputs
 from tracker.output.writer import open_writer
 
 __all__ = [
@@ -13,9 +13,9 @@ __all__ = [
     "DetectionWriter",
     "ResultWriter",
     "VideoInfo",
-    "numbered",
+    "make_results_folder",
+    "numbered_names",
     "open_writer",
-    "remove_if_empty",
+    "remove_empty_folder",
     "resolve_outputs",
-    "results_folder",
 ]

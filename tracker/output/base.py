@@ -1,11 +1,10 @@
-"""What all writers of results share: their interface, what they know of the source, and their errors."""
+"""The base class of all result writers, the description of the source that they need, and their errors."""
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -17,18 +16,18 @@ from tracker.structures.types import Frame, Tracks
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a writer has to know of the source and of its tracks.
+    """Properties of the source and of its tracks that a writer needs.
 
     Attributes:
         name: Name of the source; COCO file names begin with it.
-        width: Of the upright picture, pixels; 0 where that is unknown.
+        width: Of the upright image, pixels; 0 where it is unknown.
         height: As `width`.
         time_base: Seconds in one unit of `Frame.pts`.
         frame_rate: Average frames per second; timestamps do not depend on it.
-        audio_from: Media file whose audio streams are copied into a video; empty for none.
-        start: First moment that is processed, seconds since the source's first frame.
-        end: Moment that processing stops at, seconds since the source's first frame; inf for all.
-        fine: Whether the tracks are `FineTracks`, which tables have columns for.
+        audio_path: Media file whose audio streams are copied into a video; empty for none.
+        start: Time of the first frame to process, seconds since the source's first frame.
+        end: Time to stop at, seconds since the source's first frame; inf for the whole source.
+        has_fine_classes: True if the tracks have fine classes, for which tables have columns.
     """
 
     name: str
@@ -36,10 +35,10 @@ class VideoInfo:
     height: int
     time_base: Fraction
     frame_rate: Fraction
-    audio_from: str = ""
+    audio_path: str = ""
     start: float = 0.0
     end: float = float("inf")
-    fine: bool = False
+    has_fine_classes: bool = False
 
 
 class ResultWriter(ABC):
@@ -49,55 +48,48 @@ class ResultWriter(ABC):
 
     @abstractmethod
     def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Adds one frame; its pts must be above that of the frame before.
+        """Writes one frame; its pts must be greater than that of the previous one.
 
         Raises:
-            InputError: The file cannot be written, say because the disk is full. What was written is kept.
+            InputError: The file cannot be written, for example because the disk is full. Earlier frames are kept.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Finishes the file; further calls do nothing.
+        """Completes the file; further calls do nothing.
 
         Raises:
             InputError: As `write`.
         """
 
     def __enter__(self) -> Self:
-        """The writer itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the file, also after an error: what was written is of use."""
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        self.close()  # also after an error: what was written is of use
 
 
-def visible(tracks: Tracks, width: int, height: int) -> tuple[Tracks, boxes.Floats]:
-    """The tracks that have a part inside the picture, and these parts as every table states them.
+def clip_tracks(tracks: Tracks, width: int, height: int) -> tuple[Tracks, boxes.Floats]:
+    """Returns the M' tracks that overlap the image, and their clipped boxes as every table states them.
 
-    Where a side of the picture is unknown, and 0, it is taken to have no end.
-
-    Returns:
-        The M' remaining tracks and their clipped boxes (M', 4), xyxy in pixels, rounded to 1/100 pixel.
+    The boxes are (M', 4), xyxy in pixels, rounded to 1/100 pixel. A width or height that is unknown, and 0, does not
+    limit them.
     """
-    end = width or math.inf, height or math.inf
-    clipped = np.round(boxes.clip(tracks.boxes.astype(np.float64), *end), 2) + 0.0  # + 0.0: no "-0.00"
+    limits = width or math.inf, height or math.inf
+    clipped = np.round(boxes.clip(tracks.boxes.astype(np.float64), *limits), 2) + 0.0  # + 0.0: no "-0.00"
     inside = boxes.area(clipped) > 0
     return tracks[inside], clipped[inside]
 
 
-def cannot_open(path: Path, error: Exception) -> InputError:
-    """The sentence for a file that cannot be created."""
+def open_error(path: Path, error: Exception) -> InputError:
+    """Returns the error for a file that cannot be created."""
     return InputError(f"cannot write to {path}: {_reason(error)}; choose a folder that exists and is writable")
 
 
-def cannot_write(path: Path, error: Exception, kept: str = "what was written so far is kept") -> InputError:
-    """The sentence for a file that could not be written to its end."""
-    return InputError(
-        f"cannot write on to {path}: {_reason(error)}; {kept} - free some space or write to another disk, and run again"
-    )
+def write_error(path: Path, error: Exception, result: str = "what was written so far is kept") -> InputError:
+    """Returns the error for a file that could not be written to its end; `result` says what remains of it."""
+    advice = "free some space or write to another disk, and run again"
+    return InputError(f"cannot write on to {path}: {_reason(error)}; {result} - {advice}")
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Tracks as one COCO-style JSON file."""
+"""Writer of tracks as one COCO-style JSON file."""
 
 import contextlib
 import json
@@ -8,62 +8,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tracker.data.coco_file import FIRST_ID, category_entries, image_entry, xyxy_to_bbox
+from tracker.data.files import create_temporary
 from tracker.errors import InputError
-from tracker.output.base import ResultWriter, VideoInfo, cannot_open, cannot_write, visible
-from tracker.structures.boxes import Floats, area, xyxy_to_xywh
+from tracker.output.base import ResultWriter, VideoInfo, clip_tracks, open_error, write_error
+from tracker.structures.boxes import Floats, area
 from tracker.structures.masks import patch, run_lengths
-from tracker.structures.types import FineTracks, Frame, MaskedTracks, Tracks
+from tracker.structures.types import Frame, Tracks
 
 
 class CocoWriter(ResultWriter):
-    """COCO's `images`, `annotations` and `categories`, where annotations also carry `track_id`, `score`, `observed`.
+    """Writes COCO's `images`, `annotations` and `categories`; annotations also have `track_id`, `score`, `observed`.
 
     Ids count from 1 (COCO's tools take 0 for "none"): category id = label + 1, image id = frame index + 1. Each
     processed frame has an image, also one without tracks, named NAME/000000.jpg by its index. bbox is x, y, width,
-    height in pixels, clipped to the picture. Where the network gives masks, each annotation has its `segmentation`, in
+    height in pixels, clipped to the image. Where the network gives masks, each annotation has its `segmentation`, in
     compressed run lengths, which is empty where a box is predicted. The `area` is that of the mask; without one, that
-    of the bbox. Where a classifier tells a finer class, the annotation has its `fine_class` and `fine_score`.
+    of the bbox. With a classifier of finer classes, the annotation has its `fine_class` and `fine_score`.
 
-    Images and annotations grow in two hidden files beside `path`, so that memory is bounded; closing joins them
-    to `path`, which therefore exists only when it is whole.
+    Images and annotations are appended to two hidden files beside `path`, so that memory is bounded; closing joins
+    them to `path`, which therefore exists only when it is complete.
 
     Source: https://cocodataset.org/#format-data
     """
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str]) -> None:
-        """Creates the two temporary files.
-
-        Raises:
-            InputError: They cannot be created.
-        """
         self.path = path
         self._info = info
-        self._parts = [path.with_name(f".{path.name}.{part}.tmp") for part in ("images", "annotations")]
+        self._parts: list[Path] = []  # of images and of annotations
         self._files: list[BinaryIO] = []
         self._image_count = self._annotation_count = 0
-        named = [{"id": i + 1, "name": name} for i, name in enumerate(categories)]
         try:
             if path.is_dir():
                 raise IsADirectoryError(0, "it is a folder")
-            for part in self._parts:
-                self._files.append(part.open("w+b"))
-            self._files[0].write(f'{{"categories": {json.dumps(named)},\n"images": ['.encode())
+            for _ in range(2):
+                self._parts.append(create_temporary(path))
+                self._files.append(self._parts[-1].open("r+b"))
+            self._files[0].write(f'{{"categories": {json.dumps(category_entries(categories))},\n"images": ['.encode())
         except OSError as error:
             self._discard()
-            raise cannot_open(path, error) from None
+            raise open_error(path, error) from None
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Adds an image, and an annotation for each track that has a part inside it."""
+        """Appends an image, and an annotation for each track that overlaps it."""
         images, annotations = self._files
-        seen, boxes = visible(tracks, self._info.width, self._info.height)
+        size = self._info.width, self._info.height
+        tracks, boxes = clip_tracks(tracks, *size)
         try:
-            images.write(self._item(self._image(frame), self._image_count))
+            images.write(self._item(image_entry(frame.index, frame.time, size, self._info.name), self._image_count))
             self._image_count += 1
-            for row, box in enumerate(boxes):
-                annotations.write(self._item(self._annotation(frame, seen, row, box), self._annotation_count))
+            for i, box in enumerate(boxes):
+                annotations.write(self._item(self._annotation(frame, tracks, i, box), self._annotation_count))
                 self._annotation_count += 1
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._fail(error) from None
 
     def close(self) -> None:
         """Joins the parts to the file at `path`."""
@@ -78,53 +76,44 @@ class CocoWriter(ResultWriter):
             images.close()
             os.replace(self._parts[0], self.path)
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._fail(error) from None
         self._discard()
 
-    def _image(self, frame: Frame) -> dict[str, Any]:
-        return {
-            "id": frame.index + 1,
-            "frame_index": frame.index,
-            "time_s": round(frame.time, 6),
-            "width": self._info.width,
-            "height": self._info.height,
-            "file_name": f"{self._info.name}/{frame.index:06d}.jpg",
-        }
-
-    def _annotation(self, frame: Frame, tracks: Tracks, row: int, box: Floats) -> dict[str, Any]:
+    def _annotation(self, frame: Frame, tracks: Tracks, index: int, box: Floats) -> dict[str, Any]:
         annotation = {
-            "id": self._annotation_count + 1,
-            "image_id": frame.index + 1,
-            "category_id": int(tracks.labels[row]) + 1,
-            "track_id": int(tracks.ids[row]),
-            "bbox": [round(float(value), 2) for value in xyxy_to_xywh(box)],
+            "id": self._annotation_count + FIRST_ID,
+            "image_id": frame.index + FIRST_ID,
+            "category_id": int(tracks.labels[index]) + FIRST_ID,
+            "track_id": int(tracks.ids[index]),
+            "bbox": xyxy_to_bbox(box),
             "area": round(float(area(box)), 2),
             "iscrowd": 0,
-            "score": round(float(tracks.scores[row]), 4),
-            "observed": bool(tracks.observed[row]),
+            "score": round(float(tracks.scores[index]), 4),
+            "observed": bool(tracks.observed[index]),
         }
-        if isinstance(tracks, MaskedTracks):
+        if "masks" in tracks.data:
             width, height = self._info.width, self._info.height
-            part = patch(tracks.masks[row], tracks.mask_boxes[row], width, height)
+            part = patch(tracks.data["masks"][index], tracks.data["mask_boxes"][index], width, height)
             annotation["area"] = int(part.pixels.sum()) or annotation["area"]
             annotation["segmentation"] = {"size": [height, width], "counts": run_lengths(part, width, height)}
-        if isinstance(tracks, FineTracks) and tracks.fine_classes[row]:
-            annotation["fine_class"] = str(tracks.fine_classes[row])
-            annotation["fine_score"] = round(float(tracks.fine_scores[row]), 4)
+        if "fine_classes" in tracks.data and tracks.data["fine_classes"][index]:
+            annotation["fine_class"] = str(tracks.data["fine_classes"][index])
+            annotation["fine_score"] = round(float(tracks.data["fine_scores"][index]), 4)
         return annotation
 
     @staticmethod
     def _item(item: dict[str, Any], count: int) -> bytes:
         return (("," if count else "") + "\n" + json.dumps(item)).encode()
 
-    def _lost(self, error: OSError) -> InputError:
-        """Cleans up after a failed write: half a JSON file is of no use to anyone."""
+    def _fail(self, error: OSError) -> InputError:
+        """Removes the files after a failed write, as a part of a JSON file is useless, and returns the error."""
         self._discard()
-        return cannot_write(self.path, error, kept="nothing of it is kept")
+        return write_error(self.path, error, result="nothing of it is kept")
 
     def _discard(self) -> None:
-        for file, part in zip(self._files, self._parts, strict=False):  # those that could be created
+        for file in self._files:
             with contextlib.suppress(OSError):  # flushing to a full disk fails again
                 file.close()
+        for part in self._parts:
             part.unlink(missing_ok=True)
         self._files = []

@@ -1,4 +1,4 @@
-"""Draws tracks into a picture: mask, box, label and trail, in a colour that belongs to the id."""
+"""Drawing of tracks into an image: mask, box, label and trail, in a color that depends on the id."""
 
 import colorsys
 from collections import OrderedDict, deque
@@ -8,23 +8,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.output.base import visible
+from tracker.output.base import clip_tracks
 from tracker.structures.masks import patch
-from tracker.structures.types import FineTracks, Frame, MaskedTracks, Tracks
+from tracker.structures.types import Frame, Tracks
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Image = NDArray[np.uint8]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GOLDEN_ANGLE = 0.6180339887  # of a full turn: successive ids land far apart on the hue circle
-_MASK_SHARE = 0.4  # of the colour in a mask's pixels
-_TRAIL_POINTS = 256  # bound of one trail's length, however long it may last
+_MASK_OPACITY = 0.4
+_TRAIL_POINTS = 256  # most points of one trail, however long it lasts
 
 
-def colour_of(track_id: int) -> Colour:
-    """The RGB colour of an id, the same everywhere."""
+def track_color(track_id: int) -> Color:
+    """Returns the RGB color of a track id, the same in all outputs."""
     hue = track_id * _GOLDEN_ANGLE % 1
-    # Three lightnesses in turn, so that ids whose hues come close again still differ.
+    # Alternating between three values, so that ids of similar hue still differ.
     saturation, value = ((0.80, 1.00), (0.55, 1.00), (0.90, 0.80))[track_id % 3]
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -33,68 +33,70 @@ def colour_of(track_id: int) -> Colour:
 class Annotator:
     """Draws the tracks of successive frames of one video.
 
-    Line widths and text grow with the picture. An observed box is drawn solid, a predicted one dashed; a mask, where
-    there is one, is a translucent stain with an outline. The trail joins the bottom centres of a track's boxes over the
-    last seconds; it is forgotten when its track has been gone for longer than that.
+    Line widths and text grow with the image. An observed box is drawn solid, a predicted one dashed; a mask, where
+    there is one, is translucent with an outline. The trail joins the bottom centers of a track's boxes over the
+    last seconds; it is deleted when its track has been absent for longer than that.
+
+    Example:
+        >>> one, ids, box = np.ones(1, np.float32), np.array([7]), np.array([[8, 8, 24, 40]], np.float32)
+        >>> tracks = Tracks(ids, box, one, ids * 0, np.zeros((1, 2), np.float32), one, ids > 0, ids * 0)
+        >>> frame = Frame(0, 0.0, 0, np.zeros((48, 64, 3), np.uint8))
+        >>> Annotator(["person"], 64, 48, trail_seconds=2).annotate(frame, tracks).any().item()
+        True
     """
 
     def __init__(self, categories: Sequence[str], width: int, height: int, trail_seconds: float) -> None:
-        """Prepares for pictures of one size.
+        """Prepares for images of one size.
 
         Args:
             categories: Class names by label.
-            width: Of the pictures, pixels.
-            height: Of the pictures, pixels.
+            width: Of the images, pixels.
+            height: Of the images, pixels.
             trail_seconds: Length of the trails; 0 draws none.
         """
         side = min(width, height)
         self._categories = tuple(categories)
-        self._line = max(1, round(side / 280))
-        self._trail_line = max(1, self._line - 1)
-        self._stroke = max(1, round(side / 640))
+        self._line_thickness = max(1, round(side / 280))
+        self._trail_thickness = max(1, self._line_thickness - 1)
+        self._text_thickness = max(1, round(side / 640))
         # Capitals of this font are 22 pixels high at scale 1; below about 9 pixels it cannot be read.
-        self._scale = max(9.0, side / 55) / 22
+        self._font_scale = max(9.0, side / 55) / 22
         self._trail_seconds = trail_seconds
         self._trail_step = max(3.0, side / 60)
         self._trails: OrderedDict[int, deque[tuple[float, float, float]]] = OrderedDict()
 
-    def draw(self, frame: Frame, tracks: Tracks) -> Image:
-        """A copy of the frame's picture with its tracks drawn in.
+    def annotate(self, frame: Frame, tracks: Tracks) -> Image:
+        """Returns a copy of the frame's image, uint8 (H, W, 3) RGB, with its tracks drawn into it.
 
-        Args:
-            frame: Of the size given at construction, later than the frame before.
-            tracks: The tracks of this frame.
-
-        Returns:
-            uint8 (H, W, 3), RGB.
+        The frame has the size given at construction, and is later than the previous one.
         """
         image = np.array(frame.image, order="C")
-        tracks, _ = visible(tracks, image.shape[1], image.shape[0])
+        tracks, _ = clip_tracks(tracks, image.shape[1], image.shape[0])
         corners = self._corners(tracks, image)
-        colours = [colour_of(int(i)) for i in tracks.ids]
-        if isinstance(tracks, MaskedTracks):
-            for row, colour in enumerate(colours):
-                self._draw_mask(image, tracks.masks[row], tracks.mask_boxes[row], colour)
+        colors = [track_color(int(i)) for i in tracks.ids]
+        if "masks" in tracks.data:
+            for i, color in enumerate(colors):
+                self._draw_mask(image, tracks.data["masks"][i], tracks.data["mask_boxes"][i], color)
         if self._trail_seconds > 0:
             self._extend_trails(frame.time, tracks)
-            for row, colour in enumerate(colours):
-                self._draw_trail(image, int(tracks.ids[row]), colour)
-        for row, colour in enumerate(colours):
-            self._draw_box(image, corners[row], colour, dashed=not tracks.observed[row])
+            for i, color in enumerate(colors):
+                self._draw_trail(image, int(tracks.ids[i]), color)
+        for i, color in enumerate(colors):
+            self._draw_box(image, corners[i], color, dashed=not tracks.observed[i])
         # Labels last, so that no box crosses a text.
-        for row, colour in enumerate(colours):
-            self._draw_label(image, corners[row], self._text(tracks, row), colour)
+        for i, color in enumerate(colors):
+            self._draw_label(image, corners[i], self._label_text(tracks, i), color)
         return image
 
-    def _text(self, tracks: Tracks, row: int) -> str:
-        name = self._categories[tracks.labels[row]]
-        if isinstance(tracks, FineTracks) and tracks.fine_classes[row]:
-            name += f" {tracks.fine_classes[row]}"
-        return f"{name} {tracks.ids[row]} {tracks.scores[row]:.2f}"
+    def _label_text(self, tracks: Tracks, index: int) -> str:
+        name = self._categories[tracks.labels[index]]
+        if "fine_classes" in tracks.data and tracks.data["fine_classes"][index]:
+            name += f" {tracks.data['fine_classes'][index]}"
+        return f"{name} {tracks.ids[index]} {tracks.scores[index]:.2f}"
 
     def _corners(self, tracks: Tracks, image: Image) -> NDArray[np.int64]:
-        """(M, 4) whole pixels; edges outside the picture stay just outside of it, however far they are."""
-        margin = 2 * self._line
+        """Returns the boxes as int64 (M, 4); edges outside the image are moved to just outside of it."""
+        margin = 2 * self._line_thickness
         limit = np.array([image.shape[1], image.shape[0]] * 2) + margin
         return np.clip(np.rint(tracks.boxes), -margin, limit).astype(np.int64)
 
@@ -103,66 +105,66 @@ class Annotator:
             trail = self._trails.setdefault(track_id, deque(maxlen=_TRAIL_POINTS))
             self._trails.move_to_end(track_id)
             x, y = (x1 + x2) / 2, y2
-            # The trail's newest point follows the box; it is kept once the box has moved on by a step.
+            # The trail's newest point follows the box; it is fixed once the box has moved by a step.
             if len(trail) > 1 and np.hypot(trail[-1][1] - trail[-2][1], trail[-1][2] - trail[-2][2]) < self._trail_step:
                 trail.pop()
             trail.append((time, x, y))
             while trail[0][0] < time - self._trail_seconds:
                 trail.popleft()
-        # Ordered by the last sight, so the forgotten ones come first.
+        # Ordered by their newest point, so the expired ones come first.
         while self._trails:
             track_id, trail = next(iter(self._trails.items()))
             if trail[-1][0] >= time - self._trail_seconds:
                 break
             del self._trails[track_id]
 
-    def _draw_trail(self, image: Image, track_id: int, colour: Colour) -> None:
+    def _draw_trail(self, image: Image, track_id: int, color: Color) -> None:
         points = [(x, y) for _, x, y in self._trails[track_id]]
         if len(points) > 1:
             # Sixteenths of a pixel: a slow trail stays smooth.
             line = np.rint(np.array(points) * 16).astype(np.int32)
-            cv2.polylines(image, [line], False, colour, self._trail_line, cv2.LINE_AA, shift=4)
+            cv2.polylines(image, [line], False, color, self._trail_thickness, cv2.LINE_AA, shift=4)
 
-    def _draw_mask(self, image: Image, mask: NDArray[np.uint8], box: NDArray[np.float32], colour: Colour) -> None:
+    def _draw_mask(self, image: Image, mask: NDArray[np.uint8], box: NDArray[np.float32], color: Color) -> None:
         part = patch(mask, box, image.shape[1], image.shape[0])
         height, width = part.pixels.shape
-        under = image[part.top : part.top + height, part.left : part.left + width]
-        mixed = under[part.pixels] * (1 - _MASK_SHARE) + np.array(colour) * _MASK_SHARE
-        under[part.pixels] = np.rint(mixed).astype(np.uint8)
-        outlines, _ = cv2.findContours(part.pixels.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        covered = image[part.top : part.top + height, part.left : part.left + width]
+        blended = covered[part.pixels] * (1 - _MASK_OPACITY) + np.array(color) * _MASK_OPACITY
+        covered[part.pixels] = np.rint(blended).astype(np.uint8)
+        contours, _ = cv2.findContours(part.pixels.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         offset = part.left, part.top
-        cv2.drawContours(image, outlines, -1, colour, self._trail_line, cv2.LINE_AA, offset=offset)
+        cv2.drawContours(image, contours, -1, color, self._trail_thickness, cv2.LINE_AA, offset=offset)
 
-    def _draw_box(self, image: Image, box: NDArray[np.int64], colour: Colour, dashed: bool) -> None:
+    def _draw_box(self, image: Image, box: NDArray[np.int64], color: Color, dashed: bool) -> None:
         x1, y1, x2, y2 = box.tolist()
         if dashed:
-            cv2.polylines(image, self._dashes(x1, y1, x2, y2), False, colour, self._line)
+            cv2.polylines(image, self._dashes(x1, y1, x2, y2), False, color, self._line_thickness)
         else:
-            cv2.rectangle(image, (x1, y1), (x2, y2), colour, self._line)
+            cv2.rectangle(image, (x1, y1), (x2, y2), color, self._line_thickness)
 
     def _dashes(self, x1: int, y1: int, x2: int, y2: int) -> list[NDArray[np.int32]]:
-        """The strokes of a dashed rectangle, each (2, 2) of x y."""
-        dash = 5 * self._line
-        strokes = []
-        for start in range(x1, x2, 2 * dash):
-            end = min(start + dash, x2)
-            strokes += [((start, y1), (end, y1)), ((start, y2), (end, y2))]
-        for start in range(y1, y2, 2 * dash):
-            end = min(start + dash, y2)
-            strokes += [((x1, start), (x1, end)), ((x2, start), (x2, end))]
-        return list(np.array(strokes, np.int32))
+        """Returns the lines of a dashed rectangle, each int32 (2, 2): two points x y."""
+        length = 5 * self._line_thickness
+        dashes = []
+        for start in range(x1, x2, 2 * length):
+            end = min(start + length, x2)
+            dashes += [((start, y1), (end, y1)), ((start, y2), (end, y2))]
+        for start in range(y1, y2, 2 * length):
+            end = min(start + length, y2)
+            dashes += [((x1, start), (x1, end)), ((x2, start), (x2, end))]
+        return list(np.array(dashes, np.int32))
 
-    def _draw_label(self, image: Image, box: NDArray[np.int64], text: str, colour: Colour) -> None:
+    def _draw_label(self, image: Image, box: NDArray[np.int64], text: str, color: Color) -> None:
         height, width = image.shape[:2]
-        (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, self._scale, self._stroke)
+        (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, self._font_scale, self._text_thickness)
         pad = max(2, text_height // 4)
-        plate_width, plate_height = text_width + 2 * pad, text_height + baseline // 2 + 2 * pad
-        x1, y1 = int(box[0]) - self._line // 2, int(box[1])
-        above = y1 - plate_height
-        left = max(0, min(x1, width - plate_width))
-        top = max(0, min(above if above >= 0 else y1, height - plate_height))
-        cv2.rectangle(image, (left, top), (left + plate_width - 1, top + plate_height - 1), colour, cv2.FILLED)
-        luminance = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]  # Source: ITU-R BT.601
-        ink = (0, 0, 0) if luminance > 128 else (255, 255, 255)
+        label_width, label_height = text_width + 2 * pad, text_height + baseline // 2 + 2 * pad
+        x1, y1 = int(box[0]) - self._line_thickness // 2, int(box[1])
+        above = y1 - label_height
+        left = max(0, min(x1, width - label_width))
+        top = max(0, min(above if above >= 0 else y1, height - label_height))
+        cv2.rectangle(image, (left, top), (left + label_width - 1, top + label_height - 1), color, cv2.FILLED)
+        luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]  # Source: ITU-R BT.601
+        text_color = (0, 0, 0) if luminance > 128 else (255, 255, 255)
         origin = (left + pad, top + pad + text_height)
-        cv2.putText(image, text, origin, _FONT, self._scale, ink, self._stroke, cv2.LINE_AA)
+        cv2.putText(image, text, origin, _FONT, self._font_scale, text_color, self._text_thickness, cv2.LINE_AA)

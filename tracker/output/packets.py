@@ -12,37 +12,33 @@ from av.stream import Stream
 Packet: TypeAlias = "av.Packet[Any]"
 
 
-def demuxed(source: InputContainer, *streams: Stream) -> Iterator[Packet]:
-    """The packets of some streams, in the file's order; all have a pts.
-
-    Raises:
-        FFmpegError: The file is damaged.
-    """
-    for packet in source.demux(*streams):
+def demux_timed(container: InputContainer, *streams: Stream) -> Iterator[Packet]:
+    """Yields the packets of some streams, in the file's order; all have a pts. A corrupt file raises an FFmpegError."""
+    for packet in container.demux(*streams):
         if packet.pts is None:
             packet.pts = packet.dts
-        if packet.pts is not None:  # without a time come the marks of the streams' ends
+        if packet.pts is not None:  # packets that mark the end of a stream have no time
             yield packet
 
 
 def time_base(packet: Packet) -> Fraction:
-    """Seconds in a unit of the packet's times."""
+    """Returns the unit of the packet's times, seconds."""
     assert packet.time_base is not None
     return packet.time_base
 
 
-def start(packet: Packet) -> Fraction:
-    """When a packet of `demuxed` is presented, in seconds."""
+def start_time(packet: Packet) -> Fraction:
+    """Returns the presentation time of a packet of `demux_timed`, seconds."""
     assert packet.pts is not None
     return packet.pts * time_base(packet)
 
 
-def moved(packet: Packet, later: Fraction, target: Stream) -> Packet:
-    """The packet itself, now of another stream and later by some seconds, rounded to its time base.
+def shift(packet: Packet, offset: Fraction, stream: Stream) -> Packet:
+    """Delays a packet by `offset` seconds, rounded to its time base, assigns it to a stream, and returns it.
 
     For streams that are decoded in the order of presentation: dts becomes pts.
     """
     assert packet.pts is not None
-    packet.pts = packet.dts = packet.pts + round(later / time_base(packet))
-    packet.stream = target
+    packet.pts = packet.dts = packet.pts + round(offset / time_base(packet))
+    packet.stream = stream
     return packet

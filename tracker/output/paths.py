@@ -1,4 +1,4 @@
-"""Where results go: the files that a run may write, checked before anything is computed."""
+"""The paths of the files that a run writes, checked before anything is computed."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,59 +12,68 @@ from tracker.errors import InputError
 
 DEFAULT_ROOT = Path("tracked")
 DEFAULT_NAMES = ("video.mp4", "tracks.csv")
-SUFFIXES = (".mp4", ".mkv", ".mov", ".csv", ".txt", ".json")  # those that `open_writer` knows
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
-_NOTHING: Mapping[str, str] = {}
-_ONE_BY_ONE = Lock()  # else one run could take away the root from under the folder that another one makes
+SUFFIXES = (*VIDEO_SUFFIXES, ".csv", ".txt", ".json")  # those that `open_writer` knows
+_ALL_SUPPORTED: Mapping[str, str] = {}
+_FOLDER_LOCK = Lock()  # one run could otherwise remove the root while another one creates a folder in it
 
 
 def resolve_outputs(
-    config: OutputConfig, folder: Path | None, source_files: Sequence[Path], refused: Mapping[str, str] = _NOTHING
+    config: OutputConfig,
+    folder: Path | None,
+    source_files: Sequence[Path],
+    unsupported: Mapping[str, str] = _ALL_SUPPORTED,
 ) -> tuple[list[Path], Path | None]:
-    """The files that a run shall write, beside the detections that `config.detections` asks for.
+    """Returns the paths of the files that a run will write, without the detections of `config.detections`.
 
     Args:
         config: Named outputs, or none.
-        folder: Where the results go if none are named, as `results_folder` gives it.
-        source_files: The files that are read, which are never written to.
-        refused: By suffix, why such a file cannot be written here. The folder then goes without it.
+        folder: Folder of the results if no outputs are named, as `make_results_folder` returns it.
+        source_files: The files that are read, which are never overwritten.
+        unsupported: Reason why a file cannot be written, by its suffix. The default files of that suffix are left out.
 
     Returns:
         The result files, and the path of the run's record (None with named outputs).
 
+    Example:
+        >>> paths, record = resolve_outputs(OutputConfig(output=("tracks.csv",), overwrite=True), None, [])
+        >>> [path.name for path in paths], record
+        (['tracks.csv'], None)
+
     Raises:
-        InputError: A file exists already, is the source itself, has an unknown suffix, or cannot be made there.
+        InputError: A file exists already, is the source itself, has an unknown suffix, or cannot be created there.
     """
-    stored = [Path(config.detections).expanduser()] if config.detections else []
-    named = [Path(name).expanduser() for name in config.output]
-    for path in stored:
+    detection_paths = [Path(config.detections).expanduser()] if config.detections else []
+    output_paths = [Path(name).expanduser() for name in config.output]
+    for path in detection_paths:
         _check_name(path, {suffix: "detections are stored as .csv" for suffix in SUFFIXES if suffix != ".csv"})
-    for path in named:
-        _check_name(path, refused)
-    if len({path.resolve() for path in named + stored}) < len(named + stored):
+    for path in output_paths:
+        _check_name(path, unsupported)
+    if len({path.resolve() for path in output_paths + detection_paths}) < len(output_paths + detection_paths):
         raise InputError("two outputs have the same name: give each its own")
-    for path in named + stored:
+    defaults = [folder / name for name in DEFAULT_NAMES if Path(name).suffix not in unsupported] if folder else []
+    for path in output_paths + detection_paths + defaults:
         _check_file(path, source_files, config.overwrite)
-    if folder is None:
-        return named, None
-    places = [folder / name for name in DEFAULT_NAMES if Path(name).suffix not in refused]
-    for path in places:
-        _check_file(path, source_files, config.overwrite)
-    return places, folder / "run.json"
+    return (defaults, folder / "run.json") if folder else (output_paths, None)
 
 
-def _check_name(path: Path, refused: Mapping[str, str]) -> None:
+def _check_name(path: Path, unsupported: Mapping[str, str]) -> None:
     if path.is_dir():
         raise InputError(f"the output {path} is a folder: name a file such as {path / 'tracks.csv'}")
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"cannot tell from {path} what to write: its name must end with .mp4, .mkv or .mov (annotated video), "
-            ".csv, .txt (MOTChallenge) or .json (COCO)"
-        )
-    if path.suffix.lower() in refused:
-        raise InputError(f"cannot write {path}: {refused[path.suffix.lower()]}")
+        raise suffix_error(path)
+    if path.suffix.lower() in unsupported:
+        raise InputError(f"cannot write {path}: {unsupported[path.suffix.lower()]}")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} for the output {path.name}: make it first")
+
+
+def suffix_error(path: Path) -> InputError:
+    """Returns the error for an output file of an unknown format."""
+    return InputError(
+        f"cannot tell from {path} what to write: its name must end with .mp4, .mkv or .mov (annotated video), "
+        ".csv, .txt (MOTChallenge) or .json (COCO)"
+    )
 
 
 def _check_file(path: Path, source_files: Sequence[Path], overwrite: bool) -> None:
@@ -73,48 +82,69 @@ def _check_file(path: Path, source_files: Sequence[Path], overwrite: bool) -> No
     if path.exists() and not overwrite:
         raise InputError(f"the output {path} exists: give --overwrite or another name")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"there is no permission to write {path}: choose another place")
+        raise InputError(f"there is no permission to write {path}: choose another folder")
 
 
-def results_folder(config: OutputConfig, name: str, taken: Collection[Path] = ()) -> Path | None:
-    """Makes the folder tracked/NAME/ for the results of a source, or tracked/NAME-2/ and so on; none if they are named.
+def make_results_folder(config: OutputConfig, name: str, reserved: Collection[Path] = ()) -> Path | None:
+    """Creates the folder tracked/NAME/, or tracked/NAME-2/ and so on, unless outputs are named (None is returned).
 
     Args:
-        config: Whether outputs are named, and whether a folder that is there may be used.
+        config: Named outputs, and whether an existing folder may be used.
         name: NAME.
-        taken: Folders that may not be used anyway.
+        reserved: Folders that may not be used in any case.
+
+    Example:
+        >>> import contextlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        ...     [make_results_folder(OutputConfig(), "clip").name for _ in range(2)]
+        ['clip', 'clip-2']
 
     Raises:
-        InputError: It cannot be made.
+        InputError: It cannot be created.
     """
     if config.output:
         return None
-    folders = map(DEFAULT_ROOT.joinpath, numbered(name))
-    with _ONE_BY_ONE:
+    folders = map(DEFAULT_ROOT.joinpath, numbered_names(name))
+    with _FOLDER_LOCK:
         try:
             DEFAULT_ROOT.mkdir(exist_ok=True)
-            return next(folder for folder in folders if folder not in taken and _is_free(folder, config.overwrite))
+            return next(folder for folder in folders if folder not in reserved and _claim(folder, config.overwrite))
         except OSError as error:
-            place = DEFAULT_ROOT / name
-            raise InputError(f"cannot make the folder {place} for the results: {error.strerror}") from None
+            folder = DEFAULT_ROOT / name
+            raise InputError(f"cannot make the folder {folder} for the results: {error.strerror}") from None
 
 
-def numbered(name: str) -> Iterator[str]:
-    """The names NAME, NAME-2, NAME-3 and so on."""
+def numbered_names(name: str) -> Iterator[str]:
+    """Yields NAME, NAME-2, NAME-3 and so on.
+
+    Example:
+        >>> names = numbered_names("clip")
+        >>> next(names), next(names)
+        ('clip', 'clip-2')
+    """
     yield name
     yield from (f"{name}-{number}" for number in count(2))
 
 
-def remove_if_empty(folder: Path | None) -> None:
-    """Removes what `results_folder` made if nothing was written there."""
+def remove_empty_folder(folder: Path | None) -> None:
+    """Removes a folder of `make_results_folder`, and its parent, if nothing was written there.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp(), "clip")
+        >>> folder.mkdir()
+        >>> remove_empty_folder(folder)
+        >>> folder.parent.exists()
+        False
+    """
     if folder is not None:
         for path in (folder, folder.parent):
-            with _ONE_BY_ONE, suppress(OSError):  # it holds something, or is gone
+            with _FOLDER_LOCK, suppress(OSError):  # it is not empty, or gone
                 path.rmdir()
 
 
-def _is_free(folder: Path, overwrite: bool) -> bool:
-    """Whether the folder is new: asking first whether it exists would let two runs take the same one."""
+def _claim(folder: Path, overwrite: bool) -> bool:
+    """Creates a folder and returns True if it may be used. A test before it would let two runs use the same one."""
     try:
         folder.mkdir()
     except FileExistsError:

@@ -1,28 +1,24 @@
-"""A text file that grows by whole pieces."""
+"""A text file to which complete records are appended."""
 
 import contextlib
 from pathlib import Path
 
-from tracker.output.base import cannot_open, cannot_write
+from tracker.output.base import open_error, write_error
 
 
 class AppendOnlyFile:
-    """Hands each piece to the system in one unbuffered write, so that a killed process leaves whole pieces only."""
+    """Appends each text in one unbuffered write, so that a killed process leaves complete records only."""
 
-    def __init__(self, path: Path, head: str = "") -> None:
-        """Creates the file and writes its head.
-
-        Raises:
-            InputError: It cannot be created; nothing of it is left.
-        """
+    def __init__(self, path: Path, header: str = "") -> None:
+        """Creates the file and writes its header; after an `InputError` no part of it is left."""
         self.path = path
         try:
             self._file = path.open("wb", buffering=0)
         except OSError as error:
-            raise cannot_open(path, error) from None
+            raise open_error(path, error) from None
         self._size = 0
         try:
-            self.append(head)
+            self.append(header)
         except BaseException:
             self._file.close()
             if path.is_file():  # not a device
@@ -30,21 +26,17 @@ class AppendOnlyFile:
             raise
 
     def append(self, text: str) -> None:
-        """Adds a piece.
-
-        Raises:
-            InputError: The file cannot be written, say because the disk is full. The pieces before are kept.
-        """
+        """Appends a text. After an `InputError`, for example because the disk is full, earlier texts are kept."""
         data = text.encode()
         try:
             if self._file.write(data) != len(data):
-                # Only a full disk (or quota) takes a part; asking once more gives the system's own reason.
+                # Only a full disk (or quota) takes a part; the next write raises the system's own error.
                 self._file.write(data)
                 raise OSError("the file system took only a part of the rows")
         except OSError as error:
-            with contextlib.suppress(OSError):  # a device cannot be cut; the write's own error is the one to tell
+            with contextlib.suppress(OSError):  # a device cannot be truncated; the write's error is reported
                 self._file.truncate(self._size)
-            raise cannot_write(self.path, error) from None
+            raise write_error(self.path, error) from None
         self._size += len(data)
 
     def close(self) -> None:

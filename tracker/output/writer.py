@@ -1,25 +1,40 @@
-"""Which file gets which writer."""
+"""Creation of the writer for an output file, by its suffix."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.config import OutputConfig
-from tracker.errors import InputError
 from tracker.output.annotated_video import AnnotatedVideoWriter
 from tracker.output.base import ResultWriter, VideoInfo
 from tracker.output.coco_json import CocoWriter
+from tracker.output.paths import suffix_error
 from tracker.output.tables import CsvWriter, MotWriter
 
 
 def open_writer(path: Path, info: VideoInfo, categories: Sequence[str], config: OutputConfig) -> ResultWriter:
-    """Creates the file at `path`, replacing what is there, and the writer that its suffix asks for.
+    """Creates or replaces the file at `path`, and returns the writer for its suffix.
 
     Args:
         path: Ends with .mp4, .mkv or .mov for the annotated video, .csv, .txt for the MOTChallenge's format, or
             .json for COCO's.
-        info: Of the source.
+        info: Properties of the source.
         categories: Class names by label.
         config: Quality and trail of the video.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from fractions import Fraction
+        >>> from tracker.structures.types import Frame, Tracks
+        >>> one, ids, box = np.ones(1, np.float32), np.array([7]), np.array([[8, 8, 24, 40]], np.float32)
+        >>> tracks = Tracks(ids, box, one, ids * 0, np.zeros((1, 2), np.float32), one, ids > 0, ids * 0)
+        >>> info = VideoInfo("clip", 64, 48, Fraction(1, 25), Fraction(25))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with open_writer(Path(folder, "tracks.csv"), info, ["person"], OutputConfig()) as writer:
+        ...         writer.write(Frame(0, 0.0, 0, np.zeros((48, 64, 3), np.uint8)), tracks)
+        ...     print(writer.path.read_text(), end="")
+        frame,time_s,track_id,class,score,x1,y1,x2,y2,observed
+        0,0.000000,7,person,1.0000,8.00,8.00,24.00,40.00,1
 
     Raises:
         InputError: The suffix is unknown or the file cannot be created.
@@ -33,7 +48,4 @@ def open_writer(path: Path, info: VideoInfo, categories: Sequence[str], config: 
             return MotWriter(path, info)
         case ".json":
             return CocoWriter(path, info, categories)
-    raise InputError(
-        f"cannot tell from {path} what to write: its name must end with .mp4, .mkv or .mov (annotated video), "
-        ".csv, .txt (MOTChallenge) or .json (COCO)"
-    )
+    raise suffix_error(path)

@@ -1,1 +1,1 @@
-"""From a source to tracks and files: analysis, tracking runs, several sources at once."""
+"""The path from a source to tracks and files: analysis of frames, tracking runs, several sources at once."""

@@ -1,4 +1,4 @@
-"""From tracks to files: what a run writes, counts and records."""
+"""A run whose tracks are written to files."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,197 +15,196 @@ from tracker.output import (
     DetectionWriter,
     ResultWriter,
     VideoInfo,
+    make_results_folder,
     open_writer,
-    remove_if_empty,
+    remove_empty_folder,
     resolve_outputs,
-    results_folder,
 )
 from tracker.output.paths import VIDEO_SUFFIXES
-from tracker.pipeline.analyzer import Observer, Stages, check_source
-from tracker.pipeline.frame_sampler import Sight
-from tracker.pipeline.prefetch import BackgroundWorker
-from tracker.pipeline.run_record import plain, versions, write_record
+from tracker.pipeline.analyzer import FrameAnalyzer
+from tracker.pipeline.frame_analysis import FrameAnalysis
+from tracker.pipeline.monitor import RunMonitor
+from tracker.pipeline.prefetch import BackgroundWorker, QueueStats
+from tracker.pipeline.run_record import config_to_json, versions, write_record
 from tracker.pipeline.summary import Summary
+from tracker.pipeline.tracking_run import AnalysisCallback, TrackingRun, check_source
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source
-
-Watcher = Callable[[Source, Frame, Tracks], bool]
-"""Is called with the source, each frame and its tracks, once these are on their way into the files; False ends the run
-after that frame, and the files are finished properly."""
-
-Looker = Callable[[Source, Frame], bool]
-"""With `offline`, is called after each frame of the first look; False ends that look, and what was seen is finished."""
 
 
 @dataclass
 class RunResult:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        places: The files that were written.
-        summary: Who was seen for how long.
-        frames: How many frames were processed.
-        elapsed: Seconds that it took, loading not counted.
-        damaged: Packets or pictures that could not be decoded.
-        truncated: The file stopped before its stated end.
-        stopped: The run was asked to stop before the end.
-        predicted: Frames in which nobody looked.
-        filtered_out: Stored detections that were not tracked, because of their score, class or place.
-        seconds: Time spent in each stage, by the stage's name; more than `elapsed` in all where stages work at once.
+        output_paths: The files that were written.
+        summary: The tracks, and how long each was seen.
+        frames: Number of frames processed.
+        elapsed: Seconds that it took, without loading.
+        corrupt_packets: Packets or images that could not be decoded.
+        truncated: True if the file stopped before its stated end.
+        stopped: True if the run was stopped before the end.
+        frames_predicted: Frames on which the detector did not run.
+        filtered_out: Stored detections that were left out because of their score, class or position.
+        seconds: Time spent in each stage, by name; more than `elapsed` in all where stages work at the same time.
+        queue_stats: How full the queues between the stages were, by name.
     """
 
-    places: list[Path]
+    output_paths: list[Path]
     summary: Summary
     frames: int = 0
     elapsed: float = 0.0
     corrupt_packets: int = 0
     truncated: bool = False
     stopped: bool = False
-    predicted: int = 0
+    frames_predicted: int = 0
     filtered_out: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    queue_stats: dict[str, QueueStats] = field(default_factory=dict)
 
 
-def run_to_files(
-    source: Source,
-    source_files: Sequence[Path],
-    config: Config,
-    load: Callable[[], Stages],
-    watch: Watcher,
-    look: Looker,
-    folder: Path | None = None,
-) -> RunResult:
+@dataclass(eq=False)
+class FileRun:
     """Tracks an open source and writes the results that `config.output` asks for.
 
-    Args:
+    Where images are encoded, a thread writes; nothing else touches the files as long as it runs.
+
+    Attributes:
         source: The frames.
-        source_files: The files that are read, which are never written to.
-        config: Settings.
-        load: Makes the stages; not called before it is known that the results can be written.
-        watch: See `Watcher`.
-        look: See `Looker`.
-        folder: Where results go that are not named; None makes a folder of the source's name.
-
-    Raises:
-        InputError: The source, the config or an output cannot be used. What was written before it went wrong is kept
-            and plays; where not one frame was written, no file is left.
-    """
-    with ExitStack() as stack:
-        check_source(config, source)
-        folder = folder or results_folder(config.output, source.name)
-        stack.callback(remove_if_empty, folder)
-        places, record = resolve_outputs(config.output, folder, source_files, _refused(source))
-        stages = stack.enter_context(load())
-        outcome = RunResult(places, Summary(stages.categories, config.tracker.max_age), seconds=stages.seconds)
-        start = time.perf_counter()
-        _Run(source, stages, outcome, watch, look).write_all()
-        outcome.elapsed = time.perf_counter() - start
-        outcome.predicted, outcome.filtered_out = stages.predicted, stages.filtered_out
-        outcome.corrupt_packets, outcome.truncated = source.corrupt_packets, source.truncated
-        if config.output.detections:
-            outcome.places.append(Path(config.output.detections).expanduser())
-        if record is not None:
-            write_record(record, run_record(source, stages, outcome))
-            outcome.places.append(record)
-        return outcome
-
-
-def _refused(source: Source) -> dict[str, str]:
-    """Files that cannot be written of a source, by suffix, and why."""
-    refused = {}
-    if not source.has_pictures:
-        refused = dict.fromkeys(VIDEO_SUFFIXES, "an annotated video needs the pictures; give --video")
-        if not source.width:
-            refused[".json"] = "COCO's JSON needs the size of the pictures; give --video, or a seqinfo.ini beside them"
-    return refused
-
-
-class _Run:
-    """One source on its way into the files at `outcome.places`, which are created once there is something to write.
-
-    Where pictures are encoded, a thread writes; then nobody else touches the files as long as it lives.
+        config: All settings.
+        load_analyzer: Loads the networks; called once it is known that the results can be written.
+        monitor: Follows the run.
+        input_files: Files that are read, which are never written to.
+        folder: Folder of the results that are not named; None for one with the source's name.
+        overlap: See `TrackingRun`.
     """
 
-    def __init__(self, source: Source, stages: Stages, outcome: RunResult, watch: Watcher, look: Looker) -> None:
-        self._source = source
-        self._stages = stages
-        self._outcome = outcome
-        self._watch = watch
-        self._look = look
-        self._info = _video_info(source, stages.config)
+    source: Source
+    config: Config
+    load_analyzer: Callable[[], FrameAnalyzer]
+    monitor: RunMonitor
+    input_files: Sequence[Path] = ()
+    folder: Path | None = None
+    overlap: bool = True
 
-    def write_all(self) -> None:
-        output = self._stages.config.output
-        pictures = output.show or any(place.suffix.lower() in VIDEO_SUFFIXES for place in self._outcome.places)
+    def run(self) -> RunResult:
+        """Runs to the end of the source, or until the monitor stops it.
+
+        Raises:
+            InputError: The source, the config or an output cannot be used. What was written before the error is kept
+                and plays; where not one frame was written, no file is left.
+        """
+        config, source = self.config, self.source
+        with ExitStack() as stack:
+            check_source(config, source)
+            folder = self.folder or make_results_folder(config.output, source.name)
+            stack.callback(remove_empty_folder, folder)
+            paths, record_path = resolve_outputs(config.output, folder, self.input_files, _unwritable(source))
+            analyzer = stack.enter_context(self.load_analyzer())
+            run = TrackingRun(source, analyzer, config, self.overlap)
+            summary = Summary(analyzer.categories, config.tracker.max_age)
+            result = RunResult(paths, summary, seconds=run.timer.seconds, queue_stats=run.queue_stats)
+            start = time.perf_counter()
+            self._write_frames(run, result)
+            result.elapsed = time.perf_counter() - start
+            result.frames_predicted, result.filtered_out = run.frames_predicted, analyzer.filtered_out
+            result.corrupt_packets, result.truncated = source.corrupt_packets, source.truncated
+            if config.output.detections:
+                result.output_paths.append(Path(config.output.detections).expanduser())
+            if record_path is not None:
+                write_record(record_path, _record(run, result))
+                result.output_paths.append(record_path)
+            return result
+
+    def _write_frames(self, run: TrackingRun, result: RunResult) -> None:
+        output = self.config.output
+        images = output.show or any(path.suffix.lower() in VIDEO_SUFFIXES for path in result.output_paths)
         writers: list[ResultWriter] = []
         with ExitStack() as files:
-            # Rows of text are written sooner than they would be handed over.
-            room = self._stages.room(self._source) if pictures else 0
-            with BackgroundWorker(room, "write", self._stages.queue_stats) as later:
-                observe = self._observer(files, later)
-                with closing(self._stages.run(self._source, observe, pictures)) as results:
-                    for frame, tracks in results:
+            # Rows of text are written sooner than they would be handed over to another thread.
+            queue_size = run.queue_size() if images else 0
+            with BackgroundWorker(queue_size, "write", run.queue_stats) as worker:
+                on_analysis = self._on_analysis(run, result, files, worker)
+                with closing(run.tracks(on_analysis, images)) as frames:
+                    for frame, tracks in frames:
                         if not writers:
-                            writers = files.enter_context(self._open_writers())
-                        later(partial(self._write, writers, frame, tracks))
-                        if not self._watch(self._source, frame, tracks):
-                            self._outcome.stopped = True
+                            writers = files.enter_context(self._open_writers(run, result))
+                        worker(partial(_write, writers, run, result, frame, tracks))
+                        self.monitor.on_frame(self.source, frame, tracks)
+                        if self.monitor.stop_requested():
+                            result.stopped = True
                             break
             if not writers:
-                raise InputError(f"no frame came from {self._source.spec} between the start and the end: change one")
-            self._finish(writers)
+                raise InputError(f"no frame came from {self.source.uri} between the start and the end: change one")
+            self._finish(writers, run, result)
 
-    def _observer(self, files: ExitStack, later: BackgroundWorker) -> Observer:
-        """Stores detections where that is asked for, and tells whether the first look goes on."""
-        config = self._stages.config
-        path = Path(config.output.detections).expanduser()
-        writers: list[DetectionWriter] = []
+    def _on_analysis(
+        self, run: TrackingRun, result: RunResult, files: ExitStack, worker: BackgroundWorker
+    ) -> AnalysisCallback:
+        """Returns a callback that stores detections, where the config asks for it, and follows the first pass."""
+        path = Path(self.config.output.detections).expanduser()
+        writer: DetectionWriter | None = None
 
-        def observe(sight: Sight) -> bool:
-            if config.output.detections and sight.looked:
-                if not writers:
-                    writers.append(DetectionWriter(path, self._info, self._stages.categories))
-                    files.callback(writers[0].close)
-                later(partial(self._store, writers[0], sight))
-            if config.tracker.offline and not self._look(self._source, sight.frame):
-                self._outcome.stopped = True
-            return not self._outcome.stopped
+        def on_analysis(analysis: FrameAnalysis) -> bool:
+            nonlocal writer
+            if self.config.output.detections and analysis.detector_ran:
+                if writer is None:
+                    writer = DetectionWriter(path, _video_info(self.source, self.config), run.analyzer.categories)
+                    files.callback(writer.close)
+                worker(partial(_store, writer, run, analysis))
+            if self.config.tracker.offline:
+                self.monitor.on_first_pass(self.source, analysis.frame)
+                result.stopped |= self.monitor.stop_requested()
+            return not result.stopped
 
-        return observe
+        return on_analysis
 
-    def _store(self, writer: DetectionWriter, sight: Sight) -> None:
-        with self._stages.timed("write"):
-            writer.write(sight.frame, sight.detections)
-
-    def _write(self, writers: list[ResultWriter], frame: Frame, tracks: Tracks) -> None:
-        with self._stages.timed("write"):
+    def _finish(self, writers: list[ResultWriter], run: TrackingRun, result: RunResult) -> None:
+        with run.timer.measure("write"):
             for writer in writers:
-                writer.write(frame, tracks)
-        self._outcome.frames += 1
-        self._outcome.summary.add(frame.time, tracks)
-
-    def _finish(self, writers: list[ResultWriter]) -> None:
-        with self._stages.timed("write"):
-            for writer in writers:
-                # After a stop the source has read on already, and speaks of a later frame.
-                if isinstance(writer, AnnotatedVideoWriter) and not self._outcome.stopped:
-                    writer.last_duration = self._source.last_duration
+                # After a stop the source has read on already, and its last duration is that of a later frame.
+                if isinstance(writer, AnnotatedVideoWriter) and not result.stopped:
+                    writer.last_duration = self.source.last_duration
                 writer.close()
 
     @contextmanager
-    def _open_writers(self) -> Iterator[list[ResultWriter]]:
-        """The writers; their files are removed again where not even the first frame could be written."""
+    def _open_writers(self, run: TrackingRun, result: RunResult) -> Iterator[list[ResultWriter]]:
+        """Opens the writers; their files are removed again if not even the first frame could be written."""
         writers: list[ResultWriter] = []
+        info = _video_info(self.source, self.config)
         try:
             with ExitStack() as stack:
-                for path in self._outcome.places:
-                    writers.append(open_writer(path, self._info, self._stages.categories, self._stages.config.output))
+                for path in result.output_paths:
+                    writers.append(open_writer(path, info, run.analyzer.categories, self.config.output))
                     stack.enter_context(writers[-1])
                 yield writers
         finally:
-            if self._outcome.frames == 0:
+            if result.frames == 0:
                 for writer in writers:
                     writer.path.unlink(missing_ok=True)
+
+
+def _store(writer: DetectionWriter, run: TrackingRun, analysis: FrameAnalysis) -> None:
+    with run.timer.measure("write"):
+        writer.write(analysis.frame, analysis.detections)
+
+
+def _write(writers: list[ResultWriter], run: TrackingRun, result: RunResult, frame: Frame, tracks: Tracks) -> None:
+    with run.timer.measure("write"):
+        for writer in writers:
+            writer.write(frame, tracks)
+    result.frames += 1
+    result.summary.add(frame.time, tracks)
+
+
+def _unwritable(source: Source) -> dict[str, str]:
+    """Returns the kinds of files that cannot be written of a source, by suffix, each with the reason."""
+    reasons = {}
+    if not source.has_images:
+        reasons = dict.fromkeys(VIDEO_SUFFIXES, "an annotated video needs the images; give --video")
+        if not source.width:
+            reasons[".json"] = "COCO's JSON needs the size of the images; give --video, or a seqinfo.ini beside them"
+    return reasons
 
 
 def _video_info(source: Source, config: Config) -> VideoInfo:
@@ -215,36 +214,37 @@ def _video_info(source: Source, config: Config) -> VideoInfo:
         height=source.height,
         time_base=source.time_base,
         frame_rate=source.frame_rate,
-        audio_from=str(source.media_path or ""),
+        audio_path=str(source.media_path or ""),
         start=config.source.start,
         end=config.source.end,
-        fine=bool(config.appearance.classify),
+        has_fine_classes=bool(config.appearance.classify),
     )
 
 
-def run_record(source: Source, stages: Stages, outcome: RunResult) -> dict[str, Any]:
-    """What `run.json` holds: enough to know what a result came from, and to get it again."""
+def _record(run: TrackingRun, result: RunResult) -> dict[str, Any]:
+    """Returns the content of run.json: enough to know what a result was made from, and to repeat the run."""
+    source = run.source
     return {
         "source": {
-            "name": source.spec,
+            "name": source.uri,
             "width": source.width,
             "height": source.height,
             "frame_rate": str(source.frame_rate),
             "time_base": str(source.time_base),
-            "damaged_packets": outcome.corrupt_packets,
-            "truncated": outcome.truncated,
+            "corrupt_packets": result.corrupt_packets,
+            "truncated": result.truncated,
         },
         "versions": versions(),
-        **stages.describe(),
-        "config": plain(stages.config),
-        "frames": outcome.frames,
-        "frames_predicted": outcome.predicted,
-        "stopped_by_user": outcome.stopped,
-        "tracks": {name: n for name, n in outcome.summary.counts.items() if n},
-        "elapsed_s": round(outcome.elapsed, 3),
-        "stage_s": {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()},
+        **run.analyzer.describe(),
+        "config": config_to_json(run.config),
+        "frames": result.frames,
+        "frames_predicted": result.frames_predicted,
+        "stopped_by_user": result.stopped,
+        "tracks": {name: n for name, n in result.summary.counts.items() if n},
+        "elapsed_s": round(result.elapsed, 3),
+        "stage_s": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         "queues": {
-            name: {"room": fill.room, "highest": fill.highest, "mean": round(fill.mean, 2)}
-            for name, fill in stages.queue_stats.items()
+            name: {"size": stats.size, "highest": stats.highest, "mean": round(stats.mean, 2)}
+            for name, stats in run.queue_stats.items()
         },
     }

@@ -1,4 +1,7 @@
-"""Two stages at once: bounded queues between threads, each with one owner, who ends it and hears of its errors."""
+"""Stages that work at the same time: bounded queues between threads, each with an owner that ends it.
+
+An error in a thread is raised where its results are taken.
+"""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -14,120 +17,122 @@ T = TypeVar("T")
 
 @dataclass
 class QueueStats:
-    """How much waited between two stages: a full queue waits for who takes from it, an empty one for who fills it.
+    """The fill of a queue between two stages: a full one waits for its consumer, an empty one for its producer.
 
     Attributes:
-        room: Most that can wait.
-        highest: Most that did.
-        asked: How often somebody looked: whenever something was taken, or handed over.
-        waited: What waited at these moments, in all.
+        size: Most items that can wait.
+        highest: Most items that did wait.
+        samples: How often the fill was recorded: whenever an item was taken, or handed over.
+        total: Sum of the recorded fills.
     """
 
-    room: int
+    size: int
     highest: int = 0
-    asked: int = 0
-    waited: int = 0
+    samples: int = 0
+    total: int = 0
 
     @property
     def mean(self) -> float:
-        """What waited on average."""
-        return self.waited / max(self.asked, 1)
+        """Mean fill."""
+        return self.total / max(self.samples, 1)
 
-    def note(self, waiting: int) -> None:
-        """Counts a look at the queue."""
+    def record(self, waiting: int) -> None:
+        """Records how many items wait now."""
         self.highest = max(self.highest, waiting)
-        self.asked += 1
-        self.waited += waiting
+        self.samples += 1
+        self.total += waiting
 
 
-Fills = dict[str, QueueStats]
-"""By the name of a queue. One that has no thread, since each item is done when it is asked for, has none."""
+def prefetch(
+    items: Generator[T], size: int, name: str, queue_stats: dict[str, QueueStats] | None = None
+) -> Generator[T]:
+    """Yields the items of a generator, computed in a thread before they are asked for.
 
-
-def prefetch(items: Generator[T], room: int, name: str, queue_stats: Fills | None = None) -> Generator[T]:
-    """The items, computed in a thread of their own before they are asked for.
-
-    The thread begins with the first item that is asked for. Closing this generator, which its exhaustion and its errors
-    do too, waits for the item in work, ends the thread, and closes `items`.
+    The thread starts with the first item that is asked for. Closing this generator, which happens too when it ends or
+    fails, waits for the item that is being computed, ends the thread, and closes `items`.
 
     Args:
-        items: What is computed; nobody else may touch it any more.
-        room: Most items that are in work or wait to be taken; 0 computes each when it is asked for, without a thread.
-        name: Of the thread, for debuggers, and of the queue.
-        queue_stats: Where to note how full the queue is.
+        items: Computes the items; nothing else may use it any more.
+        size: Most items that are being computed or wait; 0 computes each when it is asked for, without a thread.
+        name: Name of the thread and of the queue.
+        queue_stats: Receives the fill of the queue under its name.
 
     Raises:
-        BaseException: What `items` raised, after all items before that.
+        BaseException: Raised by `items`, after all items before that.
+
+    Example:
+        >>> list(prefetch((n * n for n in range(4)), 2, "squares"))
+        [0, 1, 4, 9]
     """
     with closing(items):
-        if room:
-            yield from _computed(items, room, name, _fill(queue_stats, room, name))
+        if size:
+            yield from _computed_ahead(items, size, name, _stats(queue_stats, size, name))
         else:
             yield from items
 
 
-def _fill(queue_stats: Fills | None, room: int, name: str) -> QueueStats:
-    """The note on a queue; a source that is read twice has one for both times."""
-    return QueueStats(room) if queue_stats is None else queue_stats.setdefault(name, QueueStats(room))
+def _stats(queue_stats: dict[str, QueueStats] | None, size: int, name: str) -> QueueStats:
+    """Returns the statistics of a queue; a source that is read twice has one for both times."""
+    return QueueStats(size) if queue_stats is None else queue_stats.setdefault(name, QueueStats(size))
 
 
-def _computed(items: Iterator[T], room: int, name: str, fill: QueueStats) -> Generator[T]:
-    made = taken = 0
+def _computed_ahead(items: Iterator[T], size: int, name: str, stats: QueueStats) -> Generator[T]:
+    computed = taken = 0
 
     def compute() -> list[T]:
-        nonlocal made
+        nonlocal computed
         item = list(islice(items, 1))
-        made += len(item)
+        computed += len(item)
         return item
 
     with ThreadPoolExecutor(1, name) as pool:
-        waiting = deque(pool.submit(compute) for _ in range(room))
+        waiting = deque(pool.submit(compute) for _ in range(size))
         try:
-            fill.note(made - taken)
+            stats.record(computed - taken)
             while item := waiting[0].result():
                 waiting.popleft()
                 taken += 1
                 waiting.append(pool.submit(compute))
-                yield item.pop()  # and keep no hold of it
-                fill.note(made - taken)
+                yield item.pop()  # and keep no reference to it
+                stats.record(computed - taken)
         finally:
-            # An interrupt in the pool's own wait would make Python take the thread for ended.
+            # An interrupt in the pool's own wait would make Python believe that the thread has ended.
             wait([future for future in waiting if not future.cancel()])
 
 
 class BackgroundWorker:
-    """Does work in a thread of its own, in the order in which it is handed over.
+    """Runs functions in one thread, in the order in which they are handed over.
 
-    A context manager: leaving it waits until all that was handed over is done, after an error too, and ends the thread.
-    After work that raised no more is done.
+    Leaving it as a context manager waits until everything that was handed over has run, after an error too, and ends
+    the thread. After a function that raised, no further one is run.
     """
 
-    def __init__(self, room: int, name: str, queue_stats: Fills | None = None) -> None:
+    def __init__(self, size: int, name: str, queue_stats: dict[str, QueueStats] | None = None) -> None:
         """Starts without work.
 
         Args:
-            room: Most pieces of work that are handed over and not done; 0 does each at once, without a thread.
-            name: Of the thread, for debuggers, and of the queue.
-            queue_stats: Where to note how full the queue is.
+            size: Most functions that are handed over and have not run; 0 runs each at once, without a thread.
+            name: Name of the thread and of the queue.
+            queue_stats: Receives the fill of the queue under its name.
         """
-        self._room = room
-        self._fill = _fill(queue_stats if room else None, room, name)
+        self._size = size
+        self._stats = _stats(queue_stats if size else None, size, name)
         self._pool = ThreadPoolExecutor(1, name)
         self._waiting: deque[Future[None]] = deque()
         self._failed = False
 
-    def __call__(self, work: Callable[[], None]) -> None:
-        """Hands work over, once there is room for it.
+    def __call__(self, function: Callable[[], None]) -> None:
+        """Hands a function over, once the queue has space for it.
 
         Raises:
-            BaseException: What earlier work raised; this is then not done.
+            BaseException: Raised by an earlier function; this one is then not run.
         """
-        if not self._room:
-            work()
+        if not self._size:
+            function()
             return
-        self._fill.note(sum(not future.done() for future in self._waiting))
-        self._wait_for_all_but(self._room - 1)
-        self._waiting.append(self._pool.submit(self._do, work))
+        self._stats.record(sum(not future.done() for future in self._waiting))
+        self._wait_for_all_but(self._size - 1)
+        self._waiting.append(self._pool.submit(self._run, function))
 
     def __enter__(self) -> Self:
         return self
@@ -136,18 +141,18 @@ class BackgroundWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._pool:
-            if error is None:  # else the first error is the one to tell
+            if error is None:  # otherwise the first error is the one to raise
                 self._wait_for_all_but(0)
 
     def _wait_for_all_but(self, left: int) -> None:
         while self._waiting and (len(self._waiting) > left or self._waiting[0].done()):
             self._waiting.popleft().result()
 
-    def _do(self, work: Callable[[], None]) -> None:
+    def _run(self, function: Callable[[], None]) -> None:
         if self._failed:
             return
         try:
-            work()
+            function()
         except BaseException:
             self._failed = True
             raise

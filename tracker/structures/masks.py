@@ -1,7 +1,7 @@
-"""The only mask arithmetic: from the cells of a box to the pixels of a picture, and from pixels to run lengths.
+"""Mask arithmetic: from the cells of a box to the pixels of an image, and from pixels to run lengths.
 
-A network gives each object's mask as S x S cells of its box (see `MaskedDetections`), whatever the picture's size; what
-is drawn or written needs pixels, and only for the moment.
+A network gives each object's mask as S x S cells of its box (column `masks` of `Detections.data`), whatever the image's
+size. Pixels are computed where a mask is drawn or written, and are not kept.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from tracker.structures.boxes import area
 
 _HALF = 127.5
-"""A pixel is the object's from a probability of 1/2 on, of 255. Source: Mask R-CNN, arXiv 1703.06870, section 3."""
+"""Mask threshold: a probability of 1/2, out of 255. Source: Mask R-CNN, arXiv 1703.06870, section 3."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Patch:
-    """The pixels of one object in a picture.
+    """The pixels of one object in an image.
 
     Attributes:
-        left: Column of the picture in which the patch begins.
-        top: Row of the picture in which it begins.
-        pixels: bool (h, w), True where the object is; the patch lies wholly inside the picture.
+        left: Column of the image in which the patch begins.
+        top: Row of the image in which it begins.
+        pixels: bool (h, w), True where the object is; the patch lies inside the image.
     """
 
     left: int
@@ -31,16 +31,16 @@ class Patch:
 
 
 def patch(mask: NDArray[np.uint8], box: NDArray[np.float32], width: int, height: int) -> Patch:
-    """Brings a mask into its place: bilinear between the centres of the cells, which are 0 outside of the box.
+    """Resamples a mask to pixels: bilinear between the centers of the cells, which are 0 outside of the box.
 
     Args:
-        mask: uint8 (S, S), see `MaskedDetections`.
-        box: float32 (4,) xyxy, pixels of the picture; what is outside the picture is left out.
-        width: Of the picture, pixels.
-        height: As `width`.
+        mask: uint8 (S, S), a row of `Detections.data["masks"]`.
+        box: float32 (4,) xyxy, pixels of the image; what lies outside of the image is left out.
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
 
     Returns:
-        The part of the picture under the box; a patch without pixels where there is none.
+        The part of the image under the box; a patch without pixels where there is none.
     """
     x1, y1, x2, y2 = box.astype(np.float64)
     left, top, right, bottom = np.clip(
@@ -53,25 +53,25 @@ def patch(mask: NDArray[np.uint8], box: NDArray[np.float32], width: int, height:
 
 
 def _weights(start: float, end: float, first: int, last: int, cells: int) -> NDArray[np.float64]:
-    """(last - first, cells): how much each cell between start and end says about each pixel of one axis."""
-    places = (np.arange(first, last) + 0.5 - start) / (end - start) * cells - 0.5
-    weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)))
+    """Returns the weight of each cell between start and end for each pixel of one axis, (last - first, cells)."""
+    positions = (np.arange(first, last) + 0.5 - start) / (end - start) * cells - 0.5
+    weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(cells)))
     return weights
 
 
 def paste(mask: NDArray[np.uint8], box: NDArray[np.float32], width: int, height: int) -> NDArray[np.bool_]:
-    """The whole picture, bool (H, W), True where the object is; arguments as those of `patch`."""
+    """Returns a mask of the whole image, bool (H, W), True where the object is; the arguments are those of `patch`."""
     part = patch(mask, box, width, height)
-    picture = np.zeros((height, width), np.bool_)
+    image = np.zeros((height, width), np.bool_)
     rows, columns = part.pixels.shape
-    picture[part.top : part.top + rows, part.left : part.left + columns] = part.pixels
-    return picture
+    image[part.top : part.top + rows, part.left : part.left + columns] = part.pixels
+    return image
 
 
 def run_lengths(part: Patch, width: int, height: int) -> str:
-    """COCO's compressed run lengths of an object, the `counts` of its segmentation; the size is (height, width).
+    """Encodes an object as COCO's compressed run lengths, the `counts` of a segmentation of size (height, width).
 
-    Counted down the columns of the picture, the runs are background, object, background and so on. Each is written as
+    Counted down the columns of the image, the runs are background, object, background and so on. Each is written as
     its difference from the one two before, in groups of five bits, the least first; a sixth bit says that more follow,
     and the characters start at "0".
 
@@ -79,12 +79,12 @@ def run_lengths(part: Patch, width: int, height: int) -> str:
     """
     edges = np.diff(part.pixels.astype(np.int8), axis=0, prepend=0, append=0).T
     column, row = np.nonzero(edges)
-    places = (column + part.left) * height + row + part.top
+    positions = (column + part.left) * height + row + part.top
     # An object that leaves a column at the bottom and enters the next at the top is in one run.
-    joined = np.flatnonzero(places[1:] == places[:-1])
-    places = np.delete(places, np.concatenate([joined, joined + 1]))
+    joined = np.flatnonzero(positions[1:] == positions[:-1])
+    positions = np.delete(positions, np.concatenate([joined, joined + 1]))
     end = width * height
-    counts = np.diff(places[places < end], prepend=0, append=end)
+    counts = np.diff(positions[positions < end], prepend=0, append=end)
     counts[3:] -= counts[1:-2].copy()
     return _characters(counts)
 
@@ -95,6 +95,6 @@ def _characters(numbers: NDArray[np.int64]) -> str:
     # The last group is the one whose sixth and higher bits all repeat its sign.
     ends = np.where(bits & 16, groups >> 5 == -1, groups >> 5 == 0)
     last = ends.argmax(1)[:, None]
-    place = np.arange(8)
-    characters = bits + 32 * (place < last) + 48
-    return "".join(map(chr, characters[place <= last]))
+    digit = np.arange(8)
+    characters = bits + 32 * (digit < last) + 48
+    return "".join(map(chr, characters[digit <= last]))

@@ -1,14 +1,26 @@
-"""The values that the stages hand to each other: arrays of one length, checked once, never optional."""
+"""The data that the parts of the package hand to each other: frames, detections and tracks as arrays of one length."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+Column = NDArray[Any]
+Data = Mapping[str, Column]
+
+# Columns of `data` that this package itself writes and reads: dtype and shape behind the number of rows.
+_KNOWN_DATA: dict[str, tuple[type, tuple[int | None, ...]]] = {
+    "masks": (np.uint8, (None, None)),
+    "mask_boxes": (np.float32, (4,)),
+    "fine_classes": (np.str_, ()),
+    "fine_scores": (np.float32, ()),
+}
+
 
 def _check(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) -> None:
-    # Texts of any length are of one type, but of as many dtypes.
+    # Strings of any length are of one type, but of as many dtypes.
     if not isinstance(array, np.ndarray) or (np.dtype(dtype) != array.dtype and dtype is not array.dtype.type):
         got = getattr(array, "dtype", type(array).__name__)
         raise TypeError(f"{name} must be an array of {np.dtype(dtype).name}, got {got}")
@@ -17,9 +29,18 @@ def _check(name: str, array: Any, dtype: type, shape: tuple[int | None, ...]) ->
         raise ValueError(f"{name} must have shape {want}, got {array.shape}")
 
 
+def _check_data(data: Data, rows: int) -> None:
+    for name, array in data.items():
+        if name in _KNOWN_DATA:
+            dtype, shape = _KNOWN_DATA[name]
+            _check(f"data[{name!r}]", array, dtype, (rows, *shape))
+        elif not isinstance(array, np.ndarray) or array.shape[:1] != (rows,):
+            raise ValueError(f"data[{name!r}] must be an array of {rows} rows")
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """One picture of a source and the moment that it shows.
+    """One image of a source and the time at which it is shown.
 
     Attributes:
         index: Position in the source, counted from 0 over all of its frames, skipped ones included.
@@ -37,8 +58,8 @@ class Frame:
         _check("image", self.image, np.uint8, (None, None, 3))
 
 
-class _Rows:
-    """What dataclasses of equally long arrays share: a length, and indexing of all fields at once."""
+class _Table:
+    """Base of the dataclasses whose fields are columns of one length: `len`, indexing of rows, further columns."""
 
     __slots__ = ()
 
@@ -46,52 +67,56 @@ class _Rows:
         return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
     def __getitem__(self, rows: "NDArray[np.bool_] | NDArray[np.int64] | slice") -> Self:
-        return type(self)(*(getattr(self, f.name)[rows] for f in fields(self)))  # type: ignore[arg-type]
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        data = {name: column[rows] for name, column in columns.pop("data").items()}
+        required = {name: column[rows] for name, column in columns.items()}
+        return type(self)(**required, data=data)  # type: ignore[call-arg]
+
+    def with_data(self, **columns: Column) -> Self:
+        """Returns a copy with further columns in `data`; a column of the same name is replaced."""
+        return replace(self, data={**self.data, **columns})  # type: ignore[type-var, attr-defined]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Detections(_Rows):
+class Detections(_Table):
     """The objects that a detector found in one frame.
 
     Attributes:
         boxes: float32 (N, 4), x1 y1 x2 y2 in pixels of the frame, origin at its top left corner.
         scores: float32 (N,), confidence from 0 to 1.
         labels: int64 (N,), indices into the detector's categories.
+        data: Further columns by name, each an array of N rows. Known to this package: `masks`, uint8 (N, S, S), the
+            probability that the object covers each of S x S equal cells of its box, 0 to 255 for 0 to 1
+            (`tracker.structures.masks` turns them into pixels).
+
+    Example:
+        >>> import numpy as np
+        >>> boxes = np.array([[10, 20, 50, 80], [30, 30, 60, 90]], np.float32)
+        >>> detections = Detections(boxes, np.array([0.9, 0.4], np.float32), np.zeros(2, np.int64))
+        >>> len(detections[detections.scores > 0.5])
+        1
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
+    data: Data = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
         _check("boxes", self.boxes, np.float32, (n, 4))
         _check("scores", self.scores, np.float32, (n,))
         _check("labels", self.labels, np.int64, (n,))
+        _check_data(self.data, n)
 
     @staticmethod
     def empty() -> "Detections":
+        """Returns detections of a frame without any object."""
         return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class MaskedDetections(Detections):
-    """Detections of a network that also says which part of its box each object covers.
-
-    Attributes:
-        masks: uint8 (N, S, S), how likely the object is in each of S rows of S equal cells that the box is cut into,
-            0 to 255 for 0 to 1. `tracker.masks` turns them into pixels.
-    """
-
-    masks: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        Detections.__post_init__(self)  # super() knows no class with slots
-        _check("masks", self.masks, np.uint8, (len(self), None, None))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Tracks(_Rows):
+class Tracks(_Table):
     """The confirmed tracks of one frame.
 
     Attributes:
@@ -99,13 +124,26 @@ class Tracks(_Rows):
         boxes: float32 (M, 4), x1 y1 x2 y2 in pixels; the filter's estimate for this frame.
         scores: float32 (M,), score of the track's latest detection.
         labels: int64 (M,), the class that most of the track's detections had.
-        velocities: float32 (M, 2), of the box centre, pixels per second; where the camera's motion is taken out, that
-            of the object in the scene.
+        velocities: float32 (M, 2), of the box center, pixels per second; where the camera's motion is compensated,
+            that of the object in the scene.
         ages: float32 (M,), seconds since the track's first detection.
-        observed: bool (M,), True where a detection was matched in this frame, False where the box is
-            predicted.
-        found: int64 (M,), the row of the frame's detections that the track took, -1 where it took none: the box is
-            predicted, or the detector found the object only when it looked there again.
+        observed: bool (M,), True where a detection was matched in this frame, False where the box is predicted.
+        detection_index: int64 (M,), the row of the frame's detections that was matched, -1 where there is none: the
+            box is predicted, or was found by rescoring the predicted box.
+        data: Further columns by name, each an array of M rows. Known to this package: `masks`, uint8 (M, S, S), and
+            `mask_boxes`, float32 (M, 4), the matched detection's mask and the box in which it lies (zeros where there
+            is none); `fine_classes`, str (M,), and `fine_scores`, float32 (M,), the finer class by vote ("" where
+            none is known) and its probability.
+
+    Example:
+        >>> from tracker import DeepSort, TrackerConfig
+        >>> tracker = DeepSort(TrackerConfig(n_init=1))
+        >>> detections = Detections(
+        ...     np.array([[10, 20, 50, 80]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64)
+        ... )
+        >>> tracks = tracker.update(detections, np.zeros((1, 0), np.float32), time=0.0)
+        >>> tracks.ids.tolist(), tracks.detection_index.tolist()
+        ([1], [0])
     """
 
     ids: NDArray[np.int64]
@@ -115,7 +153,8 @@ class Tracks(_Rows):
     velocities: NDArray[np.float32]
     ages: NDArray[np.float32]
     observed: NDArray[np.bool_]
-    found: NDArray[np.int64]
+    detection_index: NDArray[np.int64]
+    data: Data = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         m = len(self.ids)
@@ -126,74 +165,19 @@ class Tracks(_Rows):
         _check("velocities", self.velocities, np.float32, (m, 2))
         _check("ages", self.ages, np.float32, (m,))
         _check("observed", self.observed, np.bool_, (m,))
-        _check("found", self.found, np.int64, (m,))
+        _check("detection_index", self.detection_index, np.int64, (m,))
+        _check_data(self.data, m)
 
-
-@dataclass(frozen=True, eq=False)
-class FineTracks(Tracks):
-    """Tracks whose crops a classifier has judged.
-
-    Attributes:
-        fine_classes: str (M,), the name of the finer class; empty where nothing is known of it.
-        fine_scores: float32 (M,), how probable it is, from 0 to 1.
-    """
-
-    fine_classes: NDArray[np.str_]
-    fine_scores: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        Tracks.__post_init__(self)
-        _check("fine_classes", self.fine_classes, np.str_, (len(self),))
-        _check("fine_scores", self.fine_scores, np.float32, (len(self),))
-
-    @staticmethod
-    def judged(tracks: Tracks, classes: NDArray[np.str_], scores: NDArray[np.float32]) -> "FineTracks":
-        """Tracks of a frame, with masks or without, with the fine classes (M,) and scores (M,) given."""
-        columns: dict[str, Any] = {field.name: getattr(tracks, field.name) for field in fields(tracks)}
-        kind = FineMaskedTracks if isinstance(tracks, MaskedTracks) else FineTracks
-        return kind(**columns, fine_classes=classes, fine_scores=scores)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class MaskedTracks(Tracks):
-    """Tracks of a frame in which a network with masks looked.
-
-    Attributes:
-        mask_boxes: float32 (M, 4), x1 y1 x2 y2 in pixels, the detection that the track took, in which its mask lies;
-            of no area where it took none.
-        masks: uint8 (M, S, S), as those of `MaskedDetections`; zero where the track took no detection.
-    """
-
-    mask_boxes: NDArray[np.float32]
-    masks: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        Tracks.__post_init__(self)  # super() knows no class with slots
-        _check("mask_boxes", self.mask_boxes, np.float32, (len(self), 4))
-        _check("masks", self.masks, np.uint8, (len(self), None, None))
-
-    @classmethod
-    def of(cls, tracks: Tracks, boxes: NDArray[np.float32], masks: NDArray[np.uint8]) -> Self:
-        """Tracks, with the masks of the detections that they took.
+    def with_masks(self, boxes: NDArray[np.float32], masks: NDArray[np.uint8]) -> "Tracks":
+        """Returns the tracks with the masks of their matched detections in `data`.
 
         Args:
-            tracks: M tracks of a frame.
             boxes: float32 (N, 4) xyxy, those of all detections in the frame.
             masks: uint8 (N, S, S), theirs.
         """
-        taken = tracks.found >= 0
-        rows = tracks.found[taken]
-        own_boxes = np.zeros((len(tracks), 4), np.float32)
-        own_masks = np.zeros((len(tracks), *masks.shape[1:]), np.uint8)
-        own_boxes[taken], own_masks[taken] = boxes[rows], masks[rows]
-        columns: dict[str, Any] = {field.name: getattr(tracks, field.name) for field in fields(Tracks)}
-        return cls(**columns, mask_boxes=own_boxes, masks=own_masks)
-
-
-@dataclass(frozen=True, eq=False)
-class FineMaskedTracks(MaskedTracks, FineTracks):
-    """Tracks with masks whose crops a classifier has judged."""
-
-    def __post_init__(self) -> None:
-        MaskedTracks.__post_init__(self)
-        FineTracks.__post_init__(self)
+        matched = self.detection_index >= 0
+        rows = self.detection_index[matched]
+        own_boxes = np.zeros((len(self), 4), np.float32)
+        own_masks = np.zeros((len(self), *masks.shape[1:]), np.uint8)
+        own_boxes[matched], own_masks[matched] = boxes[rows], masks[rows]
+        return self.with_data(mask_boxes=own_boxes, masks=own_masks)

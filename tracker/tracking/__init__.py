@@ -1,4 +1,4 @@
-"""From the detections of each frame to tracks: Kalman filter, association costs, assignment and DeepSORT."""
+"""Tracking by detection: Kalman filter, association costs, assignment, the DeepSORT tracker and offline tracking."""
 
 from tracker.tracking.deepsort import DeepSort, Rescorer, no_rescoring
 from tracker.tracking.kalman import KalmanFilter

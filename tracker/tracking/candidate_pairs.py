@@ -1,4 +1,4 @@
-"""Which pairs of a track and a detection are near enough to be looked at: few of them, among many objects."""
+"""Pairs of a track and a detection that are near enough to be compared: few of all, among many objects."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,67 +9,66 @@ from numpy.typing import NDArray
 from tracker.structures.boxes import Floats
 
 Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(slots=True, eq=False)
 class CandidatePairs:
-    """P pairs, ordered by track.
+    """P pairs, ordered by track."""
 
-    Attributes:
-        tracks: int64 (P,), rows of the table of tracks.
-        detections: int64 (P,), rows of the detections.
-    """
-
-    tracks: Indices
-    detections: Indices
+    tracks: Indices  # int64 (P,), rows of the table of tracks
+    detections: Indices  # int64 (P,), rows of the detections
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Returns the number of pairs."""
         return len(self.tracks)
 
-    def __getitem__(self, rows: NDArray[np.bool_] | Indices) -> Self:
-        """Some of the pairs, by a mask or by their numbers."""
-        return type(self)(self.tracks[rows], self.detections[rows])
+    def __getitem__(self, index: Mask | Indices) -> Self:
+        """Returns some of the pairs, by a mask or by their indices."""
+        return type(self)(self.tracks[index], self.detections[index])
 
 
-def candidate_pairs(boxes: Floats, reach: Floats, detected: Floats) -> CandidatePairs:
-    """The pairs whose boxes overlap, or whose centres are within the track's reach.
+def candidate_pairs(track_boxes: Floats, reach: Floats, detection_boxes: Floats) -> CandidatePairs:
+    """Returns the pairs whose boxes overlap, or whose centers are within the track's reach.
 
-    Detections are sorted by x, and each track looks only at those in its own strip of the picture. This costs
-    O(N log N) and what lies in the strips, not tracks times detections.
+    Detections are sorted by x, and each track is compared only with those in its own vertical strip of the image. The
+    time is O(N log N) plus the detections in the strips, not tracks times detections.
 
     Args:
-        boxes: float64 (T, 4) xyxy, where the tracks should be.
-        reach: float64 (T, 2), farthest that the centre of a detection may be from the track's along x and y, pixels.
-        detected: float64 (N, 4) xyxy.
+        track_boxes: float64 (T, 4) xyxy, predicted.
+        reach: float64 (T, 2), largest distance of a detection's center from the track's along x and y, pixels.
+        detection_boxes: float64 (N, 4) xyxy.
     """
-    if not len(boxes) or not len(detected):
+    if not len(track_boxes) or not len(detection_boxes):
         return CandidatePairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    centre, half = _centres(boxes)
-    other, other_half = _centres(detected)
-    order = np.argsort(other[0], kind="stable")
-    strip = np.maximum(half[0] + other_half[0].max(), reach[:, 0])
-    ends = np.searchsorted(other[0][order], np.concatenate([centre[0] - strip, centre[0] + strip]))
-    tracks, places = spans(ends[: len(boxes)], ends[len(boxes) :])
-    detections = order[places]
+    track_center, track_half = _centers(track_boxes)
+    center, half = _centers(detection_boxes)
+    order = np.argsort(center[0], kind="stable")
+    strip = np.maximum(track_half[0] + half[0].max(), reach[:, 0])
+    ends = np.searchsorted(center[0][order], np.concatenate([track_center[0] - strip, track_center[0] + strip]))
+    tracks, positions = expand_ranges(ends[: len(track_boxes)], ends[len(track_boxes) :])
+    detections = order[positions]
     for axis in (1, 0):
-        off = np.abs(other[axis][detections] - centre[axis][tracks])
-        limit = half[axis][tracks] + other_half[axis][detections]
+        distance = np.abs(center[axis][detections] - track_center[axis][tracks])
+        limit = track_half[axis][tracks] + half[axis][detections]
         if reach.any():
             limit = np.maximum(limit, reach[:, axis][tracks])
-        inside = (off < limit).nonzero()[0]
+        inside = (distance < limit).nonzero()[0]
         tracks, detections = tracks[inside], detections[inside]
     return CandidatePairs(tracks, detections)
 
 
-def spans(first: Indices, last: Indices) -> tuple[Indices, Indices]:
-    """Every place in each row's span, from `first` up to and without `last`, int64 (R,) each: rows and places, (P,)."""
+def expand_ranges(first: Indices, last: Indices) -> tuple[Indices, Indices]:
+    """Expands R ranges, from `first` up to but without `last`, int64 (R,) each.
+
+    Returns, for every integer in them, the number of its range and the integer itself, int64 (P,) each.
+    """
     count = last - first
-    rows = np.repeat(np.arange(len(count)), count)
-    return rows, np.arange(len(rows)) + np.repeat(first - np.cumsum(count) + count, count)
+    ranges = np.repeat(np.arange(len(count)), count)
+    return ranges, np.arange(len(ranges)) + np.repeat(first - np.cumsum(count) + count, count)
 
 
-def _centres(boxes: Floats) -> tuple[Floats, Floats]:
-    """(N, 4) xyxy -> x and y of the centres, (2, N), and half the widths and heights, (2, N)."""
+def _centers(boxes: Floats) -> tuple[Floats, Floats]:
+    """Returns the centers, (2, N), and half the widths and heights, (2, N), of (N, 4) xyxy."""
     sides = np.ascontiguousarray(boxes.T)
     return (sides[:2] + sides[2:]) / 2, (sides[2:] - sides[:2]) / 2

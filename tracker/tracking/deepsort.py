@@ -1,4 +1,4 @@
-"""The tracker: predicts its tracks, matches them with detections, and keeps their life cycles."""
+"""The DeepSORT tracker: predicts its tracks, associates them with detections, and starts, confirms and ends them."""
 
 from collections.abc import Callable, Collection
 from math import inf, isfinite
@@ -8,42 +8,57 @@ from numpy.typing import NDArray
 
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
-from tracker.structures.boxes import Floats, area, clip, intersection, iou, moved, xyah_to_xyxy, xyxy_to_xyah
+from tracker.structures.boxes import Floats, area, clip, intersection, iou, warp_boxes, xyah_to_xyxy, xyxy_to_xyah
 from tracker.structures.types import Detections, Tracks
-from tracker.tracking.association import Matching, PreparedDetections
+from tracker.tracking.association import Associator
+from tracker.tracking.association_inputs import PreparedDetections
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
 from tracker.tracking.re_update import re_update
-from tracker.tracking.track_table import TICK, Indices, LabelVote, TrackTable
+from tracker.tracking.track_table import TIME_TOLERANCE, Indices, LabelVoter, TrackTable
 
-_DIRECTION = 0.1
+_DIRECTION_INTERVAL = 0.1
 """Seconds after which the detection from which a track's direction is taken is replaced. Source: OC-SORT, 3 frames."""
-_SHORT = 2
-"""Frames since its last detection up to which a track that is found needs no re-update: one miss bends nothing."""
+_SHORT_GAP = 2
+"""Largest number of frames since the last detection without a re-update: a single miss hardly bends the path."""
 _RESCORED_IOU = 0.4
-"""Largest IoU of a rescored box with a detection: beyond it, it is most likely the same object again."""
+"""Largest IoU of a rescored box with a detection: beyond it, both most likely show the same object."""
 
 Rescorer = Callable[[NDArray[np.float32], NDArray[np.int64]], Detections]
-"""Boxes float32 (M, 4) xyxy in pixels and labels int64 (M,) -> what the detector sees there, one row for each."""
+"""A function that runs the detector's RoI head on boxes float32 (M, 4) xyxy in pixels, with labels int64 (M,), and
+returns one detection for each box."""
 
 
 def no_rescoring(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Detections:
-    """The `Rescorer` where there is no detector: no box holds anything."""
+    """Returns the boxes with a score of 0: the `Rescorer` of a run without a detector.
+
+    Example:
+        >>> no_rescoring(np.zeros((1, 4), np.float32), np.zeros(1, np.int64)).scores.tolist()
+        [0.0]
+    """
     return Detections(boxes, np.zeros(len(boxes), np.float32), labels)
 
 
 class DeepSort:
-    """Follows objects through the frames of one video.
+    """A tracker of the objects in one video, frame by frame.
 
-    A detection that is sure enough starts a tentative track; `n_init` detections confirm it and give it an id, once
-    others no longer cover it. A confirmed track ends when it was not detected for `max_age` seconds, when it has left
-    the picture, or when its predicted box has no area left. How tracks and detections find each other is told in
-    `Matching`.
+    A detection of high score starts a tentative track. `n_init` detections confirm the track and give it an id, unless
+    other tracks occlude it. A confirmed track ends when it was not detected for `max_age` seconds, when it has left the
+    image, or when its predicted box has no area left. `Associator` describes how tracks and detections are matched.
 
-    Source: arXiv 1703.07402, and what `TrackerConfig` names beside each setting.
+    Source: arXiv 1703.07402, and the papers that `TrackerConfig` names beside each setting.
 
     Attributes:
         table: The live tracks.
+
+    Example:
+        >>> tracker = DeepSort(TrackerConfig(n_init=2))
+        >>> for frame in range(3):
+        ...     boxes = np.array([[10 + 5 * frame, 20, 50 + 5 * frame, 100]], np.float32)
+        ...     detections = Detections(boxes, np.array([0.9], np.float32), np.array([0]))
+        ...     tracks = tracker.update(detections, np.zeros((1, 0), np.float32), time=frame / 25)
+        >>> tracks.ids.tolist(), tracks.observed.tolist()
+        ([1], [True])
     """
 
     def __init__(
@@ -53,24 +68,19 @@ class DeepSort:
 
         Args:
             config: Settings.
-            reid_class_ids: Labels of the classes for which embeddings tell individuals apart; all others are
-                tracked by motion alone.
-            size: Width and height of the picture, pixels; without it no track is known to leave.
+            reid_class_ids: Labels of the classes whose embeddings identify an object; all others are tracked by
+                motion alone.
+            size: Width and height of the image, pixels; without it no track is known to leave.
         """
         self.table = TrackTable.empty()
         self._config = config
         self._size = size
-        self._embedded_labels = np.array(sorted(reid_class_ids), np.int64)
-        self._filter = KalmanFilter(
-            config.position_noise,
-            config.velocity_noise,
-            config.measurement_noise,
-            config.confidence_noise,
-            config.adaptive_noise_gate,
-        )
-        self._matching = Matching(config, self._filter, size)
-        self._vote = LabelVote()
-        self._galleries: list[Gallery] = []  # one, from the first embedding on
+        self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
+        noise = config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
+        self._filter = KalmanFilter(*noise, config.adaptive_noise_gate)
+        self._associator = Associator(config, self._filter, size)
+        self._voter = LabelVoter()
+        self._gallery: Gallery | None = None  # made for the first embedding, whose length it takes
         self._time = -inf
         self._started = self._confirmed = 0
 
@@ -79,49 +89,48 @@ class DeepSort:
         detections: Detections,
         embeddings: Embeddings,
         time: float,
-        camera: Floats = IDENTITY,
+        camera_motion: Floats = IDENTITY,
         rescore: Rescorer = no_rescoring,
     ) -> Tracks:
-        """Moves on to the next frame; to be called for every frame, also for those without detections.
+        """Tracks the next frame; to be called for every frame, also for those without detections.
 
         The order of the detections does not matter. Detections without area are ignored.
 
         Args:
-            detections: What was found in the frame, N objects.
+            detections: The detections of the frame, N objects.
             embeddings: float32 (N, D), the unit vector of each detection; (N, 0) where there is no embedder. Rows
-                of classes that are not embedded are not read.
+                of classes without embeddings are not read.
             time: Seconds from the start of the source to the frame.
-            camera: float64 (2, 3), an affine map from the pixels of the frame before to those of this one.
-            rescore: Looks at boxes again, where `config.rescore` asks for it.
+            camera_motion: float64 (2, 3), an affine map from the pixels of the frame before to those of this one.
+            rescore: Scores the predicted boxes of missed tracks, if `config.rescore` is not 0.
 
         Returns:
-            The confirmed tracks that were detected in this frame, and those that were for `max_coast` seconds not,
-            by ascending id.
+            The confirmed tracks that were detected in this frame, and those whose latest detection is at most
+            `max_coast` seconds old, by ascending id.
 
         Raises:
             InputError: `time` is not after the frame before.
             ValueError: A number is not finite, or the embeddings do not fit the detections or those before. The
                 tracker is then as it was.
         """
-        self._check(detections, embeddings, time, camera)
-        order = _canonical_order(detections)
-        seen = PreparedDetections.of(detections, embeddings, order, self._embedded_labels)
-        self._predict(time, camera)
-        tracks, found = self._matching.match(self.table, seen, self._galleries, time)
-        self._correct(tracks, seen.boxes[found], seen.scores[found], seen.labels[found], time)
-        self.table.found[tracks] = seen.rows[found]
-        self._remember(tracks, seen.embeddings[found], seen.embedded[found])
+        self._check(detections, embeddings, time, camera_motion)
+        prepared = PreparedDetections.from_detections(detections, embeddings, self._reid_class_ids, self._config)
+        self._predict(time, camera_motion)
+        tracks, matched = self._associator.associate(self.table, prepared, self._gallery, time)
+        self._correct(tracks, prepared.boxes[matched], prepared.scores[matched], prepared.labels[matched], time)
+        self.table.detection_index[tracks] = prepared.rows[matched]
+        self._add_embeddings(tracks, prepared.embeddings[matched], prepared.has_embedding[matched])
         if self._config.rescore:
-            self._rescore_missed(rescore, seen.boxes, time)
-        self._end()
-        free = seen.scores >= max(self._config.start_score, self._config.high_score)
-        free[found] = False
-        self._start(seen, np.flatnonzero(free), time)
-        self._confirm()
-        return self._report(time, self.table.mean, self.table.misses == 0)
+            self._rescore_missed(rescore, prepared.boxes, time)
+        self._end_tracks()
+        unmatched = prepared.scores >= max(self._config.start_score, self._config.high_score)
+        unmatched[matched] = False
+        self._start_tracks(prepared, np.flatnonzero(unmatched), time)
+        self._confirm_tracks()
+        return self._output(time, self.table.mean, self.table.misses == 0)
 
     def predict(self, time: float) -> Tracks:
-        """Where the tracks should be in a frame in which nobody looked for objects.
+        """Predicts the tracks for a frame in which the detector did not run.
 
         The tracker stays as it is: no track is missed, and `update` may go on with any frame after its latest one.
 
@@ -129,17 +138,17 @@ class DeepSort:
             time: Seconds from the start of the source to the frame.
 
         Returns:
-            What `update` gave for its latest frame, moved on to this one; `observed` is False everywhere.
+            The tracks that `update` returned for its latest frame, predicted to this one; `observed` is False
+            everywhere.
 
         Raises:
             InputError: `time` is not after the latest frame of `update`.
         """
         self._check_time(time)
-        table = self.table
-        mean = table.mean
-        if len(table):
-            mean, _ = self._filter.predict(mean, table.covariance, time - self._time)
-        tracks = self._report(time, mean, np.zeros(len(table), np.bool_))
+        mean = self.table.mean
+        if len(mean):
+            mean, _ = self._filter.predict(mean, self.table.covariance, time - self._time)
+        tracks = self._output(time, mean, np.zeros(len(mean), np.bool_))
         return tracks[area(tracks.boxes) > 0]
 
     def _check_time(self, time: float) -> None:
@@ -148,103 +157,101 @@ class DeepSort:
                 f"the time of a frame must be after that of the frame before it, got {time} s after {self._time} s"
             )
 
-    def _check(self, detections: Detections, embeddings: Embeddings, time: float, camera: Floats) -> None:
+    def _check(self, detections: Detections, embeddings: Embeddings, time: float, camera_motion: Floats) -> None:
         self._check_time(time)
         for name, values in (("boxes", detections.boxes), ("scores", detections.scores)):
             if not np.isfinite(values).all():
                 raise ValueError(f"the {name} of the detections at {time} s hold numbers that are not finite")
-        if camera is not IDENTITY:
-            if camera.shape != (2, 3) or not np.isfinite(camera).all():
-                raise ValueError(f"the camera's motion at {time} s must be a finite (2, 3), got shape {camera.shape}")
-            if np.linalg.det(camera[:, :2]) <= 0:
-                raise ValueError(f"the camera's motion at {time} s folds the picture up or turns it inside out")
+        if camera_motion is not IDENTITY:
+            if camera_motion.shape != (2, 3) or not np.isfinite(camera_motion).all():
+                raise ValueError(f"the camera motion at {time} s must be a finite (2, 3), got {camera_motion.shape}")
+            if np.linalg.det(camera_motion[:, :2]) <= 0:
+                raise ValueError(f"the camera motion at {time} s mirrors the image or gives it no area")
         if embeddings.ndim != 2 or len(embeddings) != len(detections):
             raise ValueError(f"{len(detections)} detections need as many embeddings, got shape {embeddings.shape}")
-        for gallery in self._galleries:
-            if len(embeddings) and embeddings.shape[1] != gallery.width:
-                raise ValueError(f"embeddings must keep their width of {gallery.width}, got {embeddings.shape[1]}")
+        dimension = self._gallery.dimension if self._gallery else embeddings.shape[1]
+        if len(embeddings) and embeddings.shape[1] != dimension:
+            raise ValueError(f"embeddings must keep their dimension of {dimension}, got {embeddings.shape[1]}")
         finite = np.isfinite(embeddings)
-        if not finite.all() and not finite[np.isin(detections.labels, self._embedded_labels)].all():
+        if not finite.all() and not finite[np.isin(detections.labels, self._reid_class_ids)].all():
             raise ValueError(f"the embeddings at {time} s hold numbers that are not finite")
 
-    def _predict(self, time: float, camera: Floats) -> None:
+    def _predict(self, time: float, camera_motion: Floats) -> None:
         table = self.table
-        # Before the match, so that a long gap ends tracks whether or not frames without detections fill it.
-        self._keep(time - table.last_time <= self._config.max_age + TICK)
+        # Before the association, so that a long gap ends tracks with or without empty frames in it.
+        self._keep(time - table.last_time <= self._config.max_age + TIME_TOLERANCE)
         if len(table):
-            if camera is not IDENTITY:
-                self._turn(camera)
+            if camera_motion is not IDENTITY:
+                self._warp(camera_motion)
             table.mean, table.covariance = self._filter.predict(table.mean, table.covariance, time - self._time)
         self._keep((table.mean[:, 2] > 0) & (table.mean[:, 3] > 0))
         table.misses += 1
-        table.found[:] = -1
+        table.detection_index[:] = -1
         self._time = time
 
-    def _turn(self, camera: Floats) -> None:
-        """Brings all that the table holds in pixels from the frame before into this one."""
+    def _warp(self, camera_motion: Floats) -> None:
+        """Transforms all that the table holds in pixels from the frame before into this one."""
         table = self.table
-        table.mean, table.covariance = warp(table.mean, table.covariance, camera)
-        table.found_mean, table.found_covariance = warp(table.found_mean, table.found_covariance, camera)
-        table.last, table.earlier = moved(table.last, camera), moved(table.earlier, camera)
+        table.mean, table.covariance = warp(table.mean, table.covariance, camera_motion)
+        table.updated_mean, table.updated_covariance = warp(table.updated_mean, table.updated_covariance, camera_motion)
+        table.last_box = warp_boxes(table.last_box, camera_motion)
+        table.earlier_box = warp_boxes(table.earlier_box, camera_motion)
 
     def _correct(self, tracks: Indices, boxes: Floats, scores: Floats, labels: Indices, time: float) -> None:
+        """Updates N rows of the table by a detection each."""
         table = self.table
         if not len(tracks):
             return
         if self._config.re_update:
-            gone = np.flatnonzero((table.misses[tracks] > _SHORT) & (table.ids[tracks] > 0))
-            re_update(self._filter, table, tracks[gone], boxes[gone], scores[gone], time)
-        mean, covariance = self._filter.update(
-            table.mean[tracks], table.covariance[tracks], xyxy_to_xyah(boxes), scores
-        )
+            gap = np.flatnonzero((table.misses[tracks] > _SHORT_GAP) & (table.ids[tracks] > 0))
+            re_update(self._filter, table, tracks[gap], boxes[gap], scores[gap], time)
+        predicted = table.mean[tracks], table.covariance[tracks]
+        mean, covariance = self._filter.update(*predicted, xyxy_to_xyah(boxes), scores)
         table.mean[tracks], table.covariance[tracks] = mean, covariance
         if self._config.re_update:
-            table.found_mean[tracks], table.found_covariance[tracks] = mean, covariance
+            table.updated_mean[tracks], table.updated_covariance[tracks] = mean, covariance
         if self._config.direction_weight:
-            old = tracks[time - table.earlier_time[tracks] > _DIRECTION - TICK]
-            table.earlier[old], table.earlier_time[old] = table.last[old], table.last_time[old]
-        table.last[tracks] = boxes
+            old = tracks[time - table.earlier_time[tracks] > _DIRECTION_INTERVAL - TIME_TOLERANCE]
+            table.earlier_box[old], table.earlier_time[old] = table.last_box[old], table.last_time[old]
         table.hits[tracks] += 1
         table.misses[tracks] = 0
-        table.last_time[tracks] = time
-        table.scores[tracks] = scores
-        self._vote.add(table, tracks, labels)
+        table.last_box[tracks], table.last_time[tracks], table.scores[tracks] = boxes, time, scores
+        self._voter.add(table, tracks, labels)
 
-    def _remember(self, tracks: Indices, embeddings: Embeddings, embedded: NDArray[np.bool_]) -> None:
-        """Adds the embeddings of N rows of the table to the gallery, where bool (N,) says that they have one."""
-        if not embedded.any():
+    def _add_embeddings(self, tracks: Indices, embeddings: Embeddings, has_embedding: NDArray[np.bool_]) -> None:
+        """Adds the embeddings of N rows of the table to the gallery, where `has_embedding`, bool (N,), is True."""
+        if not has_embedding.any():
             return
-        if not embedded.all():
-            tracks, embeddings = tracks[embedded], embeddings[embedded]
-        if not self._galleries:
+        if not has_embedding.all():
+            tracks, embeddings = tracks[has_embedding], embeddings[has_embedding]
+        if self._gallery is None:
             config = self._config
-            self._galleries = [Gallery(config.gallery_size, embeddings.shape[1], config.appearance_momentum)]
-        slots = self.table.slots
-        old = slots[tracks] >= 0
-        self._galleries[0].add(slots[tracks[old]], embeddings[old])
+            self._gallery = Gallery(config.gallery_size, embeddings.shape[1], config.appearance_momentum)
+        index = self.table.gallery_index
+        old = index[tracks] >= 0
+        self._gallery.add(index[tracks[old]], embeddings[old])
         if not old.all():
-            slots[tracks[~old]] = self._galleries[0].allocate(embeddings[~old])
+            index[tracks[~old]] = self._gallery.allocate(embeddings[~old])
 
-    def _rescore_missed(self, rescore: Rescorer, seen: Floats, time: float) -> None:
-        """Corrects missed tracks by what the detector sees where they should be, if nothing else is seen there."""
+    def _rescore_missed(self, rescore: Rescorer, detection_boxes: Floats, time: float) -> None:
+        """Updates missed tracks by their rescored boxes, unless these overlap a detection or each other."""
         table = self.table
         missed = np.flatnonzero((table.ids > 0) & (table.misses > 0))
         if not len(missed):
             return
-        boxes = xyah_to_xyxy(table.mean[missed, :4]).astype(np.float32)
-        again = rescore(boxes, table.labels[missed])
-        there = again.boxes.astype(np.float64)
-        scores = again.scores.astype(np.float64)
-        good = (scores >= self._config.rescore) & (area(there) > 0)
-        good &= iou(there, seen).max(1, initial=0) <= _RESCORED_IOU
+        predicted = xyah_to_xyxy(table.mean[missed, :4]).astype(np.float32)
+        rescored = rescore(predicted, table.labels[missed])
+        boxes, scores = rescored.boxes.astype(np.float64), rescored.scores.astype(np.float64)
+        accepted = (scores >= self._config.rescore) & (area(boxes) > 0)
+        accepted &= iou(boxes, detection_boxes).max(1, initial=0) <= _RESCORED_IOU
         for best in np.argsort(-scores, kind="stable"):
-            if good[best]:
-                good &= iou(there, there[[best]])[:, 0] <= _RESCORED_IOU
-                good[best] = True
-        self._correct(missed[good], there[good], scores[good], again.labels[good], time)
+            if accepted[best]:
+                accepted &= iou(boxes, boxes[[best]])[:, 0] <= _RESCORED_IOU
+                accepted[best] = True
+        self._correct(missed[accepted], boxes[accepted], scores[accepted], rescored.labels[accepted], time)
 
-    def _end(self) -> None:
-        """Ends tentative tracks that were missed too often, tracks that have left, and duplicates."""
+    def _end_tracks(self) -> None:
+        """Ends tentative tracks that were missed too often, tracks that have left the image, and duplicates."""
         table, config = self.table, self._config
         missed = table.misses > 0
         if not missed.any():
@@ -255,62 +262,60 @@ class DeepSort:
         if self._size[0] < inf:
             ended[rows] = area(clip(boxes, *self._size)) < config.min_visible * area(boxes)
         if config.duplicate_iou and len(rows):
-            seen = np.flatnonzero(~missed)
-            overlap = iou(boxes, xyah_to_xyxy(table.mean[seen, :4]))
-            overlap[table.labels[rows][:, None] != table.labels[seen]] = 0
+            detected = np.flatnonzero(~missed)
+            overlap = iou(boxes, xyah_to_xyxy(table.mean[detected, :4]))
+            overlap[table.labels[rows][:, None] != table.labels[detected]] = 0
             ended[rows] |= overlap.max(1, initial=0) > config.duplicate_iou
         self._keep(~ended)
 
-    def _keep(self, rows: NDArray[np.bool_]) -> None:
-        if rows.all():
+    def _keep(self, mask: NDArray[np.bool_]) -> None:
+        if mask.all():
             return
-        gone = self.table.slots[~rows]
-        for gallery in self._galleries:
-            gallery.release(gone[gone >= 0])
-        self.table.keep(rows)
+        released = self.table.gallery_index[~mask]
+        if self._gallery is not None:
+            self._gallery.release(released[released >= 0])
+        self.table.keep(mask)
 
-    def _start(self, seen: PreparedDetections, rows: Indices, time: float) -> None:
+    def _start_tracks(self, detections: PreparedDetections, rows: Indices, time: float) -> None:
         if not len(rows):
             return
-        table, boxes, labels = self.table, seen.boxes[rows], seen.labels[rows]
-        mean, covariance = self._filter.initiate(seen.measured[rows])
+        table, boxes, labels = self.table, detections.boxes[rows], detections.labels[rows]
+        mean, covariance = self._filter.initiate(detections.measurements[rows])
         first, serials = len(table), self._started + np.arange(len(rows))
         self._started += len(rows)
-        scores = seen.scores[rows].astype(np.float32)
-        table.append(TrackTable.started(mean, covariance, time, boxes, scores, labels, serials, seen.rows[rows]))
+        scores, index = detections.scores[rows].astype(np.float32), detections.rows[rows]
+        table.append(TrackTable.from_detections(mean, covariance, time, boxes, scores, labels, serials, index))
         tracks = np.arange(first, len(table))
-        self._vote.add(table, tracks, labels)
-        self._remember(tracks, seen.embeddings[rows], seen.embedded[rows])
+        self._voter.add(table, tracks, labels)
+        self._add_embeddings(tracks, detections.embeddings[rows], detections.has_embedding[rows])
 
-    def _confirm(self) -> None:
-        table, seen = self.table, self.table.misses == 0
-        due = np.flatnonzero(seen & (table.ids == 0) & (table.hits >= self._config.n_init))
+    def _confirm_tracks(self) -> None:
+        table, detected = self.table, self.table.misses == 0
+        due = np.flatnonzero(detected & (table.ids == 0) & (table.hits >= self._config.n_init))
         if self._config.max_occlusion and len(due):
-            others = np.flatnonzero(seen & (table.ids > 0))
-            shared = intersection(table.last[due], table.last[others])
-            shared[table.labels[due][:, None] != table.labels[others]] = 0
-            due = due[shared.sum(1) < self._config.max_occlusion * area(table.last[due])]
+            others = np.flatnonzero(detected & (table.ids > 0))
+            covered = intersection(table.last_box[due], table.last_box[others])
+            covered[table.labels[due][:, None] != table.labels[others]] = 0
+            due = due[covered.sum(1) < self._config.max_occlusion * area(table.last_box[due])]
         table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
 
-    def _report(self, time: float, mean: Floats, observed: NDArray[np.bool_]) -> Tracks:
-        """The confirmed tracks that were found in the latest frame of `update`, and those that coast.
+    def _output(self, time: float, mean: Floats, observed: NDArray[np.bool_]) -> Tracks:
+        """Returns the confirmed tracks that were detected in the latest frame of `update`, and those that coast.
 
-        Args:
-            time: Seconds to the frame that is reported, that one or a later one.
-            mean: float64 (T, 8), the filter's estimates for it.
-            observed: bool (T,), whether tracks were found in it.
+        The output is for the frame at `time`, the latest one or a later one, with the filter's estimates for it,
+        float64 (T, 8); `observed`, bool (T,), is True for tracks that were detected in it.
         """
-        table, share = self.table, self._config.detection_weight
-        missed = time - table.last_time
-        reported = (table.misses == 0) & (missed <= self._config.max_age + TICK)
+        table, weight = self.table, self._config.detection_weight
+        elapsed = time - table.last_time
+        active = (table.misses == 0) & (elapsed <= self._config.max_age + TIME_TOLERANCE)
         if self._config.max_coast:
-            reported |= missed <= self._config.max_coast + TICK
-        rows = np.flatnonzero((table.ids > 0) & reported)
+            active |= elapsed <= self._config.max_coast + TIME_TOLERANCE
+        rows = np.flatnonzero((table.ids > 0) & active)
         rows = rows[np.argsort(table.ids[rows], kind="stable")]
         observed, mean = observed[rows], mean[rows]
         boxes = xyah_to_xyxy(mean[:, :4])
-        boxes += (share * observed)[:, None] * (table.last[rows] - boxes)
+        boxes += (weight * observed)[:, None] * (table.last_box[rows] - boxes)
         return Tracks(
             ids=table.ids[rows],
             boxes=boxes.astype(np.float32),
@@ -319,15 +324,5 @@ class DeepSort:
             velocities=mean[:, 4:6].astype(np.float32),
             ages=(time - table.first_time[rows]).astype(np.float32),
             observed=observed,
-            found=np.where(observed, table.found[rows], -1),
+            detection_index=np.where(observed, table.detection_index[rows], -1),
         )
-
-
-def _canonical_order(detections: Detections) -> Indices:
-    """Rows of the detections with an area, in an order that depends on nothing but the detections themselves."""
-    left = detections.boxes[:, 0]
-    order = np.argsort(left, kind="stable")
-    if (np.diff(left[order]) == 0).any():
-        order = np.lexsort((detections.scores, detections.labels, *detections.boxes.T[::-1]))
-    solid = area(detections.boxes.astype(np.float64)) > 0
-    return order if solid.all() else order[solid[order]]

@@ -1,79 +1,76 @@
-"""What the tracks look like, as one array: their latest embeddings, or a moving average of them."""
+"""The appearance of all tracks as one array: the latest embeddings of each, or their moving average."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.tracking.candidate_pairs import Indices
+
 Embeddings = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 _CHUNK = 256
-"""Pairs compared at a time: bounds the memory that gathering their galleries takes."""
+"""Pairs that are compared at a time: bounds the memory of the copies of their embeddings."""
 
 
 class Gallery:
-    """Unit vectors of each track, kept in slots that are handed out and taken back."""
+    """The embeddings of each track, unit vectors, in entries that are allocated and released."""
 
-    def __init__(self, size: int, width: int, momentum: float = 0.0) -> None:
-        """Starts without slots.
+    def __init__(self, size: int, dimension: int, momentum: float = 0.0) -> None:
+        """Starts without entries, each of which is to hold the latest `size` embeddings of length `dimension`.
 
-        Args:
-            size: Embeddings kept in a slot, the latest ones.
-            width: Numbers in an embedding.
-            momentum: Share of the old in a moving average, which is then all that a slot keeps; 0 keeps `size`
-                embeddings instead. Source: arXiv 2202.13514, equation 1.
+        If `momentum` is not 0, an entry holds a moving average instead, in which the old value has this weight.
+        Source: arXiv 2202.13514, equation 1.
         """
         self._momentum = momentum
-        self._vectors = np.zeros((0, 1 if momentum else size, width), np.float32)
-        self._added = np.zeros(0, np.int64)  # to each slot so far
+        self._vectors = np.zeros((0, 1 if momentum else size, dimension), np.float32)
+        self._added = np.zeros(0, np.int64)  # embeddings added to each entry so far
         self._free: list[int] = []
 
     @property
-    def width(self) -> int:
-        """Numbers in an embedding."""
+    def dimension(self) -> int:
+        """Length of an embedding."""
         return self._vectors.shape[2]
 
     def allocate(self, embeddings: Embeddings) -> Indices:
-        """Slots, int64 (N,), that hold one embedding each, of float32 (N, D)."""
+        """Returns the indices, int64 (N,), of new entries that hold one embedding of float32 (N, D) each."""
         if len(self._free) < len(embeddings):
             self._grow(max(len(embeddings), len(self._added), 8))
-        slots = np.array([self._free.pop() for _ in embeddings], np.int64)
-        # Repeating the first vector in the places still empty does not change the nearest one, and saves a mask.
-        self._vectors[slots] = embeddings[:, None]
-        self._added[slots] = 1
-        return slots
+        indices = np.array([self._free.pop() for _ in embeddings], np.int64)
+        # Repeating the first vector where the entry is still empty leaves the nearest one as it is, and saves a mask.
+        self._vectors[indices] = embeddings[:, None]
+        self._added[indices] = 1
+        return indices
 
-    def release(self, slots: Indices) -> None:
-        """Takes slots, int64 (N,), back for other tracks."""
-        self._free.extend(slots.tolist())
+    def release(self, indices: Indices) -> None:
+        """Frees entries, int64 (N,), for other tracks."""
+        self._free.extend(indices.tolist())
 
-    def add(self, slots: Indices, embeddings: Embeddings) -> None:
-        """Adds a row of float32 (N, D) to each of N distinct slots, in the place of its oldest where it is full."""
+    def add(self, indices: Indices, embeddings: Embeddings) -> None:
+        """Adds a row of float32 (N, D) to each of N distinct entries; a full entry drops its oldest embedding."""
         if self._momentum:
-            mixed = self._momentum * self._vectors[slots, 0] + (1 - self._momentum) * embeddings
-            length = np.sqrt(np.einsum("nd,nd->n", mixed, mixed))[:, None]
-            self._vectors[slots, 0] = mixed / np.maximum(length, np.float32(1e-12))
+            average = self._momentum * self._vectors[indices, 0] + (1 - self._momentum) * embeddings
+            length = np.sqrt(np.einsum("nd,nd->n", average, average))[:, None]
+            self._vectors[indices, 0] = average / np.maximum(length, np.float32(1e-12))
             return
-        self._vectors[slots, self._added[slots] % self._vectors.shape[1]] = embeddings
-        self._added[slots] += 1
+        self._vectors[indices, self._added[indices] % self._vectors.shape[1]] = embeddings
+        self._added[indices] += 1
 
-    def cosine_distance(self, slots: Indices, embeddings: Embeddings, rows: Indices) -> NDArray[np.float64]:
-        """Least cosine distance, 0 to 2, of embeddings to what is in slots, pair by pair.
+    def cosine_distance(self, indices: Indices, embeddings: Embeddings, rows: Indices) -> NDArray[np.float64]:
+        """Returns the least cosine distance of embeddings to entries, pair by pair, float64 (P,) from 0 to 2.
+
+        Source: arXiv 1703.07402, equation 3.
 
         Args:
-            slots: int64 (P,), may repeat.
+            indices: int64 (P,), the entry of each pair, may repeat.
             embeddings: float32 (N, D), unit rows.
             rows: int64 (P,), the embedding of each pair, may repeat.
-
-        Returns:
-            float64 (P,). Source: arXiv 1703.07402, equation 3.
         """
         if self._vectors.shape[1] == 1:
-            likeness = np.einsum("pd,pd->p", self._vectors[slots, 0], embeddings[rows])
-            return 1 - np.asarray(likeness, np.float64)
-        nearest = np.empty(len(slots))
-        for start in range(0, len(slots), _CHUNK):
+            similarity = np.einsum("pd,pd->p", self._vectors[indices, 0], embeddings[rows])
+            return 1 - np.asarray(similarity, np.float64)
+        nearest = np.empty(len(indices))
+        for start in range(0, len(indices), _CHUNK):
             part = slice(start, start + _CHUNK)
-            nearest[part] = (self._vectors[slots[part]] @ embeddings[rows[part], :, None]).max(axis=(1, 2))
+            nearest[part] = (self._vectors[indices[part]] @ embeddings[rows[part], :, None]).max(axis=(1, 2))
         return 1 - nearest
 
     def _grow(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""What the tracker remembers of its live tracks: one row each, in arrays that grow and shrink with them."""
+"""The state of all live tracks as a struct of arrays, one row for each track."""
 
 from dataclasses import dataclass, fields
 from typing import Self
@@ -10,56 +10,35 @@ from tracker.structures.boxes import Floats
 
 Indices = NDArray[np.int64]
 
-TICK = 1e-6
+TIME_TOLERANCE = 1e-6
 """Seconds by which equal intervals may differ, since times are rounded."""
 
 
 @dataclass(slots=True, eq=False)
 class TrackTable:
-    """Live tracks, the oldest first, so that serials ascend.
+    """Live tracks, the oldest first, so that serials ascend; T rows."""
 
-    Attributes:
-        ids: int64 (T,), from 1; 0 while the track is tentative.
-        mean: float64 (T, 8), see `KalmanFilter`.
-        covariance: float64 (T, 3, 4), see `KalmanFilter`.
-        hits: int64 (T,), detections so far.
-        misses: int64 (T,), frames since the latest detection.
-        first_time: float64 (T,), seconds, of the first detection.
-        last_time: float64 (T,), seconds, of the latest detection.
-        scores: float32 (T,), of the latest detection.
-        labels: int64 (T,), the label that most of the track's detections had; in a tie, the one it had before.
-        votes: int64 (T, L), how many of its detections had each of the labels seen by the tracker.
-        slots: int64 (T,), the track's place in the gallery, -1 where it has none.
-        serials: int64 (T,), counted from 0 over all tracks, tentative ones too.
-        found: int64 (T,), the row of this frame's detections that the track took, -1 where it took none.
-        last: float64 (T, 4), xyxy of the latest detection.
-        earlier: float64 (T, 4), xyxy of a detection before that one, or the first.
-        earlier_time: float64 (T,), seconds, of that detection.
-        found_mean: float64 (T, 8), state just after the latest detection.
-        found_covariance: float64 (T, 3, 4), of that state.
-    """
-
-    ids: Indices
-    mean: Floats
-    covariance: Floats
-    hits: Indices
-    misses: Indices
-    first_time: Floats
-    last_time: Floats
-    scores: NDArray[np.float32]
-    labels: Indices
-    votes: Indices
-    slots: Indices
-    serials: Indices
-    found: Indices
-    last: Floats
-    earlier: Floats
-    earlier_time: Floats
-    found_mean: Floats
-    found_covariance: Floats
+    ids: Indices  # int64 (T,), from 1; 0 while the track is tentative
+    mean: Floats  # float64 (T, 8), see `KalmanFilter`
+    covariance: Floats  # float64 (T, 3, 4), see `KalmanFilter`
+    hits: Indices  # int64 (T,), detections so far
+    misses: Indices  # int64 (T,), frames since the latest detection
+    first_time: Floats  # float64 (T,), seconds, of the first detection
+    last_time: Floats  # float64 (T,), seconds, of the latest detection
+    scores: NDArray[np.float32]  # float32 (T,), of the latest detection
+    labels: Indices  # int64 (T,), the label of most of the track's detections; in a tie, the label before
+    votes: Indices  # int64 (T, L), number of the track's detections with each of the L labels known to the tracker
+    gallery_index: Indices  # int64 (T,), the track's index in the gallery, -1 for a track without embeddings
+    serials: Indices  # int64 (T,), counted from 0 over all tracks, tentative ones too
+    detection_index: Indices  # int64 (T,), row of this frame's detections that was matched with the track, or -1
+    last_box: Floats  # float64 (T, 4), xyxy of the latest detection
+    earlier_box: Floats  # float64 (T, 4), xyxy of a detection before the latest, or of the first
+    earlier_time: Floats  # float64 (T,), seconds, of that detection
+    updated_mean: Floats  # float64 (T, 8), state just after the latest detection
+    updated_covariance: Floats  # float64 (T, 3, 4), of that state
 
     @classmethod
-    def started(
+    def from_detections(
         cls,
         mean: Floats,
         covariance: Floats,
@@ -68,9 +47,9 @@ class TrackTable:
         scores: NDArray[np.float32],
         labels: Indices,
         serials: Indices,
-        found: Indices,
+        detection_index: Indices,
     ) -> Self:
-        """Tentative tracks of one detection each, before their first vote and without a place in the gallery."""
+        """Returns tentative tracks of one detection each, before their first vote and without embeddings."""
         count = len(mean)
         return cls(
             ids=np.zeros(count, np.int64),
@@ -83,35 +62,35 @@ class TrackTable:
             scores=scores,
             labels=labels,
             votes=np.zeros((count, 0), np.int64),
-            slots=np.full(count, -1, np.int64),
+            gallery_index=np.full(count, -1, np.int64),
             serials=serials,
-            found=found,
-            last=boxes,
-            earlier=boxes,
+            detection_index=detection_index,
+            last_box=boxes,
+            earlier_box=boxes,
             earlier_time=np.full(count, time),
-            found_mean=mean,
-            found_covariance=covariance,
+            updated_mean=mean,
+            updated_covariance=covariance,
         )
 
     @classmethod
     def empty(cls) -> Self:
-        """No tracks."""
+        """Returns a table without tracks."""
         none = np.zeros(0, np.int64)
         boxes, scores = np.zeros((0, 4)), np.zeros(0, np.float32)
-        return cls.started(np.zeros((0, 8)), np.zeros((0, 3, 4)), 0.0, boxes, scores, none, none, none)
+        return cls.from_detections(np.zeros((0, 8)), np.zeros((0, 3, 4)), 0.0, boxes, scores, none, none, none)
 
     def __len__(self) -> int:
-        """Number of tracks."""
+        """Returns the number of tracks."""
         return len(self.ids)
 
-    def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Drops the tracks for which bool (T,) is False."""
-        kept = np.flatnonzero(rows)
+    def keep(self, mask: NDArray[np.bool_]) -> None:
+        """Removes the tracks for which `mask`, bool (T,), is False."""
+        rows = np.flatnonzero(mask)
         for name in _FIELDS:
-            setattr(self, name, getattr(self, name)[kept])
+            setattr(self, name, getattr(self, name)[rows])
 
     def append(self, other: Self) -> None:
-        """Adds younger tracks; they have no votes yet."""
+        """Adds newer tracks, which have no votes yet."""
         other.votes = np.zeros((len(other), self.votes.shape[1]), np.int64)
         for name in _FIELDS:
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
@@ -120,28 +99,28 @@ class TrackTable:
 _FIELDS = tuple(field.name for field in fields(TrackTable))
 
 
-class LabelVote:
-    """Counts the labels of each track's detections; remembers which column of the votes is which label."""
+class LabelVoter:
+    """Counts the labels of each track's detections and gives each track its most frequent label."""
 
     def __init__(self) -> None:
         """Starts without labels."""
-        self._known = np.zeros(0, np.int64)  # ascending
+        self._known = np.zeros(0, np.int64)  # the label of each column of the votes, ascending
 
     def add(self, table: TrackTable, rows: Indices, labels: Indices) -> None:
-        """Gives one vote, int64 (N,), to each of N distinct rows of the table, and elects their labels anew."""
+        """Adds one vote, int64 (N,), to each of N distinct rows of the table, and updates their labels."""
         if not len(rows):
             return
         if len(self._known) == 1 and (labels == self._known[0]).all():
-            table.votes[rows, 0] += 1  # nothing to elect
+            table.votes[rows, 0] += 1  # with a single label, no track can change its own
             return
-        self._learn(table, labels)
+        self._add_columns(table, labels)
         table.votes[rows, np.searchsorted(self._known, labels)] += 1
-        votes, elected = table.votes[rows], np.searchsorted(self._known, table.labels[rows])
-        each, leader = np.arange(len(rows)), votes.argmax(1)
-        change = votes[each, leader] > votes[each, elected]
-        table.labels[rows[change]] = self._known[leader[change]]
+        votes, current = table.votes[rows], np.searchsorted(self._known, table.labels[rows])
+        each, most = np.arange(len(rows)), votes.argmax(1)
+        change = votes[each, most] > votes[each, current]
+        table.labels[rows[change]] = self._known[most[change]]
 
-    def _learn(self, table: TrackTable, labels: Indices) -> None:
+    def _add_columns(self, table: TrackTable, labels: Indices) -> None:
         known = np.union1d(self._known, labels)
         if len(known) > len(self._known):
             votes = np.zeros((len(table), len(known)), np.int64)

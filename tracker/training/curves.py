@@ -1,4 +1,4 @@
-"""The course of a training, from its log to a picture."""
+"""Metrics logged during a training: reading and plotting them."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -9,69 +9,61 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tracker.errors import InputError
-from tracker.training.trainer import LOG, TABLE
+from tracker.training.trainer import LOG_FOLDER, METRICS_FILE
 
-Course = dict[str, dict[int, float]]
-"""Values of each logged figure by step."""
+MetricsLog = dict[str, dict[int, float]]
+"""Values of each metric by step."""
 
-RATE = "lr-"  # how Lightning's names of learning rates begin
-SMOOTH = 30  # points of a loss curve are averaged to about so many
+MAX_POINTS = 30  # approximate number of points of a smoothed loss curve
 
 
-def read_metrics_log(folder: Path, phases: Mapping[str, int]) -> Course:
-    """Reads what was logged; the steps of all phases are counted on.
+def read_metrics_log(folder: Path, stage_steps: Mapping[str, int]) -> MetricsLog:
+    """Reads the metrics that were logged in the folder of a training; steps are counted over all of its stages.
 
-    Args:
-        folder: Of the training. A phase that was resumed has a table for each time that it was run; what a later one
-            says counts.
-        phases: The steps of each, by its name, in their order.
+    A resumed stage has one table for each run; the later one counts. `stage_steps` are the steps of each stage by its
+    name, in the order of the stages.
     """
-    course: Course = {}
-    before = 0
-    for phase, steps in phases.items():
-        for table in sorted((folder / LOG / phase).glob(f"*/{TABLE}")):
+    metrics: MetricsLog = {}
+    offset = 0
+    for stage, steps in stage_steps.items():
+        for table in sorted((folder / LOG_FOLDER / stage).glob(f"*/{METRICS_FILE}")):
             with table.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    step = before + int(row.pop("step")) + 1
+                    step = offset + int(row.pop("step")) + 1
                     for name, value in row.items():
                         if value:
-                            course.setdefault(name, {})[step] = float(value)
-        before += steps
-    return course
+                            metrics.setdefault(name, {})[step] = float(value)
+        offset += steps
+    return metrics
 
 
-def draw_course(course: Course, path: Path, figures: Sequence[str]) -> None:
-    """Draws the losses, some figures of the scorings, from 0 to 1, and the learning rates over the steps.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    losses = {name.removeprefix("loss_"): _smooth(course[name]) for name in course if name.startswith("loss")}
-    scores = {name: course[name] for name in figures if name in course}
-    rates = {name.removeprefix(RATE): course[name] for name in course if name.startswith(RATE)}
+def plot_metrics_log(metrics: MetricsLog, path: Path, scores: Sequence[str]) -> None:
+    """Plots the losses, the metrics named in `scores` (0 to 1) and the learning rates over the steps."""
+    losses = {name.removeprefix("loss_"): _smooth(metrics[name]) for name in metrics if name.startswith("loss")}
+    rates = {name.removeprefix("lr-"): metrics[name] for name in metrics if name.startswith("lr-")}  # Lightning's names
     figure = Figure(figsize=(16, 4.6), dpi=130, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    _draw(left, "Losses", losses)
-    _draw(middle, "Scores", scores, marker="o")
+    _plot(left, "Losses", losses)
+    _plot(middle, "Scores", {name: metrics[name] for name in scores if name in metrics}, marker="o")
     middle.set_ylim(0, 1)
-    _draw(right, "Learning rates", rates)
+    _plot(right, "Learning rates", rates)
     try:
         figure.savefig(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _smooth(values: Mapping[int, float]) -> dict[int, float]:
-    """Means of so many neighbouring values that about `SMOOTH` are left."""
-    size = max(1, len(values) // SMOOTH)
-    steps, heights = list(values), list(values.values())
-    chunks = [slice(n, n + size) for n in range(0, len(steps), size)]
-    return {steps[chunk][-1]: float(np.mean(heights[chunk])) for chunk in chunks}
+def _smooth(curve: Mapping[int, float]) -> dict[int, float]:
+    """Returns means over windows, about `MAX_POINTS` of them."""
+    window = max(1, len(curve) // MAX_POINTS)
+    steps, values = list(curve), list(curve.values())
+    windows = [slice(start, start + window) for start in range(0, len(steps), window)]
+    return {steps[part][-1]: float(np.mean(values[part])) for part in windows}
 
 
-def _draw(axes: Axes, title: str, curves: Mapping[str, Mapping[int, float]], marker: str = "") -> None:
-    for name, values in curves.items():
-        axes.plot(list(values), list(values.values()), marker=marker, markersize=4, linewidth=1.6, label=name)
+def _plot(axes: Axes, title: str, curves: Mapping[str, Mapping[int, float]], marker: str = "") -> None:
+    for name, curve in curves.items():
+        axes.plot(list(curve), list(curve.values()), marker=marker, markersize=4, linewidth=1.6, label=name)
     axes.set_title(title)
     axes.set_xlabel("step")
     axes.set_xlim(left=0)

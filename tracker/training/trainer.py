@@ -1,4 +1,4 @@
-"""What the trainings of all networks have in common."""
+"""Parts that the trainings of all networks share: samplers, the Lightning trainer, the learning rate, checkpoints."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,14 +9,8 @@ from typing import Any, TypeVar
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    WeightAveraging,
-)
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
@@ -26,116 +20,116 @@ from torch.utils.data import Sampler
 from tracker.config import TrainingConfig
 from tracker.errors import InputError
 
-BEST, LAST = "best.ckpt", "last.ckpt"
-LOG, TABLE = "log", "metrics.csv"  # Lightning's name of the table
+BEST_CHECKPOINT, LAST_CHECKPOINT = "best.ckpt", "last.ckpt"
+LOG_FOLDER, METRICS_FILE = "log", "metrics.csv"  # the second is Lightning's name
 T = TypeVar("T")
 
 
-class BatchesToCome(Sampler[int]):
-    """The numbers of this process's batches from now on; after a resume, from the checkpoint's step on.
+class ResumableSampler(Sampler[int]):
+    """Yields the indices of this process's remaining batches; after a resume, from the checkpoint's step on.
 
-    Batch k of process r of R has number k R + r: what is learned from in a step depends on devices x nodes x accumulate
-    alone. It has no length: Lightning would take it for that of the whole training, and begin anew before its end.
+    Batch k of process r of R has index k R + r, so the data of a step depends on devices x nodes x
+    accumulate_grad_batches alone. The sampler has no length: Lightning would take it for the length of the whole
+    training, and start a new epoch before its end.
     """
 
-    def __init__(self, trainer: L.Trainer, steps: int, accumulate: int) -> None:
-        """Takes the trainer, who knows the present step, the number of steps in all, and the batches in a step."""
+    def __init__(self, trainer: L.Trainer, steps: int, accumulate_grad_batches: int) -> None:
+        """Takes the trainer, which knows the current step, the total number of steps, and the batches in a step."""
         self.trainer = trainer
         self.steps = steps
-        self.accumulate = accumulate
+        self.accumulate_grad_batches = accumulate_grad_batches
 
     def __iter__(self) -> Iterator[int]:
-        for batch in range(self.trainer.global_step * self.accumulate, self.steps * self.accumulate):
+        first = self.trainer.global_step * self.accumulate_grad_batches
+        for batch in range(first, self.steps * self.accumulate_grad_batches):
             yield batch * self.trainer.world_size + self.trainer.global_rank
 
 
 def distributed_eval_indices(trainer: L.Trainer, count: int) -> list[int]:
-    """The numbers, of `count` things that are scored, that fall to this process.
+    """Returns the indices, of `count` validation samples, that this process evaluates.
 
-    All shares are equally large, so that no process waits for one with nothing to do: some things come twice.
+    All processes get equally many, so that none waits for another: some samples are evaluated twice.
     """
     world, rank = trainer.world_size, trainer.global_rank
-    return [number % count for number in range(rank, rank + world * -(-count // world), world)]
+    return [index % count for index in range(rank, rank + world * -(-count // world), world)]
 
 
-def all_gather(trainer: L.Trainer, own: dict[int, T]) -> dict[int, T]:
-    """What all processes made of their shares, in each of them."""
+def all_gather(trainer: L.Trainer, results: dict[int, T]) -> dict[int, T]:
+    """Merges the results of all processes, by index of the sample; every process gets all of them."""
     if trainer.world_size == 1:
-        return own
-    shares: list[dict[int, T]] = [{}] * trainer.world_size
-    torch.distributed.all_gather_object(shares, own)
-    return {number: thing for share in shares for number, thing in share.items()}
+        return results
+    gathered: list[dict[int, T]] = [{}] * trainer.world_size
+    torch.distributed.all_gather_object(gathered, results)
+    return {index: result for part in gathered for index, result in part.items()}
 
 
-def moving_average(decay: float) -> list[Callback]:
-    """Keeps a moving average of the weights, which is the model that is scored and saved; none for a decay of 0.
+def ema_callbacks(decay: float) -> list[Callback]:
+    """Returns the callback that averages the weights for validation and checkpoints; none for a decay of 0.
 
-    In the first steps the decay is smaller, so that the average leaves the weights of the start soon enough in a short
-    training too: (1 + n) / (10 + n) after n steps, as in TensorFlow's ExponentialMovingAverage.
+    After n steps the decay is at most (1 + n) / (10 + n), as in TensorFlow's ExponentialMovingAverage, so that the
+    average leaves the initial weights soon enough in a short training too.
     """
 
     def update(average: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor) -> None:
-        done = float(count)
-        get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(average, weights, count)  # type: ignore[no-untyped-call]
+        steps = float(count)
+        get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(average, weights, count)  # type: ignore[no-untyped-call]
 
     return [WeightAveraging(use_buffers=True, multi_avg_fn=update)] if decay else []
 
 
-def new_trainer(config: TrainingConfig, steps: int, part: str, score: str) -> L.Trainer:
-    """Lightning's trainer: what every training writes down, keeps and computes on.
+def build_trainer(config: TrainingConfig, steps: int, log_name: str, monitor: str) -> L.Trainer:
+    """Builds Lightning's trainer with its loggers, checkpoints and devices.
 
     Args:
-        config: How it runs, and its folder.
-        steps: Of the training, or of this phase of it.
-        part: Of the logs that are written now.
-        score: The figure that is best where it is greatest: of this model a checkpoint is kept, and training may stop
-            where it no longer grows. Without a name nothing is scored.
-
-    Raises:
-        InputError: Lightning refuses the settings of the devices.
+        config: Settings of the training.
+        steps: Optimizer steps of the training, or of this stage of it.
+        log_name: Folder of this run's logs: log/LOG_NAME/metrics.csv has all metrics, and so has TensorBoard.
+        monitor: Metric of which more is better: the best model is saved, and early stopping watches it. If it is empty,
+            nothing is validated.
     """
-    folder = Path(config.folder)
-    scorings = -(-steps // config.validate_every)
+    folder, validations = Path(config.folder), -(-steps // config.validate_every)
     try:
         return L.Trainer(
             max_steps=steps,
             precision=config.precision,
-            gradient_clip_val=config.clip or None,
-            accumulate_grad_batches=config.accumulate,
+            gradient_clip_val=config.clip_grad_norm or None,
+            accumulate_grad_batches=config.accumulate_grad_batches,
             accelerator=config.accelerator,
             devices=config.devices,
             num_nodes=config.num_nodes,
             strategy=config.strategy,
             sync_batchnorm=config.sync_batchnorm,
             use_distributed_sampler=False,
-            val_check_interval=steps // scorings * config.accumulate,
+            val_check_interval=steps // validations * config.accumulate_grad_batches,
             check_val_every_n_epoch=None,
-            limit_val_batches=1.0 if score else 0,
+            limit_val_batches=1.0 if monitor else 0,
             num_sanity_val_steps=0,
             default_root_dir=folder,
-            logger=_loggers(folder, part),
+            logger=[CSVLogger(folder, LOG_FOLDER, log_name), TensorBoardLogger(folder, "tensorboard", log_name)],
             log_every_n_steps=max(1, min(20, steps // 50)),
-            callbacks=_callbacks(config, folder, score),
+            callbacks=_callbacks(config, folder, monitor),
         )
     except (MisconfigurationException, ValueError) as error:
         raise InputError(f"these settings of the devices cannot be used: {error}") from None
 
 
-def _callbacks(config: TrainingConfig, folder: Path, score: str) -> list[Callback]:
+def _callbacks(config: TrainingConfig, folder: Path, monitor: str) -> list[Callback]:
     every = config.checkpoint_every
-    last = partial(ModelCheckpoint, folder, Path(LAST).stem, enable_version_counter=False)
-    callbacks = [*moving_average(config.ema), last(every_n_train_steps=every), LearningRateMonitor("step")]
-    if score:
-        callbacks.append(ModelCheckpoint(folder, Path(BEST).stem, score, mode="max", enable_version_counter=False))
-        callbacks.append(last(every_n_epochs=1, save_on_train_epoch_end=False))  # once more, knowing of the best
-    if score and config.patience:
-        callbacks.append(EarlyStopping(score, mode="max", patience=config.patience))
+    last = partial(ModelCheckpoint, folder, Path(LAST_CHECKPOINT).stem, enable_version_counter=False)
+    callbacks = [*ema_callbacks(config.ema_decay), last(every_n_train_steps=every), LearningRateMonitor("step")]
+    if monitor:
+        best = Path(BEST_CHECKPOINT).stem
+        callbacks.append(ModelCheckpoint(folder, best, monitor, mode="max", enable_version_counter=False))
+        # Saved again after each validation, so that a resumed training knows the best score.
+        callbacks.append(last(every_n_epochs=1, save_on_train_epoch_end=False))
+    if monitor and config.patience:
+        callbacks.append(EarlyStopping(monitor, mode="max", patience=config.patience))
     return callbacks
 
 
 @contextmanager
-def enough_memory(advice: str) -> Iterator[None]:
-    """Says in one sentence what to lower where memory does not suffice."""
+def explain_out_of_memory(advice: str) -> Iterator[None]:
+    """Turns an out-of-memory error into an InputError that says what to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -145,56 +139,44 @@ def enough_memory(advice: str) -> Iterator[None]:
         raise InputError(f"out of memory with {advice}") from None
 
 
-def _loggers(folder: Path, part: str) -> list[Logger]:
-    """A table of all figures, log/PART/metrics.csv, and the same for TensorBoard."""
-    return [CSVLogger(folder, LOG, part), TensorBoardLogger(folder, "tensorboard", part)]
-
-
-def with_warmup(optimizer: Optimizer, warmup: int, after: LRScheduler) -> dict[str, Any]:
-    """What Lightning's `configure_optimizers` returns: the learning rate rises for some steps, then `after` rules."""
-    rise = LinearLR(optimizer, 1e-3, 1.0, warmup)
-    schedule = SequentialLR(optimizer, [rise, after], [warmup])
+def with_warmup(optimizer: Optimizer, warmup_steps: int, after: LRScheduler) -> dict[str, Any]:
+    """Returns the result of Lightning's `configure_optimizers`: a linear warm-up, then the schedule `after`."""
+    warmup = LinearLR(optimizer, 1e-3, 1.0, warmup_steps)
+    schedule = SequentialLR(optimizer, [warmup, after], [warmup_steps])
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def checkpoint_to_resume(folder: Path) -> Path:
-    """The last checkpoint of a training.
+def open_run_folder(folder: Path, resume: bool) -> Path | None:
+    """Returns the last checkpoint of a training to resume, or creates the folder of a new one and returns None.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no checkpoint; or the folder of a new training has some, or cannot be created.
     """
-    last = folder / LAST
-    if not last.is_file():
+    last = folder / LAST_CHECKPOINT
+    if resume and not last.is_file():
         raise InputError(f"there is nothing to resume: no checkpoint {last}")
-    return last
-
-
-def new_folder(folder: Path) -> None:
-    """Makes a folder for a training.
-
-    Raises:
-        InputError: There is a training in it already, or it cannot be made.
-    """
+    if resume:
+        return last
     if list(folder.glob("*.ckpt")):
-        raise InputError(f"there is a training in {folder}: go on with it (--resume), or give another folder")
+        raise InputError(f"there is a training in {folder}: resume it (--resume), or give another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
+    return None
 
 
-def fit(trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, *checkpoint: Path) -> None:
-    """`Trainer.fit`, which a KeyboardInterrupt leaves as one.
+def fit(
+    trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, folder: Path, checkpoint: Path | None
+) -> None:
+    """Trains from a checkpoint, if any, and saves the last one in the folder.
 
-    Args:
-        trainer: Lightning's.
-        module: What is trained.
-        data: On what.
-        checkpoint: What to go on from, if anything.
+    Ctrl-C raises KeyboardInterrupt, for which Lightning raises SystemExit.
     """
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint[0] if checkpoint else None, weights_only=True)
-    except SystemExit as end:  # Lightning's answer to Ctrl-C
-        if isinstance(end.__context__, KeyboardInterrupt):
-            raise end.__context__ from None
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
         raise
+    trainer.save_checkpoint(folder / LAST_CHECKPOINT, weights_only=False)

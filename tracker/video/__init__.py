@@ -1,16 +1,16 @@
-"""Reading: video files, pictures, cameras and streams as frames with their true times."""
+"""Reads video files, images, cameras and streams as frames with their true times."""
 
-from tracker.video.blank import BlankSource, blank_image
-from tracker.video.open import kind_of, name_of, open_source, without_password
-from tracker.video.source import Source, check_span
+from tracker.video.blank_source import BlankSource, blank_image
+from tracker.video.open import open_source, redact_password, source_kind, source_name
+from tracker.video.source import Source, check_time_range
 
 __all__ = [
     "BlankSource",
     "Source",
     "blank_image",
-    "check_span",
-    "kind_of",
-    "name_of",
+    "check_time_range",
     "open_source",
-    "without_password",
+    "redact_password",
+    "source_kind",
+    "source_name",
 ]

@@ -1,4 +1,4 @@
-"""From what a user names to a source of frames."""
+"""Opens the source that a path, glob, URL or camera number names."""
 
 import re
 import sys
@@ -12,178 +12,195 @@ import av
 from av.container import InputContainer
 
 from tracker.config import SourceConfig
+from tracker.data.image_files import IMAGE_SUFFIXES
 from tracker.errors import InputError
 from tracker.video.file import VideoFile
-from tracker.video.images import IMAGE_SUFFIXES, ImageSequence, folder_pictures, matching_pictures
+from tracker.video.images import ImageSequence, list_folder_images, list_matching_images
 from tracker.video.live import LiveSource
-from tracker.video.source import Source, check_span, plain_name
+from tracker.video.source import Source, check_time_range, sanitize_filename
 
-SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
+URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
 
-CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+CAMERA_DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 """FFmpeg's input device and the name of camera number {}, by `sys.platform`."""
 
+SourceKind = Literal["camera", "url", "folder", "image", "video", "glob", "missing"]
 
-Kind = Literal["camera", "address", "folder", "picture", "video", "pattern", "nothing"]
-
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_DEVICE = re.compile(r"/dev/video([0-9]+)")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_CAMERA_PATH = re.compile(r"/dev/video([0-9]+)")
 
 
-def kind_of(spec: str | Path | int) -> Kind:
-    """What a user names. What exists on disk goes before a camera of that number.
+def source_kind(source: str | Path | int) -> SourceKind:
+    """Returns the kind of a source. A file of that name goes before a camera of that number.
+
+    Example:
+        >>> source_kind(0), source_kind("rtsp://host/live"), source_kind("images/*.png")
+        ('camera', 'url', 'glob')
 
     Raises:
-        InputError: The system does not let us look.
+        InputError: The system does not allow to look for the file.
     """
-    text = str(spec)
-    if isinstance(spec, int) or _DEVICE.fullmatch(text):
+    text = str(source)
+    if isinstance(source, int) or _CAMERA_PATH.fullmatch(text):
         return "camera"
-    if _ADDRESS.match(text):
-        return "address"
+    if _URL.match(text):
+        return "url"
     path = Path(text).expanduser()
     try:
         if path.is_dir():
             return "folder"
         if path.exists():
-            return "picture" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
+            return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
     except OSError as error:
-        raise _unreadable(text, error) from error
+        raise _read_error(text, error) from error
     if re.search(r"[*?\[]", text):
-        return "pattern"
-    return "camera" if text.isdecimal() else "nothing"
+        return "glob"
+    return "camera" if text.isdecimal() else "missing"
 
 
-def name_of(spec: str | Path | int) -> str:
-    """The `name` of a source, known before it is opened.
+def source_name(source: str | Path | int) -> str:
+    """Returns the `name` of a source, without opening it.
+
+    Example:
+        >>> source_name("videos/street.mp4"), source_name("rtsp://host/live"), source_name(0)
+        ('street', 'host', 'camera0')
 
     Raises:
-        InputError: As `kind_of`; or an address is none.
+        InputError: As `source_kind`; or the URL is invalid.
     """
-    text, kind = str(spec), kind_of(spec)
+    text, kind = str(source), source_kind(source)
     path = Path(text).expanduser()
     if kind == "camera":
-        return plain_name(f"camera{_camera_number(text)}")
-    if kind == "address":
-        address = _split(text)
-        return plain_name(address.hostname or address.scheme)
+        return sanitize_filename(f"camera{_camera_number(text)}")
+    if kind == "url":
+        url = _split_url(text)
+        return sanitize_filename(url.hostname or url.scheme)
     if kind == "folder":
-        return plain_name(path.resolve().name)
-    return plain_name(path.parent.name or path.stem if kind == "pattern" else path.stem)
+        return sanitize_filename(path.resolve().name)
+    return sanitize_filename(path.parent.name or path.stem if kind == "glob" else path.stem)
 
 
-def without_password(spec: str | Path | int) -> str:
-    """What a user named, without the password, which is for the server only, not for logs and messages."""
-    text = str(spec)
-    password = _split(text).password if _ADDRESS.match(text) else None
+def redact_password(source: str | Path | int) -> str:
+    """Returns the source as text for logs and messages, with the password of a URL replaced.
+
+    Example:
+        >>> redact_password("rtsp://user:secret@host/live")
+        'rtsp://user:***@host/live'
+    """
+    text = str(source)
+    password = _split_url(text).password if _URL.match(text) else None
     return text.replace(f":{password}@", ":***@") if password else text
 
 
-def open_source(spec: str | Path | int, config: SourceConfig, threads: int = 0) -> Source:
-    """Opens a video and looks at its first frame.
+def open_source(source: str | Path | int, config: SourceConfig, threads: int = 0) -> Source:
+    """Opens a video and decodes its first frame.
 
     Args:
-        spec: A video file; a folder, glob or file of pictures; an address (http, https, rtsp, rtmp, udp ...); a
-            camera by number or as /dev/videoN. What exists on disk goes before a camera of that number.
-        config: What to read of it.
+        source: A video file; a folder, glob or file of images; a URL (http, https, rtsp, rtmp, udp ...); a camera by
+            number or as /dev/videoN. A file of that name goes before a camera of that number.
+        config: The part of it to read.
         threads: CPU threads for the conversion to RGB, 0 for all cores. Frames do not depend on it.
 
     Returns:
         A source to iterate over once and to close.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for number in range(3):
+        ...         av.VideoFrame(64, 48, "rgb24").save(f"{folder}/{number}.png")
+        ...     with open_source(folder, SourceConfig(fps=10)) as images:
+        ...         [(frame.index, frame.time, frame.image.shape) for frame in images]
+        [(0, 0.0, (48, 64, 3)), (1, 0.1, (48, 64, 3)), (2, 0.2, (48, 64, 3))]
+
     Raises:
         InputError: It cannot be read, or there is no video in it.
     """
-    check_span(config)
-    source = _open_any(str(spec), kind_of(spec), config, threads)
-    if not source.live:
-        source.reopen = partial(open_source, spec, config, threads)
-    return source
+    check_time_range(config)
+    opened = _open_any(str(source), source_kind(source), config, threads)
+    if not opened.live:
+        opened.opener = partial(open_source, source, config, threads)
+    return opened
 
 
-def _open_any(text: str, kind: Kind, config: SourceConfig, threads: int) -> Source:
-    if kind == "address":
-        return _address(text, config, threads)
+def _open_any(text: str, kind: SourceKind, config: SourceConfig, threads: int) -> Source:
+    if kind == "url":
+        return _open_url(text, config, threads)
     if kind == "camera":
-        return _camera(text, config, threads)
+        return _open_camera(text, config, threads)
     try:
-        return _path(text, kind, config, threads)
+        return _open_path(text, kind, config, threads)
     except OSError as error:
-        raise _unreadable(text, error) from error
+        raise _read_error(text, error) from error
 
 
-def _unreadable(text: str, error: OSError) -> InputError:
+def _read_error(text: str, error: OSError) -> InputError:
     return InputError(f"cannot read {text}: {error.strerror or error}")
 
 
-def _path(text: str, kind: Kind, config: SourceConfig, threads: int) -> Source:
+def _open_path(text: str, kind: SourceKind, config: SourceConfig, threads: int) -> Source:
     path = Path(text).expanduser()
-    if kind == "nothing":
+    if kind == "missing":
         raise InputError(f"there is no file or folder {text}: check the name")
     if kind == "folder":
-        return ImageSequence(folder_pictures(path), text, name_of(text), config)
-    if kind == "pattern":
-        return ImageSequence(matching_pictures(str(path)), text, name_of(text), config)
+        return ImageSequence(list_folder_images(path), text, source_name(text), config)
+    if kind == "glob":
+        return ImageSequence(list_matching_images(str(path)), text, source_name(text), config)
     with path.open("rb") as file:
         if not file.read(1):
             raise InputError(f"{text} is empty: give a video file")
-    if kind == "picture":
-        return ImageSequence([path], text, name_of(text), config)
+    if kind == "image":
+        return ImageSequence([path], text, source_name(text), config)
     # "file:", since FFmpeg would take what stands before a colon for a protocol.
-    return VideoFile(_open(f"file:{path}", text, None), text, name_of(text), config, path, threads)
+    return VideoFile(_open_container(f"file:{path}", text, None), text, source_name(text), config, path, threads)
 
 
 def _camera_number(text: str) -> int:
-    match = _DEVICE.fullmatch(text)
+    match = _CAMERA_PATH.fullmatch(text)
     return int(match[1] if match else text)
 
 
-def _camera(text: str, config: SourceConfig, threads: int) -> Source:
+def _open_camera(text: str, config: SourceConfig, threads: int) -> Source:
     number = _camera_number(text)
-    if number < 0 or sys.platform not in CAMERAS:
-        raise InputError(f"camera {text} cannot be opened by its number here: give a file or an address")
-    device, name = CAMERAS[sys.platform]
+    if number < 0 or sys.platform not in CAMERA_DEVICES:
+        raise InputError(f"camera {text} cannot be opened by its number here: give a file or a URL")
+    device, name = CAMERA_DEVICES[sys.platform]
     options = {"fflags": "nobuffer"} | ({"framerate": "30"} if sys.platform == "darwin" else {})
-    container = _open(name.format(number), f"camera {text}", config.timeout, device, options)
-    return LiveSource(container, text, name_of(text), config, threads)
+    container = _open_container(name.format(number), f"camera {text}", config.timeout, device, options)
+    return LiveSource(container, text, source_name(text), config, threads)
 
 
-def _split(text: str) -> SplitResult:
+def _split_url(text: str) -> SplitResult:
     try:
         return urlsplit(text)
     except ValueError as error:
-        raise InputError(f"{text} is not an address ({error}): check it") from error
+        raise InputError(f"{text} is not a URL ({error}): check it") from error
 
 
-def _address(text: str, config: SourceConfig, threads: int) -> Source:
-    scheme = _split(text).scheme
-    if scheme not in SCHEMES:
-        raise InputError(f"addresses of the kind {scheme}:// cannot be read; known: {', '.join(SCHEMES)}")
-    shown, name = without_password(text), name_of(text)
-    files = scheme.startswith("http")
-    options = {} if files else {"rtsp_flags": "prefer_tcp", "fflags": "nobuffer"}
-    container = _open(text, shown, config.timeout, options=options)
-    if files and container.duration is not None:
-        return VideoFile(container, shown, name, config, None, threads)
-    return LiveSource(container, shown, name, config, threads)
+def _open_url(text: str, config: SourceConfig, threads: int) -> Source:
+    scheme = _split_url(text).scheme
+    if scheme not in URL_SCHEMES:
+        raise InputError(f"URLs that begin with {scheme}:// cannot be read; known: {', '.join(URL_SCHEMES)}")
+    uri, name = redact_password(text), source_name(text)
+    is_http = scheme.startswith("http")
+    options = {} if is_http else {"rtsp_flags": "prefer_tcp", "fflags": "nobuffer"}
+    container = _open_container(text, uri, config.timeout, options=options)
+    if is_http and container.duration is not None:
+        return VideoFile(container, uri, name, config, None, threads)
+    return LiveSource(container, uri, name, config, threads)
 
 
-def _open(
-    target: str,
-    shown: str,
-    timeout: float | None,
-    device: str | None = None,
-    options: dict[str, str] | None = None,
+def _open_container(
+    target: str, uri: str, timeout: float | None, device: str | None = None, options: dict[str, str] | None = None
 ) -> InputContainer:
-    begin = time.monotonic()
+    start = time.monotonic()
     try:
         return av.open(target, "r", format=device, options=options, timeout=timeout, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
-        # The clock decides, since not every protocol says that it was interrupted.
-        if timeout is not None and time.monotonic() - begin >= timeout:
-            raise InputError(f"{shown} did not answer within {timeout:g} s: check that it can be reached") from error
+        # By the clock, since not every protocol's error says that it was interrupted.
+        if timeout is not None and time.monotonic() - start >= timeout:
+            raise InputError(f"{uri} did not answer within {timeout:g} s: check that it can be reached") from error
         if isinstance(error, av.error.InvalidDataError | EOFError):
-            raise InputError(
-                f"{shown} is not a video that can be read: it is damaged, incomplete or something else"
-            ) from error
-        raise InputError(f"cannot open {shown}: {error.strerror or error}") from error
+            reason = "it is corrupt, incomplete or something else"
+            raise InputError(f"{uri} is not a video that can be read: {reason}") from error
+        raise InputError(f"cannot open {uri}: {error.strerror or error}") from error

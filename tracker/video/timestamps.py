@@ -1,4 +1,4 @@
-"""Presentation timestamps that only go forward, whatever the container says."""
+"""Presentation timestamps made strictly increasing, whatever the container states."""
 
 import logging
 import math
@@ -6,69 +6,69 @@ from fractions import Fraction
 
 logger = logging.getLogger(__name__)
 
-RESTART = Fraction(1)
-"""Seconds back from which on a timestamp is a new beginning (joined recordings) and not a slip."""
+DISCONTINUITY = Fraction(1)
+"""Seconds. A larger jump back of the timestamps is a new beginning (joined recordings), a smaller one an error."""
 
 
-def in_microseconds(seconds: float | Fraction) -> float:
-    """Whole microseconds (infinity stays): moments given as decimal numbers then compare equal to exact ones."""
+def to_microseconds(seconds: float | Fraction) -> float:
+    """Rounds to whole microseconds (infinity stays), so that decimal times compare equal to exact ones."""
     return math.inf if seconds == math.inf else round(seconds * 10**6)
 
 
-class Timestamps:
+class MonotonicTimestamps:
     """Makes the timestamps of decoded frames strictly increasing.
 
-    - A frame without a timestamp comes one duration after the frame before it.
-    - A frame that is not later than the one before it is dropped: its moment is taken, and no player shows it.
-    - After a jump back of more than `RESTART` the clock was set anew (recordings that were joined), and time goes on
-      from there: that frame comes one duration after the frame before it, and later ones keep their intervals.
+    - A frame without a timestamp is placed one duration after the previous frame.
+    - A frame that is not later than the previous one is dropped: no player would show it.
+    - After a jump back of more than `DISCONTINUITY` the clock was reset (recordings that were joined), and time
+      continues: that frame is placed one duration after the previous frame, and later ones keep their intervals.
 
     Attributes:
         dropped: Frames dropped so far.
         filled: Frames so far that had no timestamp.
-        restarts: Jumps back so far.
+        discontinuities: Jumps back so far.
     """
 
     def __init__(self, time_base: Fraction) -> None:
         self.dropped = 0
         self.filled = 0
-        self.restarts = 0
-        self._restart = int(RESTART / time_base)
-        self._shift = 0
+        self.discontinuities = 0
+        self._max_step_back = int(DISCONTINUITY / time_base)
+        self._offset = 0
         self._last: int | None = None
 
-    def place(self, pts: int | None, duration: int) -> int | None:
-        """The timestamp to use for a frame, or None where the frame is to be dropped.
+    def correct(self, pts: int | None, duration: int) -> int | None:
+        """Returns the timestamp to use for a frame, or None where the frame is to be dropped.
 
         Args:
-            pts: What the container says, in units of the time base.
-            duration: How long the frame before it lasts if nothing else says so, in the same units, at least 1.
+            pts: Timestamp stated by the container, in units of the time base.
+            duration: Default duration of the previous frame, in the same units, at least 1.
         """
-        placed = self._place(pts, duration)
-        if placed is None:
+        corrected = self._correct(pts, duration)
+        if corrected is None:
             self.dropped += 1
         else:
-            self._last = placed
-        return placed
+            self._last = corrected
+        return corrected
 
-    def _place(self, pts: int | None, duration: int) -> int | None:
+    def _correct(self, pts: int | None, duration: int) -> int | None:
         if pts is None:
             self.filled += 1
             return 0 if self._last is None else self._last + duration
-        pts += self._shift
+        pts += self._offset
         if self._last is None or pts > self._last:
             return pts
-        if self._last - pts <= self._restart:
+        if self._last - pts <= self._max_step_back:
             return None
-        self.restarts += 1
-        self._shift += self._last + duration - pts
+        self.discontinuities += 1
+        self._offset += self._last + duration - pts
         return self._last + duration
 
-    def report(self, spec: str) -> None:
-        """Logs what had to be mended, if anything."""
+    def log_corrections(self, uri: str) -> None:
+        """Logs the number of corrections of each kind, if there were any."""
         if self.dropped:
-            logger.warning("%s: %d frames were dropped, as their time did not increase", spec, self.dropped)
-        if self.restarts:
-            logger.warning("%s: the clock of the video jumped back %d times; time went on", spec, self.restarts)
+            logger.warning("%s: %d frames were dropped, as their time did not increase", uri, self.dropped)
+        if self.discontinuities:
+            logger.warning("%s: the timestamps jumped back %d times; time continues", uri, self.discontinuities)
         if self.filled:
-            logger.info("%s: %d frames without a time got one after the frame before them", spec, self.filled)
+            logger.info("%s: %d frames without a timestamp were placed after the previous frame", uri, self.filled)

@@ -1,4 +1,4 @@
-"""Detectors in files that other programs run: they find the same, say what they are, and are used like weights."""
+"""Tests of exported detectors: equal detections, a description in the file, and use as weights."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import tracker.cli.demo
 from tracker.cli.app import main
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.errors import InputError
-from tracker.models.detection import BUILTIN, build_detector, categories_of, export_detector, load_detector
+from tracker.models.detection import BUILTIN, build_detector, detector_categories, export_detector, load_detector
 from tracker.models.detection.transform import DetectionTransform
 from tracker.models.model_file import ModelInfo, load_model, save_model
 from tracker.models.runtime.compile import quiet_exporters
@@ -20,81 +20,81 @@ from tracker.models.runtime.compile import quiet_exporters
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
 
 
-def photographs():
-    """The demo's person and cat, and a part of a picture, RGB, of three sizes."""
+def demo_images():
+    """Returns the demo's person and cat, and a crop of the first, RGB, of three sizes."""
     folder = Path(tracker.cli.demo.__file__).parent / "demo_images"
-    pictures = [cv2.imread(str(folder / name))[:, :, ::-1] for name in ("astronaut.jpg", "cat.jpg")]
-    return [np.ascontiguousarray(picture) for picture in (*pictures, pictures[0][:200, :150])]
+    images = [cv2.imread(str(folder / name))[:, :, ::-1] for name in ("astronaut.jpg", "cat.jpg")]
+    return [np.ascontiguousarray(image) for image in (*images, images[0][:200, :150])]
 
 
 @pytest.fixture(scope="module")
 def expected():
     with load_detector(DetectorConfig(device="cpu", score=0.05, backend="torch")) as detector:
-        return detector.detect(photographs())
+        return detector.detect(demo_images())
 
 
 @pytest.fixture(params=SUFFIXES, scope="module")
 def exported(request, tmp_path_factory):
-    """What `track export builtin` writes in one of the formats."""
+    """Returns the file that `track export builtin` writes in one of the formats."""
     packages = {"onnx": ["onnx", "onnxruntime"], "openvino": ["onnx", "openvino"], "torchscript": []}[request.param]
     for package in packages:
         pytest.importorskip(package, reason=f"the extra for {request.param} is not installed")
     path = tmp_path_factory.mktemp("exported") / f"model{SUFFIXES[request.param]}"
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit) as exit_info:
         main(["export", "builtin", "--format", request.param, "--output", str(path)])
-    assert end.value.code == 0
+    assert exit_info.value.code == 0
     return path
 
 
 @pytest.mark.slow
-def test_pictures_of_all_sizes_show_the_same(exported, expected):
+def test_detections_are_equal_at_all_image_sizes(exported, expected):
     with load_detector(DetectorConfig(device="cpu", score=0.05, weights=str(exported))) as detector:
         for _ in range(3):  # TorchScript rewrites its program after the first runs
-            found = detector.detect(photographs())
-    for one, other in zip(found, expected, strict=True):
+            detections = detector.detect(demo_images())
+    for one, other in zip(detections, expected, strict=True):
         np.testing.assert_array_equal(one.labels, other.labels)
         np.testing.assert_allclose(one.boxes, other.boxes, atol=0.01)
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
 
 
 @pytest.mark.slow
-def test_a_file_says_what_it_is_and_drops_what_is_not_wanted(exported, expected):
+def test_a_file_has_a_description_and_applies_the_config(exported, expected):
     config = DetectorConfig(device="cpu", weights=str(exported), score=0.5, max_detections=1, classes=("cat",))
-    assert categories_of(config) == load_model(BUILTIN)[1].categories
+    assert detector_categories(config) == load_model(BUILTIN)[1].categories
     with load_detector(config) as detector:
         assert detector.info.license
-        person, cat, _ = detector.detect(photographs())
+        person, cat, _ = detector.detect(demo_images())
     assert len(person) == 0
     np.testing.assert_allclose(cat.scores, expected[1].scores[:1], atol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("config", "message"),
     [
         ({"score": 0.01}, "was exported with --score 0.05"),
         ({"nms_iou": 0.6}, "was exported with --nms-iou 0.4"),
         ({"max_detections": 300}, "was exported with --max-detections 100"),
-        ({"model": "fasterrcnn_resnet50_fpn"}, "is of builtin, not of fasterrcnn_resnet50_fpn: leave --model out"),
+        ({"model": "fasterrcnn_resnet50_fpn"}, "is a builtin, not a fasterrcnn_resnet50_fpn: leave --model out"),
     ],
 )
-def test_what_the_file_cannot_give_is_refused(exported, wanted, said):
-    with pytest.raises(InputError, match=said):
-        load_detector(DetectorConfig(device="cpu", weights=str(exported), **wanted))
+def test_stricter_thresholds_in_the_file_are_errors(exported, config, message):
+    with pytest.raises(InputError, match=message):
+        load_detector(DetectorConfig(device="cpu", weights=str(exported), **config))
 
 
 @pytest.mark.slow
-def test_only_what_can_run_a_file_does(exported):
-    wrong = {".onnx": "torch", ".xml": "onnxruntime", ".pt": "openvino"}[exported.suffix]
-    with pytest.raises(InputError, match=f"{wrong}"):
-        load_detector(DetectorConfig(device="cpu", weights=str(exported), backend=wrong))
+def test_unsupported_backends_are_errors(exported):
+    unsupported = {".onnx": "torch", ".xml": "onnxruntime", ".pt": "openvino"}[exported.suffix]
+    with pytest.raises(InputError, match=f"{unsupported}"):
+        load_detector(DetectorConfig(device="cpu", weights=str(exported), backend=unsupported))
     if exported.suffix == ".pt":
-        with pytest.raises(InputError, match="computes in full precision"):
+        with pytest.raises(InputError, match="runs in full precision"):
             load_detector(DetectorConfig(device="cpu", weights=str(exported), precision="half"))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES.values())
-def test_damaged_and_foreign_files_are_refused(suffix, tmp_path):
+def test_missing_and_damaged_files_are_errors(suffix, tmp_path):
     path = tmp_path / f"model{suffix}"
     with pytest.raises(InputError, match="there is no model file"):
         load_detector(DetectorConfig(weights=str(path)))
@@ -103,27 +103,27 @@ def test_damaged_and_foreign_files_are_refused(suffix, tmp_path):
         load_detector(DetectorConfig(weights=str(path)))
 
 
-def test_a_file_of_another_program_is_refused(tmp_path):
+def test_a_file_of_another_program_is_an_error(tmp_path):
     onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
     graph = onnx.helper.make_graph([], "empty", [], [])
     path = tmp_path / "other.onnx"
     onnx.save(onnx.helper.make_model(graph), path)
     with pytest.raises(InputError, match="was not written by"):
-        categories_of(DetectorConfig(weights=str(path)))
+        detector_categories(DetectorConfig(weights=str(path)))
 
 
-def test_an_export_brings_pictures_to_the_same_size():
-    preparation = DetectionTransform(320, 512, [0.5] * 3, [0.25] * 3)
+def test_a_traced_transform_resizes_images_to_the_same_size():
+    transform = DetectionTransform(320, 512, [0.5] * 3, [0.25] * 3)
 
-    def resized(picture):
-        return preparation.resize(picture)[0]
+    def resize(image):
+        return transform.resize(image)[0]
 
     with quiet_exporters():
-        traced = torch.jit.trace(resized, torch.rand(3, 320, 448), check_trace=False)
+        traced = torch.jit.trace(resize, torch.rand(3, 320, 448), check_trace=False)
     rng = np.random.default_rng(0)
     for height, width in [(400, 640), (640, 400), (200, 320), (720, 1280), *rng.integers(100, 900, (60, 2)).tolist()]:
-        picture = torch.rand(3, height, width)
-        torch.testing.assert_close(traced(picture), resized(picture), atol=0.01, rtol=0)
+        image = torch.rand(3, height, width)
+        torch.testing.assert_close(traced(image), resize(image), atol=0.01, rtol=0)
 
 
 @pytest.mark.slow
@@ -136,53 +136,53 @@ def test_masks_are_exported_too(tmp_path):
         min_size=128,
         max_size=160,
     )
-    values = network.model_dump(mode="json")
     info = ModelInfo(
         task="detection", architecture="maskrcnn_fpn", categories=("a", "b"), size=(0, 0), license="", provenance="",
-        network=values,
+        network=network.model_dump(mode="json"),
     )  # fmt: skip
     weights, path = tmp_path / "mask.safetensors", tmp_path / "mask.onnx"
     save_model(weights, {k: v.numpy() for k, v in build_detector(network, 2).state_dict().items()}, info)
     config = DetectorConfig(device="cpu", weights=str(weights), score=0.0, max_detections=5, backend="torch")
     with load_detector(config) as detector:
-        (expected,) = detector.detect(photographs()[:1])
+        (expected,) = detector.detect(demo_images()[:1])
         export_detector(detector, config, path, "onnx")
     with load_detector(config.model_copy(update={"weights": str(path), "backend": "onnxruntime"})) as detector:
-        (found,) = detector.detect(photographs()[:1])
-    assert len(found) == len(expected) > 0
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
-    assert np.abs(found.masks.astype(int) - expected.masks).max() <= 1
+        (detections,) = detector.detect(demo_images()[:1])
+    assert len(detections) == len(expected) > 0
+    np.testing.assert_allclose(detections.scores, expected.scores, atol=1e-4)
+    assert np.abs(detections.data["masks"].astype(int) - expected.data["masks"]).max() <= 1
 
 
-# The command
+# `track export`
 
 
-def said(capsys, *arguments):
-    with pytest.raises(SystemExit) as end:
+def run_export(capsys, *arguments):
+    """Runs `track export` and returns its exit code and output."""
+    with pytest.raises(SystemExit) as exit_info:
         main(["export", *map(str, arguments)])
-    return end.value.code, capsys.readouterr()
+    return exit_info.value.code, capsys.readouterr()
 
 
 @pytest.mark.slow
-def test_the_command_says_what_it_did_and_keeps_what_is_there(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_a_summary_and_overwrites_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code, output = said(capsys, "builtin", "--format", "torchscript", "--score", 0.3)
+    code, output = run_export(capsys, "builtin", "--format", "torchscript", "--score", 0.3)
     assert code == 0 and output.err == ""
     assert "wrote builtin.pt" in output.out and "scores from 0.3" in output.out
     assert "track video.mp4 --weights builtin.pt" in output.out
     assert [file.name for file in tmp_path.iterdir()] == ["builtin.pt"]
-    code, output = said(capsys, "builtin", "--format", "torchscript")
+    code, output = run_export(capsys, "builtin", "--format", "torchscript")
     assert code == 2 and "exists" in output.err
-    code, output = said(capsys, "builtin.pt", "--format", "torchscript", "-o", "again.pt")
+    code, output = run_export(capsys, "builtin.pt", "--format", "torchscript", "-o", "again.pt")
     assert code == 2 and "was exported already" in output.err
     Image.new("RGB", (64, 48)).save(tmp_path / "0.png")
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit) as exit_info:
         main([str(tmp_path), "--weights", "builtin.pt", "--embedder", "none", "--output", "tracks.csv", "--quiet"])
-    assert end.value.code == 0
+    assert exit_info.value.code == 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wrong"),
+    ("arguments", "message"),
     [
         (("builtn",), "did you mean 'builtin'"),
         (("fasterrcnn_resnet50_fpn",), "needs --weights coco"),
@@ -191,8 +191,8 @@ def test_the_command_says_what_it_did_and_keeps_what_is_there(tmp_path, monkeypa
         (("builtin", "--output", "gone/model.onnx"), "there is no folder"),
     ],
 )
-def test_a_mistake_gets_one_sentence(arguments, wrong, tmp_path, monkeypatch, capsys):
+def test_a_mistake_gets_one_sentence(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code, output = said(capsys, *arguments)
-    assert code == 2 and wrong in output.err and output.err.count("\n") == 1
+    code, output = run_export(capsys, *arguments)
+    assert code == 2 and message in output.err and output.err.count("\n") == 1
     assert not list(tmp_path.iterdir())

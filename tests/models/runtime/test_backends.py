@@ -1,4 +1,4 @@
-"""What computes networks in PyTorch's stead: the same results, whatever else is computed beside them."""
+"""Tests of inference backends: the same results as PyTorch, whatever else runs at the same time."""
 
 import logging
 import os
@@ -16,11 +16,11 @@ from torchvision.ops import FrozenBatchNorm2d
 import tracker.cli.demo
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.errors import InputError
-from tracker.evaluation.detection.agreement import count_equal
+from tracker.evaluation.detection.agreement import count_equal_boxes
 from tracker.models.detection import build_detector, load_detector
-from tracker.models.detection.compile import compile_parts
+from tracker.models.detection.compile import compile_detector
 from tracker.models.reid import load_embedder
-from tracker.models.runtime import ROWS, backends, choose_backend, compiled, fold_batch_norm
+from tracker.models.runtime import BATCH_AXES, backends, choose_backend, compile_module, fold_batch_norm
 from tracker.structures.types import Detections
 
 CPU = torch.device("cpu")
@@ -33,67 +33,70 @@ def backend(request):
     return request.param
 
 
-def photographs():
-    """The demo's person and cat, and a part of a picture, RGB, of three sizes."""
+def demo_images():
+    """Returns the demo's person and cat, and a crop of the first, RGB, of three sizes."""
     folder = Path(tracker.cli.demo.__file__).parent / "demo_images"
-    pictures = [cv2.imread(str(folder / name))[:, :, ::-1] for name in ("astronaut.jpg", "cat.jpg")]
-    return [np.ascontiguousarray(picture) for picture in (*pictures, pictures[0][:200, :150])]
+    images = [cv2.imread(str(folder / name))[:, :, ::-1] for name in ("astronaut.jpg", "cat.jpg")]
+    return [np.ascontiguousarray(image) for image in (*images, images[0][:200, :150])]
 
 
-def bits(found):
-    return [(d.boxes.tobytes(), d.scores.tobytes(), d.labels.tobytes()) for d in found]
+def to_bytes(results):
+    return [(d.boxes.tobytes(), d.scores.tobytes(), d.labels.tobytes()) for d in results]
 
 
-def opened(backend, **config):
+def builtin_detector(backend, **config):
     return load_detector(DetectorConfig(**{"device": "cpu", "score": 0.05, "backend": backend, **config}))
 
 
-# The same results
+# Equal results
 
 
-def test_the_builtin_detector_finds_the_same(backend):
-    with opened("torch") as torchs, opened(backend) as ours:
-        assert ours.backend == backend
-        found, expected = ours.detect(photographs()), torchs.detect(photographs())
+def test_detections_equal_pytorchs(backend):
+    with builtin_detector("torch") as reference, builtin_detector(backend) as detector:
+        assert detector.backend == backend
+        detections, expected = detector.detect(demo_images()), reference.detect(demo_images())
     assert sum(map(len, expected)) > 10
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(detections, expected, strict=True):
         np.testing.assert_array_equal(one.labels, other.labels)
         np.testing.assert_allclose(one.boxes, other.boxes, atol=0.01)
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
 
 
 def test_neither_batch_size_nor_threads_change_a_bit(backend):
-    pictures = photographs()
-    with opened(backend, threads=1) as alone:
-        expected = [alone.detect([picture])[0] for picture in pictures]
-    with opened(backend, threads=3) as together:
-        assert bits(together.detect(pictures)) == bits(expected)
-        assert bits(together.detect(pictures[::-1] * 4)) == bits(expected[::-1] * 4)
+    images = demo_images()
+    with builtin_detector(backend, threads=1) as detector:
+        expected = [detector.detect([image])[0] for image in images]
+    with builtin_detector(backend, threads=3) as detector:
+        assert to_bytes(detector.detect(images)) == to_bytes(expected)
+        assert to_bytes(detector.detect(images[::-1] * 4)) == to_bytes(expected[::-1] * 4)
 
 
-def test_a_second_look_at_boxes_says_the_same(backend):
-    picture = photographs()[0]
+def test_rescored_boxes_equal_pytorchs(backend):
+    image = demo_images()[0]
     boxes, labels = np.array([[100, 20, 400, 500], [0, 0, 60, 90]], np.float32), np.array([0, 3])
-    said = []
+    results = []
     for name in ("torch", backend):
-        with opened(name) as detector:
-            (_,), (look,) = detector.detect_with_features(detector.upload([picture]))
-            detector.detect(photographs()[1:])  # what was kept of one picture is not touched by others
-            judged = look(boxes, labels)
-            said.append((judged.boxes, judged.scores, look.embed(boxes)))
-    for found, expected in zip(*said, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-3)
+        with builtin_detector(name) as detector:
+            (_,), (rescorer,) = detector.detect_with_features(detector.upload([image]))
+            detector.detect(demo_images()[1:])  # other images must not change the cached features
+            rescored = rescorer(boxes, labels)
+            results.append((rescored.boxes, rescored.scores, rescorer.embed(boxes)))
+    for actual, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-3)
 
 
 def test_embeddings_are_the_same_for_any_number_of_crops(backend):
     rng = np.random.default_rng(0)
-    pictures = [torch.from_numpy(rng.integers(0, 256, (3, 90, 120), dtype=np.uint8)) for _ in range(3)]
+    images = [torch.from_numpy(rng.integers(0, 256, (3, 90, 120), dtype=np.uint8)) for _ in range(3)]
     corners = [rng.uniform(0, 40, (n, 2)) for n in (5, 0, 12)]
     boxes = [np.concatenate([corner, corner + 45], 1).astype(np.float32) for corner in corners]
-    with load_embedder("builtin", CPU) as torchs, load_embedder("builtin", CPU, threads=2, backend=backend) as ours:
-        found, expected = ours.embed(pictures, boxes), torchs.embed(pictures, boxes)
-        apart = [ours.embed([picture], [rows])[0] for picture, rows in zip(pictures, boxes, strict=True)]
-    for one, alone, other in zip(found, apart, expected, strict=True):
+    with (
+        load_embedder("builtin", CPU) as reference,
+        load_embedder("builtin", CPU, threads=2, backend=backend) as embedder,
+    ):
+        batched, expected = embedder.embed(images, boxes), reference.embed(images, boxes)
+        single = [embedder.embed([i], [b])[0] for i, b in zip(images, boxes, strict=True)]
+    for one, alone, other in zip(batched, single, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
         assert one.tobytes() == alone.tobytes()
 
@@ -110,89 +113,88 @@ NETWORKS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_parts_of_all_kinds_of_networks_say_the_same(backend, name):
+def test_outputs_of_each_part_equal_pytorchs(backend, name):
     torch.manual_seed(0)
     network = build_detector(DetectorNetwork(architecture=name, **NETWORKS[name]), 3).eval()
-    picture = torch.rand(1, 3, 352, 480)
+    image = torch.rand(1, 3, 352, 480)
     with torch.inference_mode():
-        expected = parts_of(network, picture)
-        compile_parts(network, backend, False, 1)
-        found = parts_of(network, picture)
-    assert len(found) >= 4
-    for one, other in zip(found, expected, strict=True):
+        expected = part_outputs(network, image)
+        compile_detector(network, backend, False, 1)
+        actual = part_outputs(network, image)
+    assert len(actual) >= 4
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_parts_of_all_kinds_of_networks_say_nearly_the_same_in_half_precision(name):
+def test_outputs_of_each_part_are_close_in_half_precision(name):
     torch.manual_seed(0)
     network = build_detector(DetectorNetwork(architecture=name, **NETWORKS[name]), 3).eval()
-    picture = torch.rand(1, 3, 352, 480)
+    image = torch.rand(1, 3, 352, 480)
     with torch.inference_mode():
-        expected = parts_of(network, picture)
-        compile_parts(network, "torch", True, 1)
-        found = parts_of(network, picture)
+        expected = part_outputs(network, image)
+        compile_detector(network, "torch", True, 1)
+        actual = part_outputs(network, image)
     assert {p.dtype for p in network.backbone.parameters()} == {torch.float16}
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         assert one.dtype == torch.float32
         assert (one - other).norm() <= 0.02 * other.norm() + 1e-4 * other.numel() ** 0.5
 
 
-def test_in_half_precision_boxes_are_still_told_finer_than_a_pixel():
-    """Beyond 1,024 pixels, half precision knows whole ones alone; under autocast all that is proposed is rounded so."""
+def test_boxes_have_subpixel_precision_in_half_precision():
+    """Beyond 1,024, float16 represents whole pixels only; under autocast all proposals are rounded to them."""
     torch.manual_seed(0)
-    made_of = DetectorNetwork(architecture="fasterrcnn_fpn", backbone="resnet18")
-    network = build_detector(made_of, 3).eval()
-    compile_parts(network, "torch", True, 1)
+    network = build_detector(DetectorNetwork(architecture="fasterrcnn_fpn", backbone="resnet18"), 3).eval()
+    compile_detector(network, "torch", True, 1)
     with torch.inference_mode():
         images, _ = network.transform([255 * torch.rand(3, 720, 1280)])
         (proposals,), _ = network.rpn(images, network.backbone(images.tensors))
-    right = proposals[proposals[:, 2] > 1024, 2]
-    assert len(right) > 20
-    assert (right != right.round()).float().mean() > 0.5
+    right_edges = proposals[proposals[:, 2] > 1024, 2]
+    assert len(right_edges) > 20
+    assert (right_edges != right_edges.round()).float().mean() > 0.5
 
 
-def test_in_half_precision_the_same_objects_are_found():
-    with opened("torch", score=0.5) as full, opened("torch", score=0.5, precision="half") as half:
-        expected, found = full.detect(photographs()), half.detect(photographs())
+def test_half_precision_detects_the_same_objects():
+    with builtin_detector("torch", score=0.5) as full, builtin_detector("torch", score=0.5, precision="half") as half:
+        expected, detections = full.detect(demo_images()), half.detect(demo_images())
     assert sum(map(len, expected)) >= 2
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(detections, expected, strict=True):
         np.testing.assert_array_equal(one.labels, other.labels)
         np.testing.assert_allclose(one.boxes, other.boxes, atol=2)
         np.testing.assert_allclose(one.scores, other.scores, atol=0.02)
 
 
-def parts_of(network, picture):
-    """All that the parts of a network say of a picture, in a row."""
-    maps = network.backbone(picture)
-    heads = getattr(network, "roi_heads", None)
-    said = [maps, (network.rpn.head if heads else network.head)(list(maps.values()))]
-    for kind in ("box", "mask") if heads else ():
-        if pool := getattr(heads, f"{kind}_roi_pool"):
-            regions = pool(maps, [torch.tensor([[20.0, 30, 200, 300]] * 3)], [tuple(picture.shape[2:])])
-            said.append(getattr(heads, f"{kind}_predictor")(getattr(heads, f"{kind}_head")(regions)))
-    return torch.utils._pytree.tree_leaves(said)
+def part_outputs(network, image):
+    """Returns the outputs of all parts of a network for an image, in a flat list."""
+    feature_maps = network.backbone(image)
+    roi_heads = getattr(network, "roi_heads", None)
+    outputs = [feature_maps, (network.rpn.head if roi_heads else network.head)(list(feature_maps.values()))]
+    for kind in ("box", "mask") if roi_heads else ():
+        if pool := getattr(roi_heads, f"{kind}_roi_pool"):
+            pooled = pool(feature_maps, [torch.tensor([[20.0, 30, 200, 300]] * 3)], [tuple(image.shape[2:])])
+            outputs.append(getattr(roi_heads, f"{kind}_predictor")(getattr(roi_heads, f"{kind}_head")(pooled)))
+    return torch.utils._pytree.tree_leaves(outputs)
 
 
-def test_no_rows_go_in_and_none_come_out(backend):
-    part = compiled(torch.nn.Linear(4, 3), (torch.zeros(2, 4),), ROWS, backend, False, 1)
-    assert part(torch.zeros(0, 4)).shape == (0, 3)
-    assert part(torch.zeros(5, 4)).shape == (5, 3)
+def test_an_empty_batch_has_an_empty_output(backend):
+    module = compile_module(torch.nn.Linear(4, 3), (torch.zeros(2, 4),), BATCH_AXES, backend, False, 1)
+    assert module(torch.zeros(0, 4)).shape == (0, 3)
+    assert module(torch.zeros(5, 4)).shape == (5, 3)
 
 
-FIRST = """
+CONCURRENT_FIRST_INFERENCE = """
 import sys, threading, torch
-from tracker.models.runtime import ROWS, compiled
+from tracker.models.runtime import BATCH_AXES, compile_module
 
-part = compiled(torch.nn.ReLU(), (torch.zeros(2, 4),), ROWS, sys.argv[1], False, 4)
-together = threading.Barrier(8)
+module = compile_module(torch.nn.ReLU(), (torch.zeros(2, 4),), BATCH_AXES, sys.argv[1], False, 4)
+barrier = threading.Barrier(8)
 
 def work():
-    together.wait()
-    part(torch.zeros(3, 4))
+    barrier.wait()
+    module(torch.zeros(3, 4))
 
-def hold():  # the interpreter, so that the others meet where they wait for it
+def hold():  # the interpreter lock, so that the other threads wait for it at the same time
     while True:
         sum(range(50))
 
@@ -201,42 +203,42 @@ for _ in range(3):
 workers = [threading.Thread(target=work) for _ in range(8)]
 for worker in workers:
     worker.start()
-for worker in workers:  # a process that ends while one is inside a runtime is aborted
+for worker in workers:  # a process that ends while a thread is inside a runtime is aborted
     worker.join()
 """
 
 
 @pytest.mark.slow
-def test_threads_that_compute_first_at_once_do_not_wait_for_each_other(backend):
-    subprocess.run([sys.executable, "-c", FIRST, backend], check=True, timeout=60)
+def test_first_inferences_in_several_threads_do_not_deadlock(backend):
+    subprocess.run([sys.executable, "-c", CONCURRENT_FIRST_INFERENCE, backend], check=True, timeout=60)
 
 
-QUIET = """
+NO_TELEMETRY = """
 import sys, threading, torch
-from tracker.models.runtime import ROWS, compiled
+from tracker.models.runtime import BATCH_AXES, compile_module
 
-compiled(torch.nn.ReLU(), (torch.zeros(2, 4),), ROWS, sys.argv[1], False, 1)
+compile_module(torch.nn.ReLU(), (torch.zeros(2, 4),), BATCH_AXES, sys.argv[1], False, 1)
 assert threading.active_count() == 1, threading.enumerate()
 """
 
 
 @pytest.mark.slow
-def test_nobody_is_told_that_it_is_used(tmp_path, backend):
-    """Both would send messages as soon as they are imported, and leave the user's number in the home folder."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+def test_telemetry_is_off(tmp_path, backend):
+    """Otherwise both send messages as soon as they are imported, and store an identifier in the home folder."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", QUIET, backend], check=True, timeout=60, env=kept | home)
+    subprocess.run([sys.executable, "-c", NO_TELEMETRY, backend], check=True, timeout=60, env=environment | home)
     assert not list(tmp_path.iterdir())
 
 
-# The choice
+# Choice of the backend
 
 
-def test_the_fastest_that_is_installed_is_chosen(monkeypatch):
+def test_auto_chooses_the_fastest_installed_backend(monkeypatch):
     installed = {"openvino", "onnxruntime", "onnx"}
     monkeypatch.setattr(backends, "find_spec", lambda name: name if name in installed else None)
     assert choose_backend("auto", CPU) == "onnxruntime"
-    assert choose_backend("auto", CPU, "half") == "openvino"  # the only one of them that can
+    assert choose_backend("auto", CPU, "half") == "openvino"  # the only one that supports it
     assert choose_backend("auto", torch.device("cuda")) == "torch"
     installed.remove("onnxruntime")
     assert choose_backend("auto", CPU) == "openvino"
@@ -245,57 +247,57 @@ def test_the_fastest_that_is_installed_is_chosen(monkeypatch):
     installed.add("onnxruntime")
     installed.remove("onnx")
     assert choose_backend("auto", CPU) == "torch"
-    for name, said in (
-        ("openvino", r"needs the package openvino: pip install 'tracker\[openvino\]'"),
-        ("onnxruntime", r"needs the package onnx: pip install 'tracker\[onnx\]'"),
+    for name, message in (
+        ("openvino", r"needs the package openvino: pip install 'video-tracker\[openvino\]'"),
+        ("onnxruntime", r"needs the package onnx: pip install 'video-tracker\[onnx\]'"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             choose_backend(name, CPU)
 
 
-def test_what_cannot_be_done_is_said(monkeypatch):
+def test_unsupported_devices_and_precisions_are_errors(monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda name: name)
-    with pytest.raises(InputError, match="computes on the CPU, not on cuda"):
+    with pytest.raises(InputError, match="runs on the CPU, not on cuda"):
         choose_backend("openvino", torch.device("cuda"))
     with pytest.raises(InputError, match="full precision"):
         choose_backend("onnxruntime", CPU, "half")
 
 
 def test_a_log_line_names_the_backend(backend, caplog):
-    with caplog.at_level(logging.INFO, logger="tracker"), opened(backend):
-        assert f"{backend} computes the detector on cpu" in caplog.text
+    with caplog.at_level(logging.INFO, logger="tracker"), builtin_detector(backend):
+        assert f"running the detector on cpu with {backend}" in caplog.text
 
 
-# PyTorch itself
+# PyTorch
 
 
 @pytest.mark.parametrize("norm", [torch.nn.BatchNorm2d, FrozenBatchNorm2d])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "googlenet", "densenet121"])
-def test_folding_keeps_what_classification_networks_say(name, norm):
+def test_folding_batch_norms_keeps_the_outputs(name, norm):
     torch.manual_seed(0)
-    more = {"norm_layer": norm} if name.startswith("resnet") else {"init_weights": True} if name == "googlenet" else {}
-    network = torchvision.models.get_model(name, weights=None, **more).eval()
+    options = {"resnet": {"norm_layer": norm}, "google": {"init_weights": True}}.get(name[:6], {})
+    network = torchvision.models.get_model(name, weights=None, **options).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d | FrozenBatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-    picture = torch.rand(1, 3, 96, 96)
+    image = torch.rand(1, 3, 96, 96)
     with torch.inference_mode():
-        expected, found = network(picture), fold_batch_norm(network)(picture)
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
-    if not name.startswith("densenet"):  # whose batch norms come before the convolutions
+        expected, actual = network(image), fold_batch_norm(network)(image)
+    torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-3)
+    if not name.startswith("densenet"):  # its batch norms come before the convolutions
         assert not any(isinstance(part, torch.nn.BatchNorm2d | FrozenBatchNorm2d) for part in network.modules())
 
 
-FAULTS = """
+COUNT_PAGE_FAULTS = """
 import resource, torch
-from tracker.models.runtime import picture_workers
+from tracker.models.runtime import inference_executor
 
 def work(_):
     for _ in range(6):
-        torch.zeros(10, 2**20).add_(1)  # so large that glibc never keeps it by itself
+        torch.zeros(10, 2**20).add_(1)  # so large that glibc returns it by default
 
-with picture_workers(torch.device("cpu"), 2, "test") as workers:
+with inference_executor(torch.device("cpu"), 2, "test") as workers:
     list(workers.map(work, range(2)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     list(workers.map(work, range(2)))
@@ -303,52 +305,53 @@ with picture_workers(torch.device("cpu"), 2, "test") as workers:
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc alone")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 @pytest.mark.slow
-def test_memory_that_a_layer_gives_back_is_kept_for_the_next_one(monkeypatch):
-    def faults():
-        return int(subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout)
+def test_memory_that_a_layer_frees_is_reused(monkeypatch):
+    def page_faults():
+        command = [sys.executable, "-c", COUNT_PAGE_FAULTS]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     monkeypatch.setenv("MALLOC_ARENA_MAX", "2")  # the user has decided
-    left_alone = faults()
+    untuned = page_faults()
     monkeypatch.delenv("MALLOC_ARENA_MAX")
-    if left_alone < 10_000:
+    if untuned < 10_000:
         pytest.skip("this C library returns no memory")
-    assert faults() < 0.5 * left_alone
+    assert page_faults() < 0.5 * untuned
 
 
-# How equality is counted
+# Agreement of detections
 
 
 def test_boxes_are_counted_once():
-    def found(*rows):
+    def detections(*rows):
         table = np.array(rows, np.float32).reshape(-1, 6)
         return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
 
     one, twice = (0, 0, 100, 100, 0.9, 1), (0, 0, 100, 101, 0.9, 1)
-    other_class, other_score, moved = (*one[:5], 2), (*one[:4], 0.88, 1), (6, 0, 106, 100, 0.9, 1)
-    assert count_equal([(found(one), found(one))]) == (1, 1)
-    assert count_equal([(found(one, twice), found(one))]) == (1, 2)
-    assert count_equal([(found(one), found(other_class, other_score, moved))]) == (0, 3)
-    assert count_equal([(found(), found()), (found(), found(one))]) == (0, 1)
+    other_class, other_score, shifted = (*one[:5], 2), (*one[:4], 0.88, 1), (6, 0, 106, 100, 0.9, 1)
+    assert count_equal_boxes([(detections(one), detections(one))]) == (1, 1)
+    assert count_equal_boxes([(detections(one, twice), detections(one))]) == (1, 2)
+    assert count_equal_boxes([(detections(one), detections(other_class, other_score, shifted))]) == (0, 3)
+    assert count_equal_boxes([(detections(), detections()), (detections(), detections(one))]) == (0, 1)
 
 
 @pytest.mark.slow
-def test_the_benchmark_finds_the_same_in_all_ways(tmp_path):
-    from benchmarks.backends import compare_ways, installed_ways
+def test_the_benchmark_measures_all_backends(tmp_path):
+    from benchmarks.backends import compare_backends, installed_implementations
 
-    ways = compare_ways("builtin", (320, 192), number=2, threads=2, repetitions=1)
-    assert [way.name for way in ways] == installed_ways()
-    assert ways[0].ratio == 1
-    assert all(way.boxes > 50 and way.equal > 0.95 for way in ways)
+    results = compare_backends("builtin", (320, 192), number=2, threads=2, repetitions=1)
+    assert [result.name for result in results] == installed_implementations()
+    assert results[0].ratio == 1
+    assert all(result.total_boxes > 50 and result.matching > 0.95 for result in results)
     with pytest.raises(InputError, match="did you mean 'builtin'"):
-        compare_ways("builtn", (320, 192), 2, 2, 1)
+        compare_backends("builtn", (320, 192), 2, 2, 1)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no interrupts to send")
-def test_an_interrupt_after_a_detector_was_closed_is_only_an_interrupt() -> None:
-    """OpenVINO's plugin, when it is unloaded, leaves signals a stack that is there no more."""
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_an_interrupt_after_a_detector_was_closed_is_a_keyboard_interrupt() -> None:
+    """OpenVINO's plugin, when it is unloaded, leaves a signal stack registered that was freed."""
     pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
     code = """
 import gc, os, signal
@@ -364,5 +367,5 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (run.returncode, run.stdout) == (0, "interrupted\n"), run.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "interrupted\n"), result.stderr

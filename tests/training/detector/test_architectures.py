@@ -1,4 +1,4 @@
-"""Joint and four-step training: every architecture learns eight pictures, and each phase trains what it should."""
+"""Joint and four-step training: every architecture learns eight images, and each stage trains its own parts."""
 
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,12 @@ import torchvision
 from torchvision.models import mobilenet_v3_small, resnet18
 from torchvision.models.detection import ssdlite
 
-from small_trainings import SIDE, SMALL_TRAINING, settings
-from tracker.training import detector as training
+from small_trainings import SIDE, SMALL_TRAINING, small_training
 from tracker.training.curves import read_metrics_log
+from tracker.training.detector import train
 from tracker.training.detector.module import DetectorModule
-from tracker.training.detector.phases import phases_of
 from tracker.training.detector.train import train_detector
+from tracker.training.detector.training_stages import training_stages
 
 pytestmark = SMALL_TRAINING
 
@@ -24,12 +24,12 @@ FEW = {
     "rpn_pre_nms_top_n_train": 200, "rpn_post_nms_top_n_train": 100, "rpn_post_nms_top_n_test": 50,
     "box_batch_size_per_image": 32,
 }  # fmt: skip
-PYRAMID = {**SMALL, **FEW, "anchor_sizes": ((16,), (24,), (32,), (48,), (64,)), "fpn_channels": 32, "head_width": 64}
+FPN = {**SMALL, **FEW, "anchor_sizes": ((16,), (24,), (32,), (48,), (64,)), "fpn_channels": 32, "head_width": 64}
 NETWORKS: dict[str, dict[str, Any]] = {
     "builtin": {"architecture": "builtin", **FEW},
-    "resnet18": {"architecture": "fasterrcnn_fpn", "backbone": "resnet18", **PYRAMID},
-    "shufflenet": {"architecture": "fasterrcnn_fpn", "backbone": "shufflenet_v2_x0_5", **PYRAMID},
-    "mask": {"architecture": "maskrcnn_fpn", "backbone": "resnet18", **PYRAMID},
+    "resnet18": {"architecture": "fasterrcnn_fpn", "backbone": "resnet18", **FPN},
+    "shufflenet": {"architecture": "fasterrcnn_fpn", "backbone": "shufflenet_v2_x0_5", **FPN},
+    "mask": {"architecture": "maskrcnn_fpn", "backbone": "resnet18", **FPN},
     "vgg": {
         "architecture": "fasterrcnn_vgg16", "backbone": "vgg11_bn", **SMALL, **FEW,
         "anchor_sizes": ((16, 32, 64),), "head_width": 256, "head_dropout": 0,
@@ -45,8 +45,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def small_trunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives torchvision's one-stage detectors small trunks, whose statistics follow within a test's few steps."""
+def small_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives torchvision's one-stage detectors small backbones, whose statistics adapt within a test's few steps."""
     for name in ("retinanet", "fcos"):
         module = getattr(torchvision.models.detection, name)
         monkeypatch.setattr(module, "resnet50", lambda progress, **settings: resnet18(**settings))
@@ -55,14 +55,14 @@ def small_trunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out what is measured and drawn at the end."""
-    monkeypatch.setattr(training, "finish", lambda *_: None)
+def no_artifacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skips the evaluation and the model card at the end of a training."""
+    monkeypatch.setattr(train, "write_artifacts", lambda *_: None)
 
 
-# Networks that start from noise learn through batch norms that see eight pictures.
+# Untrained networks learn with batch norms over eight images.
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_trunks")
+@pytest.mark.usefixtures("small_backbones")
 @pytest.mark.parametrize(
     ("recipe", "name", "steps", "batch_size", "learning_rate"),
     [
@@ -78,10 +78,10 @@ def unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
         ("four_step", "resnet18", 240, 4, 2e-3),
     ],
 )
-def test_it_learns_eight_pictures(
+def test_it_learns_eight_images(
     tmp_path: Path, recipe: str, name: str, steps: int, batch_size: int, learning_rate: float
 ) -> None:
-    config = settings(
+    config = small_training(
         tmp_path,
         recipe=recipe,
         network=NETWORKS[name],
@@ -91,56 +91,56 @@ def test_it_learns_eight_pictures(
         validate_every=20,
     )
     train_detector(config)
-    course = read_metrics_log(tmp_path / "run", {phase.name: phase.steps for phase in phases_of(config)})
-    assert max(course["AP50"].values()) > 0.9
+    metrics = read_metrics_log(tmp_path / "run", {stage.name: stage.steps for stage in training_stages(config)})
+    assert max(metrics["AP50"].values()) > 0.9
 
 
 @pytest.mark.slow
 def test_each_of_the_four_steps_trains_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     states = []
-    run = training._Training.run
+    train_stage = train._TrainingRun.train_stage
 
-    def watched(self: Any, *arguments: Any) -> Any:
-        model, first = run(self, *arguments)
+    def record_state(self: Any, *arguments: Any) -> Any:
+        model, is_global_zero = train_stage(self, *arguments)
         states.append({key: value.clone() for key, value in model.state_dict().items()})
-        return model, first
+        return model, is_global_zero
 
-    monkeypatch.setattr(training._Training, "run", watched)
-    config = settings(tmp_path, recipe="four_step", steps=4, warmup_steps=1, batch_size=2, network=NETWORKS["builtin"])
-    train_detector(config)
+    monkeypatch.setattr(train._TrainingRun, "train_stage", record_state)
+    network = NETWORKS["builtin"]
+    train_detector(small_training(tmp_path, recipe="four_step", steps=4, warmup_steps=1, batch_size=2, network=network))
     first, second, third, fourth = states
-    assert same(first, second) == {"rpn"}
-    assert same(second, third) == {"backbone", "roi_heads"}
-    assert same(third, fourth) == {"backbone", "rpn"}
+    assert unchanged_parts(first, second) == {"rpn"}
+    assert unchanged_parts(second, third) == {"backbone", "roi_heads"}
+    assert unchanged_parts(third, fourth) == {"backbone", "rpn"}
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
-    """The parts of a network that are equal in all their arrays."""
-    different = {key.split(".")[0] for key, value in one.items() if not torch.equal(value, other[key])}
-    return {key.split(".")[0] for key in one} - different
+def unchanged_parts(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    """Returns the parts of a network of which all arrays are equal."""
+    changed = {key.split(".")[0] for key, value in before.items() if not torch.equal(value, after[key])}
+    return {key.split(".")[0] for key in before} - changed
 
 
 @pytest.mark.slow
-def test_a_second_phase_goes_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_stage_resumes_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = {
-        "recipe": "four_step", "steps": 8, "warmup_steps": 1, "batch_size": 2, "ema": 0.9, "checkpoint_every": 1,
+        "recipe": "four_step", "steps": 8, "warmup_steps": 1, "batch_size": 2, "ema_decay": 0.9, "checkpoint_every": 1,
         "network": NETWORKS["builtin"],
     }  # fmt: skip
-    train_detector(settings(tmp_path, **changes))
-    whole = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]
-    ordinary = DetectorModule.training_step
-    for last in (0, 2):  # steps done of the second phase
-        cut = settings(tmp_path, folder=str(tmp_path / f"cut{last}"), **changes)
+    train_detector(small_training(tmp_path, **changes))
+    expected = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]
+    training_step = DetectorModule.training_step
+    for last in (0, 2):  # finished steps of the second stage
+        config = small_training(tmp_path, folder=str(tmp_path / f"interrupted{last}"), **changes)
 
-        def stops(self: DetectorModule, batch: Any, index: int, last: int = last) -> torch.Tensor:
-            if self.phase.name == "2-roi-heads" and self.global_step == last:
+        def interrupt(self: DetectorModule, batch: Any, index: int, last: int = last) -> torch.Tensor:
+            if self.stage.name == "2-roi-heads" and self.global_step == last:
                 raise KeyboardInterrupt
-            return ordinary(self, batch, index)
+            return training_step(self, batch, index)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(DetectorModule, "training_step", stops)
-            train_detector(cut)
-        train_detector(cut, resume=True)
-        resumed = torch.load(Path(cut.folder) / "last.ckpt", weights_only=True)["state_dict"]
-        for name, value in whole.items():
+            patch.setattr(DetectorModule, "training_step", interrupt)
+            train_detector(config)
+        train_detector(config, resume=True)
+        resumed = torch.load(Path(config.folder) / "last.ckpt", weights_only=True)["state_dict"]
+        for name, value in expected.items():
             assert torch.equal(resumed[name], value), name

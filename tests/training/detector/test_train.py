@@ -1,4 +1,4 @@
-"""Training a detector: what it leaves behind, that it resumes, freezes and repeats, and what it says of mistakes."""
+"""Training a detector: its files, resuming, frozen stages, learning rates and error messages."""
 
 import json
 import logging
@@ -16,29 +16,29 @@ import pytest
 import torch
 import yaml
 
-from image_sets import draw_pictures, write_coco
-from small_trainings import SIDE, SMALL_TRAINING, settings
+from image_sets import draw_images, write_coco
+from small_trainings import SIDE, SMALL_TRAINING, small_training
 from tracker.config import DetectorConfig, DetectorTrainingConfig
 from tracker.errors import InputError
 from tracker.models.detection import backbone_stages, build_detector, load_detector, read_weights
 from tracker.models.model_file import ModelInfo, save_model
-from tracker.training import detector as training
 from tracker.training.curves import read_metrics_log
-from tracker.training.detector.data import BatchesToCome
+from tracker.training.detector import train
+from tracker.training.detector.data import ResumableBatchSampler
 from tracker.training.detector.module import DetectorModule
-from tracker.training.detector.phases import phases_of
 from tracker.training.detector.train import train_detector
+from tracker.training.detector.training_stages import training_stages
 
 pytestmark = SMALL_TRAINING
 
 
 @pytest.fixture
-def unfinished(monkeypatch):
-    """Leaves out what is measured and drawn at the end."""
-    monkeypatch.setattr(training, "finish", lambda *_: None)
+def no_artifacts(monkeypatch):
+    """Skips the evaluation and the model card at the end of a training."""
+    monkeypatch.setattr(train, "write_artifacts", lambda *_: None)
 
 
-def info_of(config: DetectorTrainingConfig, categories: tuple[str, ...] = ("ball", "box")) -> ModelInfo:
+def model_info(config: DetectorTrainingConfig, categories: tuple[str, ...] = ("ball", "box")) -> ModelInfo:
     network = config.network.model_dump(mode="json")
     return ModelInfo(
         task="detection", architecture=config.network.architecture, categories=categories, size=(SIDE, SIDE),
@@ -46,48 +46,49 @@ def info_of(config: DetectorTrainingConfig, categories: tuple[str, ...] = ("ball
     )  # fmt: skip
 
 
-def start_file(config: DetectorTrainingConfig, path: Path) -> dict[str, torch.Tensor]:
-    """Saves untrained weights; the statistics of batch norms are those of no real picture."""
+def save_untrained(config: DetectorTrainingConfig, path: Path) -> dict[str, torch.Tensor]:
+    """Saves untrained weights, whose batch norm statistics are not those of any image."""
     torch.manual_seed(0)
     state = build_detector(config.network, 2).state_dict()
-    save_model(path, {key: value.numpy() for key, value in state.items()}, info_of(config))
+    save_model(path, {key: value.numpy() for key, value in state.items()}, model_info(config))
     return state
 
 
 @pytest.mark.slow
-def test_a_training_leaves_a_folder_to_look_at(tmp_path):
-    config = settings(tmp_path, steps=3, validate_every=1, license="CC0", provenance="drawn")
-    finished = train_detector(config)
+def test_a_training_writes_all_files(tmp_path):
+    config = small_training(tmp_path, steps=3, validate_every=1, license="CC0", provenance="drawn")
+    model_path = train_detector(config)
     folder = tmp_path / "run"
     assert DetectorTrainingConfig.model_validate(yaml.safe_load((folder / "config.yaml").read_text())) == config
     card = (folder / "card.md").read_text()
     assert "CC0" in card
     assert "ball, box" in card
-    assert "8 pictures, 0 of them without objects" in card
+    assert "8 images, 0 of them without objects" in card
     assert (folder / "curves.png").stat().st_size > 10_000
     report = json.loads((folder / "report" / "report.json").read_text())
-    assert set(read_metrics_log(folder, {phase.name: phase.steps for phase in phases_of(config)})["AP50"]) == {1, 2, 3}
-    assert report["pictures"] == 8
-    picture = draw_pictures(1, width=SIDE, height=SIDE)[0].image
+    metrics = read_metrics_log(folder, {stage.name: stage.steps for stage in training_stages(config)})
+    assert set(metrics["AP50"]) == {1, 2, 3}
+    assert report["images"] == 8
+    image = draw_images(1, width=SIDE, height=SIDE)[0].image
     results = []
     for name in ("model.safetensors", "best.ckpt"):
         with load_detector(DetectorConfig(weights=str(folder / name), score=0.0)) as detector:
             assert detector.info.categories == ("ball", "box")
             assert detector.info.provenance == "drawn"
-            results.append(detector.detect([picture])[0])
-    assert finished == folder / "model.safetensors"
+            results.append(detector.detect([image])[0])
+    assert model_path == folder / "model.safetensors"
     np.testing.assert_array_equal(results[0].boxes, results[1].boxes)
     with pytest.raises(InputError, match="there is a training in"):
         train_detector(config)
 
 
-# --- going on ---
+# --- resuming ---
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, unfinished):
-    config = settings(tmp_path, steps=8, checkpoint_every=2, ema=0.9, validate_every=4)
-    train_detector(config.model_copy(update={"folder": str(tmp_path / "whole")}))
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path, no_artifacts):
+    config = small_training(tmp_path, steps=8, checkpoint_every=2, ema_decay=0.9, validate_every=4)
+    train_detector(config.model_copy(update={"folder": str(tmp_path / "uninterrupted")}))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "tracker", "train", "detector", str(tmp_path / "config.yaml")]
     last = tmp_path / "run" / "last.ckpt"
@@ -99,52 +100,48 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, unfinished):
     step = torch.load(last, weights_only=True)["global_step"]
     assert 0 < step < 8
     train_detector(config, resume=True)
-    expected, got = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "run"))
-    assert got["global_step"] == 8
+    paths = [tmp_path / name / "last.ckpt" for name in ("uninterrupted", "run")]
+    expected, resumed = (torch.load(path, weights_only=True) for path in paths)
+    assert resumed["global_step"] == 8
     for name, value in expected["state_dict"].items():
-        assert torch.equal(got["state_dict"][name], value), name
+        assert torch.equal(resumed["state_dict"][name], value), name
 
 
-def test_pictures_of_a_step_do_not_depend_on_the_processes(tmp_path):
-    seen = []
-    for world, accumulate, size in ((1, 1, 8), (1, 4, 2), (2, 2, 2), (4, 1, 2)):
-        config = DetectorTrainingConfig(batch_size=size, accumulate=accumulate)
-        batches = [
-            list(BatchesToCome(SimpleNamespace(global_step=3, world_size=world, global_rank=rank), 5, config))
-            for rank in range(world)
-        ]
-        assert {len(share) for share in batches} == {2 * accumulate}
-        seen.append(
-            [
-                sorted(
-                    n for share in batches for part in share[step * accumulate : (step + 1) * accumulate] for n in part
-                )
-                for step in range(2)
-            ]
+def test_images_of_a_step_do_not_depend_on_the_processes(tmp_path):
+    images_by_step = []
+    for world_size, accumulate, batch_size in ((1, 1, 8), (1, 4, 2), (2, 2, 2), (4, 1, 2)):
+        config = DetectorTrainingConfig(batch_size=batch_size, accumulate_grad_batches=accumulate)
+        trainers = [SimpleNamespace(global_step=3, world_size=world_size, global_rank=r) for r in range(world_size)]
+        batches = [list(ResumableBatchSampler(trainer, 5, config)) for trainer in trainers]
+        assert {len(of_rank) for of_rank in batches} == {2 * accumulate}
+        steps = [slice(step * accumulate, (step + 1) * accumulate) for step in range(2)]
+        images_by_step.append(
+            [sorted(index for of_rank in batches for batch in of_rank[step] for index in batch) for step in steps]
         )
-    assert seen == [[list(range(24, 32)), list(range(32, 40))]] * 4
+    assert images_by_step == [[list(range(24, 32)), list(range(32, 40))]] * 4
 
 
-# --- what learns, and how fast ---
+# --- frozen stages and learning rates ---
 
 
-def test_frozen_stages_keep_weights_and_statistics(tmp_path, unfinished):
-    config = settings(tmp_path, freeze=2, start_from=str(tmp_path / "start.safetensors"), learning_rate=0.01)
-    before = start_file(config, Path(config.start_from))
+def test_frozen_stages_keep_weights_and_statistics(tmp_path, no_artifacts):
+    start = str(tmp_path / "start.safetensors")
+    config = small_training(tmp_path, frozen_stages=2, pretrained=start, learning_rate=0.01)
+    before = save_untrained(config, Path(start))
     train_detector(config)
     assert changed_stages(config, before) == [False, False, True, True, True]
 
 
-def test_frozen_stages_thaw_one_by_one(tmp_path, unfinished):
+def test_frozen_stages_are_unfrozen_one_by_one(tmp_path, no_artifacts):
     start = str(tmp_path / "start.safetensors")
-    config = settings(tmp_path, freeze=3, unfreeze_every=1, start_from=start, learning_rate=0.01)
-    before = start_file(config, Path(start))
+    config = small_training(tmp_path, frozen_stages=3, unfreeze_every=1, pretrained=start, learning_rate=0.01)
+    before = save_untrained(config, Path(start))
     train_detector(config)
     assert changed_stages(config, before) == [False, False, True, True, True]
 
 
 def changed_stages(config: DetectorTrainingConfig, before: dict[str, torch.Tensor]) -> list[bool]:
-    """Whether anything of each stage of the trunk differs after the training; all of it must, or nothing."""
+    """Returns True for each stage of the backbone that changed in the training; all of it must, or nothing."""
     networks = []
     for state in (before, read_weights(Path(config.folder) / "last.ckpt")[0]):
         networks.append(build_detector(config.network, 2))
@@ -157,15 +154,14 @@ def changed_stages(config: DetectorTrainingConfig, before: dict[str, torch.Tenso
     return changes
 
 
-def module_for(config: DetectorTrainingConfig) -> DetectorModule:
-    return DetectorModule(
-        build_detector(config.network, 2), [], phases_of(config)[0], config, info_of(config), [], SimpleNamespace()
-    )
+def build_module(config: DetectorTrainingConfig) -> DetectorModule:
+    model, stage = build_detector(config.network, 2), training_stages(config)[0]
+    return DetectorModule(model, None, stage, config, model_info(config), [], SimpleNamespace())
 
 
 def test_each_part_has_its_learning_rate(tmp_path):
-    config = settings(tmp_path, learning_rate=0.1, trunk_learning_rate=0.5, head_learning_rate=2, freeze=1)
-    module = module_for(config)
+    config = small_training(tmp_path, learning_rate=0.1, backbone_lr_factor=0.5, head_lr_factor=2, frozen_stages=1)
+    module = build_module(config)
     rates = {
         id(p): g["initial_lr"] for g in module.configure_optimizers()["optimizer"].param_groups for p in g["params"]
     }
@@ -181,25 +177,25 @@ def test_each_part_has_its_learning_rate(tmp_path):
     [
         ({"schedule": "multistep", "milestones": (0.5, 0.8), "gamma": 0.1}, {10: 1, 49: 1, 50: 0.1, 79: 0.1, 80: 0.01}),
         ({"schedule": "cosine"}, {10: 1, 55: 0.5, 100: 0}),
-        ({"schedule": "cosine", "warmup_steps": 90}, {25: 1, 100: 0}),  # no more than a quarter of the steps
+        ({"schedule": "cosine", "warmup_steps": 90}, {25: 1, 100: 0}),  # at most a quarter of the steps
     ],
 )
 def test_the_learning_rate_over_the_steps(tmp_path, changes, expected):
-    config = settings(tmp_path, **{"steps": 100, "warmup_steps": 10, "learning_rate": 1, **changes})
-    made = module_for(config).configure_optimizers()
+    config = small_training(tmp_path, **{"steps": 100, "warmup_steps": 10, "learning_rate": 1, **changes})
+    optimization = build_module(config).configure_optimizers()
     rates = []
     for _ in range(101):
-        rates.append(made["optimizer"].param_groups[0]["lr"])
-        made["optimizer"].step()
-        made["lr_scheduler"]["scheduler"].step()
+        rates.append(optimization["optimizer"].param_groups[0]["lr"])
+        optimization["optimizer"].step()
+        optimization["lr_scheduler"]["scheduler"].step()
     assert rates[0] == pytest.approx(1e-3)
     assert {step: rates[step] for step in expected} == pytest.approx(expected, abs=1e-6)
 
 
-def test_other_ways_to_compute_run(tmp_path, unfinished):
-    config = settings(
-        tmp_path, precision="bf16-mixed", activation_checkpointing=True, accumulate=2, batch_size=2, optimizer="sgd",
-        schedule="multistep", ema=0.9,
+def test_other_precisions_and_optimizers_run(tmp_path, no_artifacts):
+    config = small_training(
+        tmp_path, precision="bf16-mixed", activation_checkpointing=True, accumulate_grad_batches=2, batch_size=2,
+        optimizer="sgd", schedule="multistep", ema_decay=0.9,
     )  # fmt: skip
     train_detector(config)
     state, _ = read_weights(tmp_path / "run" / "last.ckpt")
@@ -207,41 +203,41 @@ def test_other_ways_to_compute_run(tmp_path, unfinished):
     build_detector(config.network, 2).load_state_dict(state)
 
 
-def test_it_stops_early_when_nothing_gets_better(tmp_path, unfinished):
-    # Batch norms that learn would change what is scored.
-    frozen = {"freeze": 5, "learning_rate": 1e-12}
-    train_detector(settings(tmp_path, pictures=2, steps=9, validate_every=1, patience=2, **frozen))
+def test_early_stopping(tmp_path, no_artifacts):
+    # Batch norms that are trained would change the score.
+    unchanged = {"frozen_stages": 5, "learning_rate": 1e-12}
+    train_detector(small_training(tmp_path, images=2, steps=9, validate_every=1, patience=2, **unchanged))
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 3
 
 
-# --- mistakes ---
+# --- errors ---
 
 
-def test_a_loss_that_is_not_finite_names_its_parts_and_pictures(tmp_path):
-    with pytest.raises(
-        InputError, match=r"loss of step \d is not finite \(.*loss_\w+ .*\) on train/0\d\.png, "
-    ) as caught:
-        train_detector(settings(tmp_path, steps=5, learning_rate=1e30, warmup_steps=1, clip=1e30))
+def test_a_loss_that_is_not_finite_is_reported_with_its_parts_and_images(tmp_path):
+    config = small_training(tmp_path, steps=5, learning_rate=1e30, warmup_steps=1, clip_grad_norm=1e30)
+    message = r"loss of step \d is not finite \(.*loss_\w+ .*\) on train/0\d\.png, "
+    with pytest.raises(InputError, match=message) as caught:
+        train_detector(config)
     assert "learning_rate" in str(caught.value)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_too_little_memory_says_what_to_lower(tmp_path, monkeypatch, device):
-    def queue_stats(*_: Any) -> None:
+    def out_of_memory(*_: Any) -> None:
         if device == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         torch.empty(2**50)
 
-    monkeypatch.setattr("tracker.training.detector.module.compute_losses", queue_stats)
-    with pytest.raises(InputError, match="batches of 4 pictures: lower batch_size"):
-        train_detector(settings(tmp_path))
+    monkeypatch.setattr("tracker.training.detector.module.compute_losses", out_of_memory)
+    with pytest.raises(InputError, match="batches of 4 images: lower batch_size"):
+        train_detector(small_training(tmp_path))
 
 
-def test_settings_that_do_not_fit_each_other(tmp_path):
-    config = settings(tmp_path)
+def test_invalid_settings(tmp_path):
+    config = small_training(tmp_path)
     cases = {
-        "learn from": {"train": ""},
-        "to score": {"val": ""},
+        "no images for training": {"train": ""},
+        "no images for validation": {"val": ""},
         "nothing to resume": {},
         "for R-CNNs": {"recipe": "four_step", "steps": 4, "network": {"architecture": "ssdlite320_mobilenet_v3_large"}},
         "four steps at least": {"recipe": "four_step", "steps": 3},
@@ -249,31 +245,31 @@ def test_settings_that_do_not_fit_each_other(tmp_path):
     }
     for message, changes in cases.items():
         with pytest.raises(InputError, match=message):
-            train_detector(settings(tmp_path, **changes), resume=message == "nothing to resume")
+            train_detector(small_training(tmp_path, **changes), resume=message == "nothing to resume")
     other = write_coco(tmp_path / "other", 1)
     other.write_text(other.read_text().replace('"box"', '"cube"'))
     with pytest.raises(InputError, match="same categories"):
         train_detector(config.model_copy(update={"val": str(other)}))
 
 
-def test_a_checkpoint_of_another_training_is_refused(tmp_path, unfinished):
-    config = settings(tmp_path, pictures=2, steps=1, batch_size=2)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, no_artifacts):
+    config = small_training(tmp_path, images=2, steps=1, batch_size=2)
     train_detector(config)
     with pytest.raises(InputError, match="another network or recipe"):
-        train_detector(settings(tmp_path, recipe="four_step", steps=4), resume=True)
-    truth = tmp_path / "train.json"
-    truth.write_text(truth.read_text().replace('"box"', '"cube"'))
+        train_detector(small_training(tmp_path, recipe="four_step", steps=4), resume=True)
+    annotations = tmp_path / "train.json"
+    annotations.write_text(annotations.read_text().replace('"box"', '"cube"'))
     with pytest.raises(InputError, match="ball, box against ball, cube"):
         train_detector(config, resume=True)
 
 
-def test_one_stage_networks_say_that_they_cannot_honour_partial_labels(tmp_path, caplog):
-    config = settings(tmp_path, pictures=2, network={"architecture": "ssdlite320_mobilenet_v3_large"})
-    truth = tmp_path / "train.json"
-    content = json.loads(truth.read_text())
+def test_one_stage_networks_warn_that_they_do_not_support_partial_labels(tmp_path, caplog):
+    config = small_training(tmp_path, images=2, network={"architecture": "ssdlite320_mobilenet_v3_large"})
+    annotations = tmp_path / "train.json"
+    content = json.loads(annotations.read_text())
     content["images"][1]["unlabelled"] = ["ball"]
-    truth.write_text(json.dumps(content))
-    pictures, scored = training._read(config)
+    annotations.write_text(json.dumps(content))
+    train_set, val_set = train._read_datasets(config)
     with caplog.at_level(logging.WARNING):
-        training._Training(config, tmp_path, info_of(config), pictures, scored).start()
-    assert "1 pictures, such as train/02.png" in caplog.text
+        train._TrainingRun(config, tmp_path, model_info(config), train_set, val_set).initial_model()
+    assert "1 images such as train/02.png" in caplog.text

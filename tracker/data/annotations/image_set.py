@@ -1,4 +1,4 @@
-"""What is known of annotated pictures, in whatever form they were annotated."""
+"""Annotated images, independent of the format that they were annotated in."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,50 +6,50 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Outline = tuple[NDArray[np.float32], ...]
+Segmentation = tuple[NDArray[np.float32], ...]
 """The polygons of one object, (P, 2) x y pixels each; none where only its box is known."""
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
-    """One annotated file.
+    """An image file with its N objects.
 
     Attributes:
-        name: What its annotation calls it, for messages.
+        name: Its name in the annotation, for messages.
         path: The file.
         boxes: float32 (N, 4) xyxy pixels.
         labels: int64 (N,), indices into the categories.
-        outlines: Of each of the N objects.
-        ignore: float32 (K, 4) xyxy, crowds and difficult objects: what is found there is neither right nor wrong.
-        unlabelled: Labels that were not annotated here: such objects are neither background nor false alarms.
+        segmentations: Polygons of each of the N objects.
+        ignore: float32 (K, 4) xyxy, crowds and difficult objects: detections of them are not scored.
+        unlabeled: Labels that were not annotated here: such objects are neither background nor false positives.
     """
 
     name: str
     path: Path
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
-    outlines: tuple[Outline, ...]
+    segmentations: tuple[Segmentation, ...]
     ignore: NDArray[np.float32]
-    unlabelled: tuple[int, ...]
+    unlabeled: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Annotated pictures and the class names that their labels stand for."""
+    """Annotated images and the class names of their labels."""
 
     categories: tuple[str, ...]
-    pictures: tuple[AnnotatedImage, ...]
+    images: tuple[AnnotatedImage, ...]
 
     def with_categories(self, categories: tuple[str, ...]) -> "ImageSet":
-        """The same pictures with labels that are indices into other categories, which hold all of the present ones.
+        """Returns the images with labels that are indices into other categories, which contain all present ones.
 
-        A class that the pictures do not know was not annotated on them.
+        A class that the present categories lack counts as not annotated.
         """
-        numbers = np.array([categories.index(name) for name in self.categories], np.int64)
+        new_labels = np.array([categories.index(name) for name in self.categories], np.int64)
         absent = tuple(label for label, name in enumerate(categories) if name not in self.categories)
 
-        def renumbered(picture: AnnotatedImage) -> AnnotatedImage:
-            unlabelled = tuple(sorted((*numbers[list(picture.unlabelled)].tolist(), *absent)))
-            return replace(picture, labels=numbers[picture.labels], unlabelled=unlabelled)
+        def relabel(image: AnnotatedImage) -> AnnotatedImage:
+            unlabeled = tuple(sorted((*new_labels[list(image.unlabeled)].tolist(), *absent)))
+            return replace(image, labels=new_labels[image.labels], unlabeled=unlabeled)
 
-        return ImageSet(categories, tuple(map(renumbered, self.pictures)))
+        return ImageSet(categories, tuple(map(relabel, self.images)))

@@ -1,87 +1,51 @@
-"""What a file of annotations says, before it is judged: the common form of all layouts."""
+"""Annotations as a file states them, before they are validated: the common form of all formats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import nan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tracker.data.annotations.image_set import Outline
-
-Box = tuple[float, float, float, float]
+from tracker.data.annotations.image_set import Segmentation
+from tracker.data.coco_file import Box
 
 
 class Problem(NamedTuple):
-    """Something wrong with annotations or pictures: where (file, and line or number), and what."""
+    """Something wrong with annotations or images."""
 
-    where: str
-    what: str
+    location: str  # the file, and the line or the number in it
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return f"{self.location}: {self.message}"
 
 
-class Object(NamedTuple):
-    """One annotated object.
+class ObjectRecord(NamedTuple):
+    """An annotated object."""
 
-    Attributes:
-        place: Where it is written inside its file: "line 12", "annotation 7".
-        name: Of its class, as the annotation has it.
-        box: x1 y1 x2 y2, pixels, 0 at the picture's edge; not yet known to be sane.
-        outline: Its polygons, (P, 2) x y pixels each; none where only the box is known.
-        ignored: A crowd, or difficult: found or not, it does not count.
-    """
-
-    place: str
-    name: str
-    box: Box
-    outline: Outline = ()
-    ignored: bool = False
+    position: str  # in the file: "line 12", "annotation 7"
+    category: str  # the class name in the file
+    box: Box  # x1 y1 x2 y2, pixels from 0 at the edge of the image; not validated
+    segmentation: Segmentation = ()
+    ignore: bool = False  # a crowd or a difficult object, which is neither learned nor scored
 
 
 @dataclass(frozen=True, eq=False)
-class Annotated:
-    """One picture as its annotation describes it.
+class ImageRecord:
+    """An image as its annotation describes it."""
 
-    Attributes:
-        name: What the annotation calls it.
-        path: The file.
-        source: The file of annotations.
-        size: Width and height, pixels; (0, 0) where the annotation does not say.
-        objects: What is on it.
-        unlabelled: Names of classes that were not annotated in this picture.
-        shares: Whether boxes and outlines are shares of width and height instead of pixels.
-    """
-
-    name: str
+    name: str  # in the annotation
     path: Path
-    source: Path
-    size: tuple[int, int]
-    objects: Sequence[Object]
-    unlabelled: tuple[str, ...] = ()
-    shares: bool = False
+    source: Path  # the file of annotations
+    size: tuple[int, int]  # width and height, pixels; (0, 0) where the annotation does not say
+    objects: Sequence[ObjectRecord]
+    unlabeled: tuple[str, ...] = ()  # names of classes that were not annotated in this image
+    normalized: bool = False  # boxes and polygons are relative to width and height, from 0 to 1, instead of pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """A set of annotated pictures, and what could not even be read."""
+    """A set of annotated images, and what could not be parsed."""
 
     categories: tuple[str, ...]
-    pictures: list[Annotated]
+    images: list[ImageRecord]
     problems: list[Problem] = field(default_factory=list)
-
-
-def number(value: Any) -> float:
-    """A number or its text; NaN, which no check lets pass, for anything else."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return nan
-
-
-def xyxy(xywh: Sequence[float]) -> Box:
-    """Left, top, width and height as a box; NaN where they are not four."""
-    if len(xywh) != 4:
-        return nan, nan, nan, nan
-    x, y, width, height = xywh
-    return x, y, x + width, y + height

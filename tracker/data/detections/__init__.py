@@ -1,4 +1,4 @@
-"""Reads detections that were stored: the MOTChallenge's files, tables of ours, and COCO's JSON."""
+"""Reading of stored detections: MOTChallenge files, CSV tables that `track` wrote, and COCO's JSON."""
 
 from tracker.data.detections.load import read_detections
 from tracker.data.detections.stored_detections import StoredDetections

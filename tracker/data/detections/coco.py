@@ -1,50 +1,43 @@
-"""COCO's JSON: a list of results, or images with annotations."""
+"""Detections from COCO's JSON: a list of results, or images with annotations."""
 
-import json
 from array import array
+from collections.abc import Callable
 from math import nan
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.detections.rows import DetectionTable, TableInfo, stored_from
-from tracker.data.detections.seqinfo import sequence_of, unknown_sequence
+from tracker.data.coco_file import Entry, bbox_to_xyxy, describe_error, frames_of, image_size_of, is_crowd, load_json
+from tracker.data.detections.rows import DetectionTable, TableInfo, to_stored_detections
+from tracker.data.detections.seqinfo import default_seqinfo, read_seqinfo
 from tracker.data.detections.stored_detections import StoredDetections
 from tracker.errors import InputError
 
 
-def read_coco(file: TextIO, path: Path, fps: float) -> StoredDetections:
+def read_coco_detections(file: TextIO, path: Path, fps: float) -> StoredDetections:
     """Reads COCO's JSON of one sequence.
 
-    Of a file with images and annotations all images are frames of the sequence; their `frame_index` and `time_s`, as
-    in our own files, are taken where every image has them. Otherwise, and in a list of results, frames are counted by
-    the image's id, from 1, or from 0 where there is a 0. Annotations without a score get 1; those with `iscrowd` 1 or
-    `observed` false are left out. A list of results names no classes: they are "category 1" and so on.
-
-    Args:
-        file: The opened file.
-        path: Its name.
-        fps: Frame rate where neither the file nor a `seqinfo.ini` says it, frames per second.
+    All images of a file with images and annotations are frames of the sequence; their `frame_index` and `time_s`, as
+    `track` writes them, are used where every image has them. Otherwise, and in a list of results, an image's id is the
+    number of its frame, from 1, or from 0 where there is a 0. Annotations without a score get 1; those with `iscrowd` 1
+    or `observed` false are left out. A list of results names no classes: they are "category 1" and so on. The `fps` are
+    frames per second where neither the file nor a `seqinfo.ini` says it.
 
     Raises:
-        InputError: The file is no such JSON, or an annotation is broken; says which.
+        InputError: The file is no such JSON, or an annotation is malformed; says which.
     """
-    parts = _Parts(path)
-    try:
-        whole = json.load(file, object_hook=parts.take)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: this is not valid JSON ({error.msg}): write it again") from None
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply for COCO's JSON: give another file") from None
-    if not (isinstance(whole, list) or (isinstance(whole, dict) and {"images", "annotations"} <= whole.keys())):
+    entries = _Entries(path)
+    content = load_json(file, path, entries.add)
+    is_dataset = isinstance(content, dict) and {"images", "annotations"} <= content.keys()
+    if not (is_dataset or isinstance(content, list)):
         raise InputError(f"{path} is JSON, but holds neither a list of results nor images and annotations")
-    return parts.stored(complete=isinstance(whole, dict), fps=fps)
+    return entries.stored_detections(is_dataset, fps)
 
 
-class _Parts:
-    """Takes images, annotations and categories out of the JSON while it is read, so that no objects pile up."""
+class _Entries:
+    """Collects images, annotations and categories as numbers while the JSON is read, to save memory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,111 +45,103 @@ class _Parts:
         self._images = array("q")  # id, frame index
         self._times = array("d")
         self._size = (0, 0)
-        self._marks = array("q")  # image id, category id, number of the annotation
+        self._keys = array("q")  # image id, category id, number of the annotation
         self._values = array("d")  # x1 y1 x2 y2 score
         self._count = 0
 
-    def take(self, item: dict[str, Any]) -> dict[str, Any] | None:
-        """Called with each object of the file; gives back what is none of the three."""
-        if "bbox" in item or "category_id" in item:
+    def add(self, entry: Entry) -> Entry | None:
+        """Takes an object of the file; returns it if it is none of the three."""
+        if "bbox" in entry or "category_id" in entry:
             self._count += 1
-            self._take(self._annotation, item, f"annotation {self._count}")
-        elif "width" in item and "id" in item:
-            self._take(self._image, item, f"image {item['id']}")
-        elif "name" in item and "id" in item:
-            self._take(self._category, item, f"category {item['id']}")
+            self._add(self._annotation, entry, f"annotation {self._count}")
+        elif "width" in entry and "id" in entry:
+            self._add(self._image, entry, f"image {entry['id']}")
+        elif "name" in entry and "id" in entry:
+            self._add(self._category, entry, f"category {entry['id']}")
         else:
-            return item
+            return entry
         return None
 
-    def _take(self, how: Any, item: dict[str, Any], what: str) -> None:
+    def _add(self, add: Callable[[Entry], None], entry: Entry, position: str) -> None:
         try:
-            how(item)
+            add(entry)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"{self._path}, {what}: {missing}; mend or remove it") from None
+            raise InputError(f"{self._path}, {position}: {describe_error(error)}; mend or remove it") from None
 
-    def _annotation(self, item: dict[str, Any]) -> None:
-        if item.get("iscrowd") == 1 or item.get("observed") is False:
+    def _annotation(self, entry: Entry) -> None:
+        if is_crowd(entry) or entry.get("observed") is False:
             return
-        x, y, width, height = (float(value) for value in item["bbox"])
-        self._marks.extend((item["image_id"], item["category_id"], self._count))
-        self._values.extend((x, y, x + width, y + height, float(item.get("score", 1))))
+        box = bbox_to_xyxy(entry["bbox"])
+        self._keys.extend((entry["image_id"], entry["category_id"], self._count))
+        self._values.extend((*box, float(entry.get("score", 1))))
 
-    def _image(self, item: dict[str, Any]) -> None:
-        size = int(item["width"]), int(item["height"])
+    def _image(self, entry: Entry) -> None:
+        size = image_size_of(entry)
         if self._size not in ((0, 0), size) or min(size) < 1:
-            raise InputError(
-                f"{self._path}, image {item['id']}: its size is {size[0]}x{size[1]}, that of others "
-                f"{self._size[0]}x{self._size[1]}; give the pictures of one sequence"
-            )
+            message = f"its size is {size[0]}x{size[1]}, that of others {self._size[0]}x{self._size[1]}"
+            raise InputError(f"{self._path}, image {entry['id']}: {message}; give the images of one sequence")
         self._size = size
-        self._images.extend((item["id"], item.get("frame_index", -1)))
-        self._times.append(item.get("time_s", nan))
+        self._images.extend((entry["id"], entry.get("frame_index", -1)))
+        self._times.append(entry.get("time_s", nan))
 
-    def _category(self, item: dict[str, Any]) -> None:
-        self._names[int(item["id"])] = str(item["name"])
+    def _category(self, entry: Entry) -> None:
+        self._names[int(entry["id"])] = str(entry["name"])
 
-    def stored(self, complete: bool, fps: float) -> StoredDetections:
-        """What was taken. Raises as `read_coco`."""
+    def stored_detections(self, is_dataset: bool, fps: float) -> StoredDetections:
+        """Returns what was collected. Raises as `read_coco_detections`."""
         images = np.array(self._images, np.int64).reshape(-1, 2)
-        marks = np.array(self._marks, np.int64).reshape(-1, 3)
+        keys = np.array(self._keys, np.int64).reshape(-1, 3)
         values = np.array(self._values, np.float64).reshape(-1, 5)
-        if not complete:
+        if not is_dataset:
             images = np.empty((0, 2), np.int64)
-            self._names = {n: f"category {n}" for n in np.unique(marks[:, 1]).tolist()}
-        rows = self._rows(images, marks, values, complete)
-        timed = complete and not np.isnan(rows.times).any()
-        sequence = unknown_sequence(self._path, fps) if timed else sequence_of(self._path, fps)
-        about = TableInfo(
+            self._names = {n: f"category {n}" for n in np.unique(keys[:, 1]).tolist()}
+        table = self._table(images, keys, values, is_dataset)
+        has_times = is_dataset and not np.isnan(table.times).any()
+        sequence = default_seqinfo(self._path, fps) if has_times else read_seqinfo(self._path, fps)
+        info = TableInfo(
             path=self._path,
             name=sequence.name,
             categories=tuple(self._names[n] for n in sorted(self._names)),
             frame_rate=sequence.frame_rate,
             unit="annotation",
-            length=0 if complete else sequence.length,
-            width=self._size[0] if complete else sequence.width,
-            height=self._size[1] if complete else sequence.height,
-            complete=complete,
+            length=0 if is_dataset else sequence.length,
+            width=self._size[0] if is_dataset else sequence.width,
+            height=self._size[1] if is_dataset else sequence.height,
+            covers_all_frames=is_dataset,
         )
-        return stored_from(rows, about)
+        return to_stored_detections(table, info)
 
-    def _rows(
-        self, images: NDArray[np.int64], marks: NDArray[np.int64], values: NDArray[np.float64], complete: bool
+    def _table(
+        self, images: NDArray[np.int64], keys: NDArray[np.int64], values: NDArray[np.float64], is_dataset: bool
     ) -> DetectionTable:
-        """A row for each image, and one for each annotation."""
+        """Returns a row for each image, and one for each annotation."""
         ids, first = np.unique(images[:, 0], return_index=True)
         if len(ids) < len(images):
             raise InputError(f"{self._path}: two images have the same id; mend it")
-        image = self._places_of(marks[:, 0], ids, marks, "there is no image") if complete else marks[:, 0]
-        label = self._places_of(marks[:, 1], np.array(sorted(self._names), np.int64), marks, "there is no category")
-        indices, times = images[first, 1], np.array(self._times, np.float64)[first] if complete else np.empty(0)
-        if complete and (indices < 0).any():
-            indices, times = _from_zero(ids), np.full(len(ids), nan)
-        if len(np.unique(indices)) < len(indices):
-            raise InputError(f"{self._path}: two images have the same frame_index; give the pictures of one sequence")
+        image = self._indices_of(keys[:, 0], ids, keys, "there is no image") if is_dataset else keys[:, 0]
+        label = self._indices_of(keys[:, 1], np.array(sorted(self._names), np.int64), keys, "there is no category")
+        frames, times = images[first, 1], np.array(self._times, np.float64)[first] if is_dataset else np.empty(0)
+        if is_dataset and (frames < 0).any():
+            frames, times = frames_of(ids), np.full(len(ids), nan)
+        if len(np.unique(frames)) < len(frames):
+            raise InputError(f"{self._path}: two images have the same frame_index; give the images of one sequence")
         return DetectionTable(
-            frames=np.concatenate([indices, indices[image] if complete else _from_zero(image)]),
-            times=np.concatenate([times, times[image] if complete else np.full(len(image), nan)]),
+            frames=np.concatenate([frames, frames[image] if is_dataset else frames_of(image)]),
+            times=np.concatenate([times, times[image] if is_dataset else np.full(len(image), nan)]),
             boxes=np.concatenate([np.zeros((len(ids), 4)), values[:, :4]]),
             scores=np.concatenate([np.zeros(len(ids)), values[:, 4]]),
             labels=np.concatenate([np.full(len(ids), -1), label]),
-            places=np.concatenate([np.zeros(len(ids), np.int64), marks[:, 2]]),
+            positions=np.concatenate([np.zeros(len(ids), np.int64), keys[:, 2]]),
         )
 
-    def _places_of(
-        self, wanted: NDArray[np.int64], known: NDArray[np.int64], marks: NDArray[np.int64], what: str
+    def _indices_of(
+        self, wanted: NDArray[np.int64], known: NDArray[np.int64], keys: NDArray[np.int64], problem: str
     ) -> NDArray[np.int64]:
-        """Where each wanted id stands among the known ones, which ascend."""
-        found = np.isin(wanted, known)
-        if not found.all():
-            row = int(np.argmin(found))
-            raise InputError(f"{self._path}, annotation {marks[row, 2]}: {what} {wanted[row]}; mend or remove it")
+        """Returns the index of each wanted id among the known ones, which ascend."""
+        exists = np.isin(wanted, known)
+        if not exists.all():
+            row = int(np.argmin(exists))
+            raise InputError(f"{self._path}, annotation {keys[row, 2]}: {problem} {wanted[row]}; mend or remove it")
         return np.searchsorted(known, wanted).astype(np.int64)
-
-
-def _from_zero(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """COCO's tools take 0 for "none", so ids count from 1, where there is no 0."""
-    return ids if (ids == 0).any() else ids - 1

@@ -1,27 +1,37 @@
-"""From a file to its detections, whatever its format."""
+"""Reading of stored detections in any known format."""
 
 import csv
 from pathlib import Path
 from typing import TextIO
 
-from tracker.data.detections.coco import read_coco
-from tracker.data.detections.csv_table import read_table
-from tracker.data.detections.mot import read_mot
+from tracker.data.detections.coco import read_coco_detections
+from tracker.data.detections.csv_table import read_csv_detections
+from tracker.data.detections.mot import read_mot_detections
 from tracker.data.detections.stored_detections import StoredDetections
+from tracker.data.mot_file import is_mot_text
 from tracker.errors import InputError
 
-FORMATS = "a table of the MOTChallenge, a CSV of ours, or COCO's JSON"
+FORMATS = "a MOTChallenge file, a CSV of ours, or COCO's JSON"
 
 
 def read_detections(path: str | Path, fps: float = 30.0) -> StoredDetections:
-    """Reads stored detections; the format is told by the content, and the order of the rows does not matter.
+    """Reads stored detections; the content tells the format, and the order of the rows does not matter.
 
     Args:
-        path: A table of the MOTChallenge (see `read_mot`), a CSV of ours (`read_table`), or COCO's JSON (`read_coco`).
+        path: A MOTChallenge file (see `tracker.data.mot_file`), a CSV that `track` wrote (`read_csv_detections`), or
+            COCO's JSON (`read_coco_detections`).
         fps: Frame rate where nothing else says it, frames per second.
 
     Raises:
-        InputError: It cannot be read, is of no known format, or a row is broken; says which line.
+        InputError: It cannot be read, is of no known format, or a row is malformed; says which line.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "det.txt").write_text("1,-1,11,21,30,40,0.9")
+        ...     stored = read_detections(f"{folder}/det.txt")
+        >>> stored.at(0).boxes.tolist()
+        [[10.0, 20.0, 40.0, 60.0]]
     """
     path = Path(path).expanduser()
     try:
@@ -42,18 +52,9 @@ def _read(file: TextIO, path: Path, fps: float) -> StoredDetections:
     if not head:
         raise InputError(f"{path} is empty: give {FORMATS}")
     if start.startswith(("{", "[")):
-        return read_coco(file, path, fps)
-    fields = [field.strip() for field in start.split("\n", 1)[0].split(",")]
-    if "frame" in fields:
-        return read_table(file, path, fps)
-    if len(fields) > 1 and _is_number(fields[0]):
-        return read_mot(file, path, fps)
+        return read_coco_detections(file, path, fps)
+    if is_mot_text(head):
+        return read_mot_detections(file, path, fps)
+    if "frame" in [field.strip() for field in start.split("\n", 1)[0].split(",")]:
+        return read_csv_detections(file, path, fps)
     raise InputError(f"{path} holds no detections: give {FORMATS}")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""The rows of a file of detections: gathered as numbers, checked, and put in order of frames."""
+"""The rows of a file of detections: collected as numbers, checked, and sorted by frame."""
 
 from array import array
 from collections.abc import Sequence
@@ -15,149 +15,122 @@ from tracker.errors import InputError
 from tracker.structures.boxes import area
 from tracker.structures.types import Detections
 
-MOST_FRAMES = 10**8
-"""Frame numbers from here on are taken for mistakes, as the frames before them would have to be gone through."""
+MAX_FRAMES = 10**8
+"""Frame numbers from here on are refused as mistakes, since every frame before them would be processed."""
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionTable:
-    """What the rows of a file say, R of them.
+    """The R rows of a file."""
 
-    Attributes:
-        frames: int64 (R,), counted from 0.
-        times: float64 (R,), seconds; NaN where the file states none.
-        boxes: float64 (R, 4), xyxy in pixels.
-        scores: float64 (R,).
-        labels: int64 (R,); -1 in a row that only names a frame.
-        places: int64 (R,), number of the line or the annotation, from 1.
-    """
-
-    frames: NDArray[np.int64]
-    times: NDArray[np.float64]
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    places: NDArray[np.int64]
+    frames: NDArray[np.int64]  # (R,), from 0
+    times: NDArray[np.float64]  # (R,), seconds; NaN where the file states none
+    boxes: NDArray[np.float64]  # (R, 4), xyxy in pixels
+    scores: NDArray[np.float64]  # (R,)
+    labels: NDArray[np.int64]  # (R,); -1 in a row that only names a frame
+    positions: NDArray[np.int64]  # (R,), the number of the line or the annotation, from 1
 
 
-class RowReader:
-    """Takes the rows of a text file one by one and keeps them as numbers: 72 bytes each, no objects."""
+class TableBuilder:
+    """Collects rows one by one as numbers, 72 bytes each, without Python objects."""
 
     def __init__(self) -> None:
-        self._whole = array("q")  # frame, label, place
-        self._real = array("d")  # time, x1, y1, x2, y2, score
+        self._integers = array("q")  # frame, label, position
+        self._reals = array("d")  # time, x1, y1, x2, y2, score
 
-    def add(self, place: int, frame: int, time: float, box: Sequence[float], score: float, label: int) -> None:
-        """Takes a row; see `DetectionTable`."""
-        # Numbers beyond what is believed of a frame stay so, but fit into the array.
-        self._whole.extend((max(-1, min(frame, MOST_FRAMES)), label, place))
-        self._real.extend((time, *box, score))
+    def add(self, position: int, frame: int, time: float, box: Sequence[float], score: float, label: int) -> None:
+        """Adds a row; the arguments are those of `DetectionTable`."""
+        # Numbers of frames that are refused later must fit into the array.
+        self._integers.extend((max(-1, min(frame, MAX_FRAMES)), label, position))
+        self._reals.extend((time, *box, score))
 
-    def rows(self) -> DetectionTable:
-        """All rows so far."""
-        whole = np.array(self._whole, np.int64).reshape(-1, 3)
-        real = np.array(self._real, np.float64).reshape(-1, 6)
-        return DetectionTable(whole[:, 0], real[:, 0], real[:, 1:5], real[:, 5], whole[:, 1], whole[:, 2])
+    def build(self) -> DetectionTable:
+        integers = np.array(self._integers, np.int64).reshape(-1, 3)
+        reals = np.array(self._reals, np.float64).reshape(-1, 6)
+        return DetectionTable(integers[:, 0], reals[:, 0], reals[:, 1:5], reals[:, 5], integers[:, 1], integers[:, 2])
 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What is known of a file beside its rows.
-
-    Attributes:
-        path: The file.
-        name: Of the sequence.
-        categories: Class names by label.
-        frame_rate: Frames per second, where the rows state no times.
-        unit: What `DetectionTable.places` count: line, annotation.
-        length: Frames of the sequence, from number 0; 0 where that is unknown.
-        width: As in `StoredDetections`.
-        height: As in `StoredDetections`.
-        complete: As in `StoredDetections`.
-        sparse: Whether the frames that the file names may be every n-th.
-    """
+    """The description of a file: everything besides its rows, as in `StoredDetections`."""
 
     path: Path
     name: str
     categories: tuple[str, ...]
-    frame_rate: Fraction
-    unit: str = "line"
-    length: int = 0
+    frame_rate: Fraction  # frames per second, where the rows state no times
+    unit: str = "line"  # what `DetectionTable.positions` counts: line, annotation
+    length: int = 0  # number of frames of the sequence; 0 where it is unknown
     width: int = 0
     height: int = 0
-    complete: bool = False
-    sparse: bool = False
+    covers_all_frames: bool = False
+    sparse: bool = False  # the frames that the file names may be every n-th of the sequence
 
 
-def stored_from(rows: DetectionTable, about: TableInfo) -> StoredDetections:
-    """Checks rows and puts them in order; boxes without area are dropped.
-
-    Raises:
-        InputError: There are none, a number is not finite, a box has a negative size, or a time contradicts another.
-    """
-    if not len(rows.frames):
-        raise InputError(f"{about.path} holds no rows: give a file of detections")
-    _check(rows, about)
-    order = np.argsort(rows.frames, kind="stable")
-    frames, first_rows = np.unique(rows.frames[order], return_index=True)
-    times = rows.times[order][first_rows]
-    timed = not np.isnan(rows.times).any()
-    rate = about.frame_rate
-    if timed:
-        _check_times(rows, order, about)
+def to_stored_detections(table: DetectionTable, info: TableInfo) -> StoredDetections:
+    """Checks rows and sorts them by frame; boxes without area are dropped."""
+    if not len(table.frames):
+        raise InputError(f"{info.path} holds no rows: give a file of detections")
+    _check(table, info)
+    order = np.argsort(table.frames, kind="stable")
+    frames, first_rows = np.unique(table.frames[order], return_index=True)
+    times = table.times[order][first_rows]
+    has_times = not np.isnan(table.times).any()
+    rate = info.frame_rate
+    if has_times:
+        _check_times(table, order, info)
         rate = _average_rate(frames, times) or rate
     else:
         times = frames * rate.denominator / rate.numerator
-    boxes = rows.boxes.astype(np.float32)
-    solid = order[(rows.labels[order] >= 0) & (area(boxes[order]) > 0)]
-    between = np.append(np.searchsorted(rows.frames[solid], frames), len(solid))
-    sparse = about.sparse and len(frames) > 1
+    boxes = table.boxes.astype(np.float32)
+    rows = order[(table.labels[order] >= 0) & (area(boxes[order]) > 0)]
+    offsets = np.append(np.searchsorted(table.frames[rows], frames), len(rows))
+    sparse = info.sparse and len(frames) > 1
     return StoredDetections(
-        path=about.path,
-        name=about.name,
-        categories=about.categories,
+        path=info.path,
+        name=info.name,
+        categories=info.categories,
         frames=frames,
         times=times,
-        offsets=between.astype(np.int64),
-        detections=Detections(boxes[solid], rows.scores[solid].astype(np.float32), rows.labels[solid]),
-        first=0 if about.length else int(frames[0]),
-        last=max(int(frames[-1]), about.length - 1),
+        offsets=offsets.astype(np.int64),
+        detections=Detections(boxes[rows], table.scores[rows].astype(np.float32), table.labels[rows]),
+        first=0 if info.length else int(frames[0]),
+        last=max(int(frames[-1]), info.length - 1),
         step=gcd(*np.unique(np.diff(frames)).tolist()) if sparse else 1,
-        complete=about.complete,
-        timed=timed,
+        covers_all_frames=info.covers_all_frames,
+        has_times=has_times,
         frame_rate=rate,
-        width=about.width,
-        height=about.height,
+        width=info.width,
+        height=info.height,
     )
 
 
 def _average_rate(frames: NDArray[np.int64], times: NDArray[np.float64]) -> Fraction:
-    """Frames per second; 0 where that cannot be told."""
+    """Returns frames per second, or 0 for a single frame."""
     if len(frames) < 2:
         return Fraction(0)
     return Fraction(float((frames[-1] - frames[0]) / (times[-1] - times[0]))).limit_denominator(1001)
 
 
-def _check(rows: DetectionTable, about: TableInfo) -> None:
-    found = rows.labels >= 0
-    size = rows.boxes[:, 2:] - rows.boxes[:, :2]
+def _check(table: DetectionTable, info: TableInfo) -> None:
+    is_detection = table.labels >= 0
+    size = table.boxes[:, 2:] - table.boxes[:, :2]
     with np.errstate(over="ignore"):
-        finite = np.isfinite(rows.boxes.astype(np.float32)).all(1) & np.isfinite(rows.scores.astype(np.float32))
-    _refuse(found & ~finite, rows, about, "the box and its score must be finite numbers")
-    _refuse(found & (size < 0).any(1), rows, about, "the box has a negative width or height")
-    _refuse(rows.frames < 0, rows, about, "the number of the frame is too small")
-    if not about.complete:
-        _refuse(rows.frames >= MOST_FRAMES, rows, about, f"the number of the frame is not below {MOST_FRAMES:,}")
+        finite = np.isfinite(table.boxes.astype(np.float32)).all(1) & np.isfinite(table.scores.astype(np.float32))
+    _refuse(is_detection & ~finite, table, info, "the box and its score must be finite numbers")
+    _refuse(is_detection & (size < 0).any(1), table, info, "the box has a negative width or height")
+    _refuse(table.frames < 0, table, info, "the number of the frame is too small")
+    if not info.covers_all_frames:
+        _refuse(table.frames >= MAX_FRAMES, table, info, f"the number of the frame is not below {MAX_FRAMES:,}")
 
 
-def _check_times(rows: DetectionTable, order: NDArray[np.int64], about: TableInfo) -> None:
-    """Rows of one frame have one time, and later frames later ones."""
-    steps, gaps = np.diff(rows.frames[order]), np.diff(rows.times[order])
+def _check_times(table: DetectionTable, order: NDArray[np.int64], info: TableInfo) -> None:
+    """Checks that rows of one frame have one time, and later frames later times."""
+    steps, gaps = np.diff(table.frames[order]), np.diff(table.times[order])
     wrong = np.zeros(len(order), bool)
     wrong[order[1:]] = ((steps == 0) & (gaps != 0)) | ((steps > 0) & (gaps <= 0))
-    _refuse(wrong, rows, about, "the time does not fit those of the other frames")
+    _refuse(wrong, table, info, "the time does not fit those of the other frames")
 
 
-def _refuse(wrong: NDArray[np.bool_], rows: DetectionTable, about: TableInfo, why: str) -> None:
+def _refuse(wrong: NDArray[np.bool_], table: DetectionTable, info: TableInfo, reason: str) -> None:
     if wrong.any():
-        raise InputError(f"{about.path}, {about.unit} {rows.places[np.argmax(wrong)]}: {why}; mend or remove it")
+        raise InputError(f"{info.path}, {info.unit} {table.positions[np.argmax(wrong)]}: {reason}; mend or remove it")

@@ -1,4 +1,4 @@
-"""`seqinfo.ini`, in which the MOTChallenge says what its tables do not."""
+"""`seqinfo.ini`, the MOTChallenge's description of a sequence."""
 
 import configparser
 from dataclasses import dataclass
@@ -9,52 +9,36 @@ from tracker.errors import InputError
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """A sequence of pictures.
-
-    Attributes:
-        name: Its name.
-        frame_rate: Frames per second.
-        length: Number of frames; 0 where that is unknown.
-        width: Of the pictures, pixels; 0 where that is unknown.
-        height: As `width`.
-    """
+class SequenceInfo:
+    """The description of a sequence of images; lengths are 0 where they are unknown."""
 
     name: str
-    frame_rate: Fraction
-    length: int = 0
-    width: int = 0
+    frame_rate: Fraction  # frames per second
+    length: int = 0  # number of frames
+    width: int = 0  # of the images, pixels
     height: int = 0
 
 
-def sequence_of(path: Path, fps: float) -> Sequence:
-    """What a `seqinfo.ini` beside a file or one folder up says.
-
-    Args:
-        path: The file of detections.
-        fps: Frame rate where nothing else says it, frames per second.
-
-    Raises:
-        InputError: The `seqinfo.ini` is broken.
-    """
+def read_seqinfo(path: Path, fps: float) -> SequenceInfo:
+    """Reads the `seqinfo.ini` beside a file of detections or one folder up; without one, returns `default_seqinfo`."""
     folder = path.absolute().parent
-    for place in (folder / "seqinfo.ini", folder.parent / "seqinfo.ini"):
-        if place.is_file():
-            return _read(place, unknown_sequence(path, fps))
-    return unknown_sequence(path, fps)
+    for file in (folder / "seqinfo.ini", folder.parent / "seqinfo.ini"):
+        if file.is_file():
+            return _read(file, default_seqinfo(path, fps))
+    return default_seqinfo(path, fps)
 
 
-def unknown_sequence(path: Path, fps: float) -> Sequence:
-    """What is assumed where nothing is said; arguments as of `sequence_of`."""
-    return Sequence(path.stem, Fraction(fps).limit_denominator(1001000))
+def default_seqinfo(path: Path, fps: float) -> SequenceInfo:
+    """Returns the description of a sequence without a `seqinfo.ini`, by its file's name and the frames per second."""
+    return SequenceInfo(path.stem, Fraction(fps).limit_denominator(1001000))
 
 
-def _read(place: Path, default: Sequence) -> Sequence:
+def _read(file: Path, default: SequenceInfo) -> SequenceInfo:
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(place.read_text(encoding="utf-8-sig"))
+        parser.read_string(file.read_text(encoding="utf-8-sig"))
         values = parser["Sequence"]
-        found = Sequence(
+        info = SequenceInfo(
             name=values.get("name", "").strip() or default.name,
             frame_rate=Fraction(values.get("frameRate", str(default.frame_rate))),
             length=int(values.get("seqLength", "0")),
@@ -63,7 +47,7 @@ def _read(place: Path, default: Sequence) -> Sequence:
         )
     except (OSError, KeyError, ValueError, ZeroDivisionError, configparser.Error) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{place} cannot be read as a sequence's description ({reason}): mend or remove it") from None
-    if found.frame_rate <= 0 or min(found.length, found.width, found.height) < 0:
-        raise InputError(f"{place}: frameRate must be positive, and lengths not negative: mend or remove it")
-    return found
+        raise InputError(f"{file} cannot be read as a sequence's description ({reason}): mend or remove it") from None
+    if info.frame_rate <= 0 or min(info.length, info.width, info.height) < 0:
+        raise InputError(f"{file}: frameRate must be positive, and lengths not negative: mend or remove it")
+    return info

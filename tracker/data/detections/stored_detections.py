@@ -19,7 +19,7 @@ class StoredDetections:
 
     Attributes:
         path: The file.
-        name: Of the sequence; can be part of a file name.
+        name: Name of the sequence; can be part of a file name.
         categories: Class names by label.
         frames: int64 (F,), the frames that the file names, ascending.
         times: float64 (F,), seconds from the start of the source, ascending.
@@ -28,12 +28,12 @@ class StoredDetections:
         first: The first frame of the sequence, at most `frames[0]`.
         last: The last frame of the sequence, at least `frames[-1]`.
         step: Frames of the sequence are `step` apart, and `first` is one of them.
-        complete: Whether `frames` are all frames of the sequence. Otherwise nothing was found in the others.
-        timed: Whether the file states the times; otherwise they follow from `frame_rate`.
+        covers_all_frames: `frames` are all frames of the sequence. Otherwise the others have no detections.
+        has_times: The file states the times; otherwise they follow from `frame_rate`.
         frame_rate: Frames per second.
-        width: Of the pictures, pixels; 0 where that is unknown.
+        width: Width of the images, pixels; 0 where it is unknown.
         height: As `width`.
-        filtered_out: Detections that `chosen` left out.
+        filtered_out: Number of detections that `filter` left out.
     """
 
     path: Path
@@ -46,23 +46,23 @@ class StoredDetections:
     first: int
     last: int
     step: int
-    complete: bool
-    timed: bool
+    covers_all_frames: bool
+    has_times: bool
     frame_rate: Fraction
     width: int
     height: int
     filtered_out: int = 0
 
     def at(self, frame: int) -> Detections:
-        """The detections of a frame."""
+        """Returns the detections of a frame."""
         row = int(np.searchsorted(self.frames, frame))
         if row == len(self.frames) or self.frames[row] != frame:
             return Detections.empty()
         return self.detections[int(self.offsets[row]) : int(self.offsets[row + 1])]
 
-    def moments(self) -> Iterator[tuple[int, float]]:
-        """All frames of the sequence and their times, seconds."""
-        if self.complete:
+    def frame_times(self) -> Iterator[tuple[int, float]]:
+        """Yields all frames of the sequence and their times, seconds."""
+        if self.covers_all_frames:
             for row in range(len(self.frames)):
                 yield int(self.frames[row]), float(self.times[row])
         else:
@@ -70,27 +70,27 @@ class StoredDetections:
                 yield frame, self._time(frame)
 
     def count(self) -> int:
-        """How many frames `moments` gives."""
-        return len(self.frames) if self.complete else (self.last - self.first) // self.step + 1
+        """Returns the number of frames that `frame_times` yields."""
+        return len(self.frames) if self.covers_all_frames else (self.last - self.first) // self.step + 1
 
     def has_frame(self, frame: int) -> bool:
-        """Whether a frame of the source was among those that were looked at."""
-        if not self.complete:
+        """Checks whether a frame of the source belongs to the sequence, so that a detector has processed it."""
+        if not self.covers_all_frames:
             return (frame - self.first) % self.step == 0
         row = int(np.searchsorted(self.frames, frame))
         return row < len(self.frames) and int(self.frames[row]) == frame
 
     def duration(self) -> float:
-        """Seconds from the first frame of the sequence to the end of its last one, about."""
+        """Returns the seconds from the first frame of the sequence to the end of its last one, approximately."""
         return self._time(self.last) - self._time(self.first) + float(self.step / self.frame_rate)
 
-    def chosen(self, score: float, classes: tuple[str, ...], width: int, height: int) -> "StoredDetections":
-        """The detections of at least a score, of some classes (none: of all), with a part inside the picture.
+    def filter(self, score: float, classes: tuple[str, ...], width: int, height: int) -> "StoredDetections":
+        """Returns the detections of some classes, with a minimum score, and at least partly inside the image.
 
         Args:
-            score: Least score.
-            classes: Their names.
-            width: Of the picture, pixels; 0 where that is unknown.
+            score: Minimum score.
+            classes: Their names; empty for all.
+            width: Width of the image, pixels; 0 where it is unknown.
             height: As `width`.
 
         Raises:
@@ -99,21 +99,21 @@ class StoredDetections:
         for name in classes:
             if name not in self.categories:
                 raise InputError(f"{self.path}: unknown class {name!r}{did_you_mean(name, list(self.categories))}")
-        labels = [n for n, name in enumerate(self.categories) if not classes or name in classes]
+        labels = [label for label, name in enumerate(self.categories) if not classes or name in classes]
         keep = (self.detections.scores >= score) & np.isin(self.detections.labels, labels)
         if width and height:
             keep &= area(clip(self.detections.boxes, width, height)) > 0
-        kept_before = np.concatenate([[0], np.cumsum(keep)])
+        num_kept = np.concatenate([[0], np.cumsum(keep)])
         return replace(
             self,
             detections=self.detections[keep],
-            offsets=kept_before[self.offsets],
+            offsets=num_kept[self.offsets],
             filtered_out=self.filtered_out + int((~keep).sum()),
         )
 
     def _time(self, frame: int) -> float:
-        """Of a frame that the file names or not, seconds; between two times on the line that joins them."""
-        if not self.timed:
+        """Returns the time of any frame, seconds; linearly interpolated between the frames that the file names."""
+        if not self.has_times:
             return float(frame / self.frame_rate)
         row = min(int(np.searchsorted(self.frames, frame)), len(self.frames) - 1)
         if self.frames[row] == frame or row == 0:

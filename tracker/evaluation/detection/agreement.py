@@ -1,4 +1,4 @@
-"""Whether two ways of computing one detector find the same."""
+"""Compares the detections of two implementations of one detector."""
 
 from collections.abc import Iterable
 
@@ -10,24 +10,23 @@ from tracker.structures.boxes import iou
 from tracker.structures.types import Detections
 
 MIN_IOU = 0.95
-MAX_DIFFERENCE = 0.01  # of two scores
-MEANING = f"same class, IoU above {MIN_IOU}, score within {MAX_DIFFERENCE}"
+MAX_SCORE_DIFFERENCE = 0.01
+CRITERION = f"same class, IoU above {MIN_IOU}, score within {MAX_SCORE_DIFFERENCE}"
 
 
-def count_equal(pairs: Iterable[tuple[Detections, Detections]]) -> tuple[int, int]:
-    """Counts boxes that both sides have.
+def count_equal_boxes(pairs: Iterable[tuple[Detections, Detections]]) -> tuple[int, int]:
+    """Counts the boxes that two implementations have in common (see `CRITERION`); each box is matched at most once.
 
     Args:
-        pairs: What each side found in the same picture, for each picture.
+        pairs: The detections of both implementations, for each image.
 
     Returns:
-        How many boxes have an equal one of their own on the other side, and of how many: those of the side with more,
-        picture by picture.
+        The number of matched boxes, and the number of boxes of the side that has more, both summed over the images.
     """
-    equal = total = 0
-    for one, other in pairs:
-        same = (iou(one.boxes, other.boxes) > MIN_IOU) & (one.labels[:, None] == other.labels)
-        same &= np.abs(one.scores[:, None] - other.scores) < MAX_DIFFERENCE
-        equal += int((maximum_bipartite_matching(csr_array(same)) >= 0).sum())
-        total += max(len(one), len(other))
-    return equal, total
+    num_equal = num_boxes = 0
+    for first, second in pairs:
+        equal_pairs = (iou(first.boxes, second.boxes) > MIN_IOU) & (first.labels[:, None] == second.labels)
+        equal_pairs &= np.abs(first.scores[:, None] - second.scores) < MAX_SCORE_DIFFERENCE
+        num_equal += int((maximum_bipartite_matching(csr_array(equal_pairs)) >= 0).sum())
+        num_boxes += max(len(first), len(second))
+    return num_equal, num_boxes

@@ -1,4 +1,4 @@
-"""Average precision and recall, where some classes were not annotated in some pictures; by faster-coco-eval.
+"""Computes COCO's average precision and recall with faster-coco-eval.
 
 Source: Lin et al. 2014, COCO, arXiv 1405.0312.
 """
@@ -15,87 +15,97 @@ from tracker.data import AnnotatedImage
 from tracker.structures.boxes import area, xyxy_to_xywh
 from tracker.structures.types import Detections
 
-PRECISIONS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-RECALLS = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-FIGURES = PRECISIONS + RECALLS
+AP_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+AR_METRICS = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+COCO_METRICS = AP_METRICS + AR_METRICS
 
 
 def average_precision(
     pairs: Iterable[tuple[Detections, AnnotatedImage]], categories: Sequence[str]
 ) -> dict[str, float]:
-    """COCO's figures over pictures, from 0 to 1.
+    """Computes COCO's metrics, from 0 to 1.
 
-    Objects are small below 32 x 32 pixels of their box and large from 96 x 96. A class that was not annotated in a
-    picture does not count there, neither found nor true; what is found in a region to ignore does not count either.
+    Objects are small below 32 x 32 pixels of box area and large from 96 x 96. A class that is not annotated in an image
+    is ignored there, in the ground truth and in the detections. Detections in an ignore region are ignored too.
 
     Args:
-        pairs: What was found in each picture, and what is true of it.
+        pairs: The detections and the ground truth of each image.
         categories: Class names by label, of both.
 
     Returns:
         Means over the classes that occur: AP (over IoU 0.50:0.95), AP50 and AP75 (at one IoU), APs, APm and APl (of
-        small, medium and large objects); AR1, AR10 and AR100 (recall with so many detections in a picture), ARs, ARm
-        and ARl. Then AP/NAME and AP50/NAME of each of these classes. NaN where there is nothing to find.
+        small, medium and large objects); AR1, AR10 and AR100 (recall with at most so many detections in an image), ARs,
+        ARm and ARl. Then AP/NAME and AP50/NAME of each of these classes. NaN where there are no objects.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tracker.data import AnnotatedImage
+        >>> from tracker.structures.types import Detections
+        >>> boxes, labels = np.array([[0, 0, 50, 50]], np.float32), np.array([0])
+        >>> gt = AnnotatedImage("1.png", Path("1.png"), boxes, labels, ((),), np.zeros((0, 4), np.float32), ())
+        >>> detections = Detections(boxes + 1, np.array([0.9], np.float32), labels)
+        >>> round(average_precision([(detections, gt)], ["person"])["AP50"], 3)
+        1.0
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
     images: list[dict[str, Any]] = []
-    true: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
-    for number, (detections, picture) in enumerate(pairs, 1):
-        images.append({"id": number})
-        true += _rows(number, picture.boxes, picture.labels, picture.unlabelled, iscrowd=0)
+    gt: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    for image_id, (detections, image) in enumerate(pairs, 1):
+        images.append({"id": image_id})
+        gt += _annotations(image_id, image.boxes, image.labels, image.unlabeled, iscrowd=0)
         for label in range(len(categories)):
-            true += _rows(number, picture.ignore, np.full(len(picture.ignore), label), (), iscrowd=1)
+            gt += _annotations(image_id, image.ignore, np.full(len(image.ignore), label), (), iscrowd=1)
         scores = [{"score": score} for score in detections.scores.tolist()]
-        found += _rows(number, detections.boxes, detections.labels, picture.unlabelled, scores)
+        predictions += _annotations(image_id, detections.boxes, detections.labels, image.unlabeled, scores)
     common = {"images": images, "categories": [{"id": n, "name": name} for n, name in enumerate(categories)]}
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints its progress
         evaluation = COCOeval_faster(
-            *(COCO({**common, "annotations": _counted(rows)}) for rows in (true, found)), "bbox"
+            *(COCO({**common, "annotations": _with_ids(annotations)}) for annotations in (gt, predictions)), "bbox"
         )
         evaluation.evaluate()
         evaluation.accumulate()
-    return _figures(evaluation.eval, evaluation.params.iouThrs, categories)
+    return _metrics(evaluation.eval, evaluation.params.iouThrs, categories)
 
 
-def _rows(
-    image: int,
+def _annotations(
+    image_id: int,
     boxes: NDArray[np.float32],
     labels: NDArray[np.int64],
-    unlabelled: Sequence[int],
-    more: Sequence[dict[str, Any]] = (),
-    **same: Any,
+    unlabeled: Sequence[int],
+    extra: Sequence[dict[str, Any]] = (),
+    **common: Any,
 ) -> list[dict[str, Any]]:
-    """COCO's annotations of the boxes whose labels count, each with what `more` has for it, all with `same`."""
-    xywh, sizes = xyxy_to_xywh(boxes).tolist(), area(boxes).tolist()
-    each = more or [{}] * len(boxes)
-    rows = zip(xywh, sizes, labels.tolist(), each, strict=True)
+    """Returns COCO annotations of the boxes of annotated classes, each with its fields of `extra` and with `common`."""
+    xywh, areas = xyxy_to_xywh(boxes).tolist(), area(boxes).tolist()
+    extras = extra or [{}] * len(boxes)
+    columns = zip(xywh, areas, labels.tolist(), extras, strict=True)
     return [
-        {"image_id": image, "category_id": label, "bbox": box, "area": size, **own, **same}
-        for box, size, label, own in rows
-        if label not in unlabelled
+        {"image_id": image_id, "category_id": label, "bbox": bbox, "area": box_area, **fields, **common}
+        for bbox, box_area, label, fields in columns
+        if label not in unlabeled
     ]
 
 
-def _counted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"id": number, **row} for number, row in enumerate(rows, 1)]
+def _with_ids(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"id": n, **annotation} for n, annotation in enumerate(annotations, 1)]
 
 
-def _figures(results: dict[str, Any], thresholds: NDArray[Any], categories: Sequence[str]) -> dict[str, float]:
-    """Means of precision (IoU, recall, class, size, limit) and recall (IoU, class, size, limit); -1: does not occur."""
+def _metrics(results: dict[str, Any], thresholds: NDArray[Any], categories: Sequence[str]) -> dict[str, float]:
+    """Averages precision (IoU, recall, class, area, limit) and recall (IoU, class, area, limit); -1: no objects."""
     precision, recall = results["precision"], results["recall"]
-    half, three_quarters = (int(np.argmin(np.abs(thresholds - level))) for level in (0.5, 0.75))
-    whole = precision[..., 0, -1]
-    parts = [whole, whole[half], whole[three_quarters], *(precision[..., size, -1] for size in (1, 2, 3))]
+    iou_50, iou_75 = (int(np.argmin(np.abs(thresholds - threshold))) for threshold in (0.5, 0.75))
+    all_areas = precision[..., 0, -1]
+    parts = [all_areas, all_areas[iou_50], all_areas[iou_75], *(precision[..., size, -1] for size in (1, 2, 3))]
     parts += [*(recall[..., 0, limit] for limit in (0, 1, 2)), *(recall[..., size, -1] for size in (1, 2, 3))]
-    figures = {name: _mean(part) for name, part in zip(FIGURES, parts, strict=True)}
-    for number, name in enumerate(categories):
-        if (whole[..., number] > -1).any():
-            figures |= {f"AP/{name}": _mean(whole[..., number]), f"AP50/{name}": _mean(whole[half, :, number])}
-    return figures
+    metrics = {name: _mean(part) for name, part in zip(COCO_METRICS, parts, strict=True)}
+    for label, name in enumerate(categories):
+        if (all_areas[..., label] > -1).any():
+            metrics |= {f"AP/{name}": _mean(all_areas[..., label]), f"AP50/{name}": _mean(all_areas[iou_50, :, label])}
+    return metrics
 
 
-def _mean(part: NDArray[Any]) -> float:
-    known = part[part > -1]
-    return float(known.mean()) if known.size else float("nan")
+def _mean(values: NDArray[Any]) -> float:
+    valid = values[values > -1]
+    return float(valid.mean()) if valid.size else float("nan")

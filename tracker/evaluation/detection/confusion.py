@@ -1,4 +1,4 @@
-"""What was taken for what, and what sizes of objects were found, at one least score."""
+"""Computes the confusion matrix and the recall by object size, at one score threshold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,58 +7,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.data import ImageSet
-from tracker.evaluation.detection.matching import NO_OBJECT, match, missed, right
+from tracker.evaluation.detection.matching import UNMATCHED, is_false_negative, is_true_positive, match_detections
 from tracker.structures.boxes import area
 from tracker.structures.types import Detections
 
 SIZES = {"small": 0.0, "medium": 32.0**2, "large": 96.0**2}
-"""Least area of a box, square pixels, as COCO has it."""
+"""Least area of a box, square pixels, as in COCO."""
 
 
 @dataclass(frozen=True)
 class SizeRecall:
-    """How many objects there are, and how many of them were found as what they are."""
+    """The number of ground-truth objects of a size, and of the true positives among them."""
 
     objects: int
-    found: int
+    true_positives: int
 
     @property
     def recall(self) -> float:
-        """From 0 to 1; NaN where there are none."""
-        return self.found / self.objects if self.objects else float("nan")
+        """The recall, from 0 to 1; NaN if there are no objects."""
+        return self.true_positives / self.objects if self.objects else float("nan")
 
 
-def confusion(found: Sequence[Detections], pictures: ImageSet, least_iou: float) -> NDArray[np.int64]:
-    """How often an object of one class was taken for one of another.
+def confusion_matrix(predictions: Sequence[Detections], dataset: ImageSet, iou_threshold: float) -> NDArray[np.int64]:
+    """Counts how often objects of each class were detected as each class.
 
     Args:
-        found: The detections of each picture that shall count.
-        pictures: The truth.
-        least_iou: From which on a detection shows an object.
+        predictions: The detections of each image, above the score threshold.
+        dataset: The ground truth.
+        iou_threshold: Least IoU of a match.
 
     Returns:
-        int64 (C + 1, C + 1): a row for each true class and one for no object (false alarms), a column for each class
-        that was said and one for nothing (missed objects).
+        int64 (C + 1, C + 1): rows are true classes and, last, background (false positives); columns are predicted
+        classes and, last, background (false negatives).
     """
-    background = len(pictures.categories)
+    background = len(dataset.categories)
     counts = np.zeros((background + 1, background + 1), np.int64)
-    for detections, picture in zip(found, pictures.pictures, strict=True):
-        matches = match(detections, picture, least_iou)
-        shown = matches >= 0
-        np.add.at(counts, (picture.labels[matches[shown]], detections.labels[shown]), 1)
-        np.add.at(counts[background], detections.labels[matches == NO_OBJECT], 1)
-        np.add.at(counts[:, background], picture.labels[missed(matches, picture)], 1)
+    for detections, gt in zip(predictions, dataset.images, strict=True):
+        matches = match_detections(detections, gt, iou_threshold)
+        matched = matches >= 0
+        np.add.at(counts, (gt.labels[matches[matched]], detections.labels[matched]), 1)
+        np.add.at(counts[background], detections.labels[matches == UNMATCHED], 1)
+        np.add.at(counts[:, background], gt.labels[is_false_negative(matches, gt)], 1)
     return counts
 
 
-def found_by_size(found: Sequence[Detections], pictures: ImageSet, least_iou: float) -> dict[str, SizeRecall]:
-    """Recall of small, medium and large objects (see `SIZES`), all classes together."""
-    objects = np.zeros(len(SIZES), np.int64)
-    shown = np.zeros(len(SIZES), np.int64)
-    for detections, picture in zip(found, pictures.pictures, strict=True):
-        matches = match(detections, picture, least_iou)
-        sizes = np.searchsorted([*SIZES.values()], area(picture.boxes), "right") - 1
-        np.add.at(objects, sizes[~np.isin(picture.labels, picture.unlabelled)], 1)
-        np.add.at(shown, sizes[matches[right(matches, detections, picture)]], 1)
-    rows = zip(SIZES, objects.tolist(), shown.tolist(), strict=True)
-    return {name: SizeRecall(number, seen) for name, number, seen in rows}
+def recall_by_size(predictions: Sequence[Detections], dataset: ImageSet, iou_threshold: float) -> dict[str, SizeRecall]:
+    """Computes the recall of small, medium and large objects (see `SIZES`), over all classes."""
+    num_objects = np.zeros(len(SIZES), np.int64)
+    true_positives = np.zeros(len(SIZES), np.int64)
+    for detections, gt in zip(predictions, dataset.images, strict=True):
+        matches = match_detections(detections, gt, iou_threshold)
+        size_indices = np.searchsorted([*SIZES.values()], area(gt.boxes), "right") - 1
+        np.add.at(num_objects, size_indices[~np.isin(gt.labels, gt.unlabeled)], 1)
+        np.add.at(true_positives, size_indices[matches[is_true_positive(matches, detections, gt)]], 1)
+    counts = zip(SIZES, num_objects.tolist(), true_positives.tolist(), strict=True)
+    return {name: SizeRecall(total, detected) for name, total, detected in counts}

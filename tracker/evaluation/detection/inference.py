@@ -1,4 +1,4 @@
-"""Runs a detector over annotated pictures."""
+"""Runs a detector on annotated images."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -9,84 +9,84 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data import ImageSet, read_image, read_pictures
+from tracker.data import ImageSet, read_image, read_image_set
 from tracker.errors import InputError
 from tracker.models.detection import Detector
 from tracker.structures.types import Detections
 
 log = logging.getLogger(__name__)
 
-NAMED = 12  # class names in a message, at most
+MAX_NAMES = 12  # class names in a message
 
 
-def pictures_for(detector: Detector, path: Path, rename: Mapping[str, str]) -> ImageSet:
-    """Reads annotated pictures with the labels of a detector, for those of its classes that it is to find.
+def read_eval_images(detector: Detector, path: Path, rename_classes: Mapping[str, str]) -> ImageSet:
+    """Reads annotated images with the labels of a detector, for the classes that it is configured to detect.
 
-    Objects of classes that the detector does not know are left out; classes of the detector that the pictures do not
+    Objects of classes that the detector does not know are left out; classes of the detector that the dataset does not
     know count as not annotated.
 
     Args:
         detector: Its classes are matched by name.
-        path: See `read_pictures`.
-        rename: {a class of the pictures: the detector's name for it}.
+        path: See `read_image_set`.
+        rename_classes: {a class of the dataset: the detector's name for it}; other classes keep their names.
 
     Raises:
-        InputError: As `read_pictures`; a name is unknown, or no class of the pictures is one of the detector's.
+        InputError: See `read_image_set`; or a name is unknown, or the dataset and the detector have no class in common.
     """
     categories = detector.info.categories
-    wanted = {categories[label] for label in detector.keep}
-    for name in rename.values():
+    detected = {categories[label] for label in detector.class_ids}
+    for name in rename_classes.values():
         if name not in categories:
             raise InputError(f"the detector does not know {name!r}; it knows {_list(categories)}")
-    pictures = read_pictures(path, {})
-    names = {**{name: name for name in pictures.categories}, **rename}
-    strange = [name for name in pictures.categories if names[name] not in categories]
-    kept = {theirs: ours for theirs, ours in names.items() if ours in wanted}
-    if not kept:
+    dataset = read_image_set(path, {})
+    names = {**{name: name for name in dataset.categories}, **rename_classes}
+    unknown = [name for name in dataset.categories if names[name] not in categories]
+    selected = {name: renamed for name, renamed in names.items() if renamed in detected}
+    if not selected:
         raise InputError(
-            f"no class of {path} ({_list(pictures.categories)}) is one that the detector finds "
-            f"({_list(sorted(wanted))}): say what is the same with --rename.THEIRS OURS"
+            f"no class of {path} ({_list(dataset.categories)}) is one that the detector detects "
+            f"({_list(sorted(detected))}): map the names with --rename-classes.DATASET_NAME DETECTOR_NAME"
         )
-    if strange:
-        log.warning("the detector does not know %s: such objects are left out", _list(strange))
-    if tuple(kept) != pictures.categories or tuple(kept.values()) != pictures.categories:
-        pictures = read_pictures(path, kept)
-    absent = [name for name in categories if name in wanted and name not in pictures.categories]
-    if absent:
-        log.warning("the pictures do not know %s: not scored", _list(absent))
-    return pictures.with_categories(categories)
+    if unknown:
+        log.warning("the detector does not know %s: these objects are left out", _list(unknown))
+    if tuple(selected) != dataset.categories or tuple(selected.values()) != dataset.categories:
+        dataset = read_image_set(path, selected)
+    missing = [name for name in categories if name in detected and name not in dataset.categories]
+    if missing:
+        log.warning("the dataset does not know %s: not evaluated", _list(missing))
+    return dataset.with_categories(categories)
 
 
-def detect_pictures(
-    detector: Detector, pictures: ImageSet, batch_size: int, watch: Callable[[int], None]
+def detect_images(
+    detector: Detector, dataset: ImageSet, batch_size: int, on_progress: Callable[[int], None]
 ) -> tuple[list[Detections], list[float]]:
-    """Finds the objects of all pictures; the next ones are read meanwhile.
+    """Detects the objects of all images; the next batch is read in the background.
 
     Args:
         detector: The detector.
-        pictures: Of any sizes.
-        batch_size: Pictures detected at a time.
-        watch: Is told how many are done.
+        dataset: Images of any sizes.
+        batch_size: Images detected at a time.
+        on_progress: Called with the number of images that are done.
 
     Returns:
-        The detections of each picture, and the seconds that finding took: each one's share of its batch.
+        The detections of each image, and the time of detection of each image in seconds: its batch's, divided evenly.
 
     Raises:
-        InputError: A picture cannot be read.
+        InputError: An image cannot be read.
     """
-    found: list[Detections] = []
+    predictions: list[Detections] = []
     seconds: list[float] = []
-    paths = [picture.path for picture in pictures.pictures]
+    paths = [image.path for image in dataset.images]
     with ThreadPoolExecutor(1, "read") as reader:
-        waiting = reader.submit(_read, paths[:batch_size])
-        for done in range(0, len(paths), batch_size):
-            images = waiting.result()
-            waiting = reader.submit(_read, paths[done + batch_size : done + 2 * batch_size])
+        next_images = reader.submit(_read, paths[:batch_size])
+        for first in range(0, len(paths), batch_size):
+            images = next_images.result()
+            next_images = reader.submit(_read, paths[first + batch_size : first + 2 * batch_size])
             start = perf_counter()
-            found += detector.detect(images)
+            predictions += detector.detect(images)
             seconds += [(perf_counter() - start) / len(images)] * len(images)
-            watch(len(found))
-    return found, seconds
+            on_progress(len(predictions))
+    return predictions, seconds
 
 
 def _read(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
@@ -94,5 +94,5 @@ def _read(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

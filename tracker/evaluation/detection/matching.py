@@ -1,4 +1,4 @@
-"""Which detections of a picture are right: the rules of COCO, and beyond them what was taken for something else."""
+"""Matches detections to ground-truth objects by the rules of COCO, and classes with each other after that."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,68 +7,68 @@ from tracker.data import AnnotatedImage
 from tracker.structures.boxes import area, intersection, iou
 from tracker.structures.types import Detections
 
-NO_OBJECT = -1
-NOT_COUNTED = -2
+UNMATCHED = -1
+IGNORED = -2
 
 
-def match(detections: Detections, picture: AnnotatedImage, least_iou: float) -> NDArray[np.int64]:
-    """Which object each detection shows; no object is shown twice.
+def match_detections(detections: Detections, gt: AnnotatedImage, iou_threshold: float) -> NDArray[np.int64]:
+    """Matches each detection to at most one ground-truth object, and each object to at most one detection.
 
-    The best-scored detection has the first choice. First come the objects of its own class; what is left then and
-    lies in a region to ignore, or is of a class that was not annotated here, does not count; at last come the objects
-    of other classes, which were taken for something else.
+    Detections are matched in the order of their scores, first to objects of their own class. Those that remain are
+    ignored if they lie in an ignore region or if their class is not annotated in this image. The rest is matched to
+    objects of other classes: these are misclassified.
 
     Args:
         detections: N detections.
-        picture: The truth; its objects of classes that were not annotated here do not count.
-        least_iou: From which on a box is the object's; also the share of a detection that a region to ignore holds.
+        gt: The ground truth of the image; objects of classes that are not annotated in it are ignored.
+        iou_threshold: Least IoU of a match; also the least fraction of a detection inside an ignore region.
 
     Returns:
-        int64 (N,), indices of the picture's objects, or NO_OBJECT (a false alarm), or NOT_COUNTED.
+        int64 (N,), indices of objects, or UNMATCHED (a false positive), or IGNORED.
 
     Source: Lin et al. 2014, COCO, arXiv 1405.0312, and its evaluation code.
     """
-    matches = np.full(len(detections), NO_OBJECT)
-    free = ~np.isin(picture.labels, picture.unlabelled)
-    overlaps = iou(detections.boxes, picture.boxes)
-    _assign(matches, free, np.where(detections.labels[:, None] == picture.labels, overlaps, -1), detections, least_iou)
-    excused = np.isin(detections.labels, picture.unlabelled) | _ignored(detections, picture, least_iou)
-    matches[excused & (matches == NO_OBJECT)] = NOT_COUNTED
-    _assign(matches, free, overlaps, detections, least_iou)
+    matches = np.full(len(detections), UNMATCHED)
+    available = ~np.isin(gt.labels, gt.unlabeled)
+    ious = iou(detections.boxes, gt.boxes)
+    _assign(matches, available, np.where(detections.labels[:, None] == gt.labels, ious, -1), detections, iou_threshold)
+    ignored = np.isin(detections.labels, gt.unlabeled) | _in_ignore_region(detections, gt, iou_threshold)
+    matches[ignored & (matches == UNMATCHED)] = IGNORED
+    _assign(matches, available, ious, detections, iou_threshold)
     return matches
 
 
-def right(matches: NDArray[np.int64], detections: Detections, picture: AnnotatedImage) -> NDArray[np.bool_]:
-    """Which detections (N,) show an object, and say of which class it is."""
-    correct = matches >= 0
-    correct[correct] = picture.labels[matches[correct]] == detections.labels[correct]
-    return correct
+def is_true_positive(matches: NDArray[np.int64], detections: Detections, gt: AnnotatedImage) -> NDArray[np.bool_]:
+    """Returns a bool (N,) mask of the detections that are matched to an object of their own class."""
+    true_positive = matches >= 0
+    true_positive[true_positive] = gt.labels[matches[true_positive]] == detections.labels[true_positive]
+    return true_positive
 
 
-def missed(matches: NDArray[np.int64], picture: AnnotatedImage) -> NDArray[np.bool_]:
-    """Which objects of a picture, bool (M,), no detection of any class shows; those that do not count are none."""
-    lost = ~np.isin(picture.labels, picture.unlabelled)
-    lost[matches[matches >= 0]] = False
-    return lost
+def is_false_negative(matches: NDArray[np.int64], gt: AnnotatedImage) -> NDArray[np.bool_]:
+    """Returns a bool (M,) mask of the annotated objects that are not matched to a detection of any class."""
+    unmatched = ~np.isin(gt.labels, gt.unlabeled)
+    unmatched[matches[matches >= 0]] = False
+    return unmatched
 
 
 def _assign(
     matches: NDArray[np.int64],
-    free: NDArray[np.bool_],
-    overlaps: NDArray[np.floating],
+    available: NDArray[np.bool_],
+    ious: NDArray[np.floating],
     detections: Detections,
-    least_iou: float,
+    iou_threshold: float,
 ) -> None:
-    """Gives objects that are free to detections that have none, in place; overlaps: (N, M)."""
-    for row in np.argsort(-detections.scores, kind="stable"):
-        if matches[row] == NO_OBJECT and free.any():
-            best = int(np.argmax(np.where(free, overlaps[row], -1)))
-            if free[best] and overlaps[row, best] >= least_iou:
-                matches[row] = best
-                free[best] = False
+    """Matches unmatched detections to available objects, in place; `ious` is (N, M)."""
+    for index in np.argsort(-detections.scores, kind="stable"):
+        if matches[index] == UNMATCHED and available.any():
+            best = int(np.argmax(np.where(available, ious[index], -1)))
+            if available[best] and ious[index, best] >= iou_threshold:
+                matches[index] = best
+                available[best] = False
 
 
-def _ignored(detections: Detections, picture: AnnotatedImage, least_share: float) -> NDArray[np.bool_]:
-    shared = intersection(detections.boxes, picture.ignore)
-    within: NDArray[np.bool_] = np.any(shared >= least_share * area(detections.boxes)[:, None], axis=1)
-    return within
+def _in_ignore_region(detections: Detections, gt: AnnotatedImage, min_fraction: float) -> NDArray[np.bool_]:
+    intersections = intersection(detections.boxes, gt.ignore)
+    inside: NDArray[np.bool_] = np.any(intersections >= min_fraction * area(detections.boxes)[:, None], axis=1)
+    return inside

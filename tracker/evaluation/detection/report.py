@@ -1,6 +1,5 @@
-"""Scores of a detector as tables for people, as JSON for programs, and as a folder of both with figures."""
+"""Writes a detector's metrics as tables, as JSON, and as a folder of both with plots."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import isfinite
@@ -12,169 +11,162 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.data import ImageSet
+from tracker.data.files import write_json, write_text
 from tracker.errors import InputError
-from tracker.evaluation.detection.average_precision import FIGURES, PRECISIONS, RECALLS
-from tracker.evaluation.detection.curves import Curve, ThresholdMetrics
-from tracker.evaluation.detection.metrics import USUAL_SCORE, DetectorScores, measured
+from tracker.evaluation.detection.average_precision import AP_METRICS, AR_METRICS, COCO_METRICS
+from tracker.evaluation.detection.curves import PrecisionRecallCurve, ThresholdMetrics
+from tracker.evaluation.detection.evaluate import DEFAULT_SCORE, DetectionMetrics, evaluate_detections
 from tracker.structures.types import Detections
 
-COLUMNS = ("class", "objects", "AP", "AP50", "best score", "precision", "recall", "F1")
-ALL = "all"
-POINTS = np.linspace(0, 1, 101)
-"""Recalls at which the JSON has a point of a curve, where it gets so far."""
+COLUMNS = ("class", "objects", "AP", "AP50", "best threshold", "precision", "recall", "F1")
+ALL_CLASSES = "all"
+RECALLS = np.linspace(0, 1, 101)
+"""Recalls at which the JSON file holds points of a precision-recall curve."""
 
 
 def write_report(
     folder: Path,
-    found: Sequence[Detections],
-    pictures: ImageSet,
+    predictions: Sequence[Detections],
+    dataset: ImageSet,
     seconds: Sequence[float],
-    score: float = USUAL_SCORE,
-) -> DetectorScores:
-    """Measures a detector and fills a folder with what a person wants to see of it.
+    score_threshold: float = DEFAULT_SCORE,
+) -> DetectionMetrics:
+    """Evaluates a detector and writes a folder of tables and plots.
 
-    These are report.json, report.md, curves.png (precision over recall), scores.png (what a least score leads to, and
-    whether scores are true), confusion.png, and best.jpg and worst.jpg (pictures with what was found in them).
+    The files are report.json, report.md, curves.png (precision-recall curves), scores.png (F1 over the score threshold,
+    and calibration), confusion.png, and best.jpg and worst.jpg (images with their detections).
 
     Args:
-        folder: Where they go; it is made where it is missing.
-        found: What was found in each picture, down to scores far below `score`.
-        pictures: The truth, with the detector's labels.
-        seconds: What finding took of each picture.
-        score: The least score of what is counted one by one and drawn.
+        folder: The folder, created if it is missing.
+        predictions: The detections of each image, down to scores far below `score_threshold`.
+        dataset: The ground truth, with the detector's labels.
+        seconds: Time of detection of each image.
+        score_threshold: Least score of the detections in the confusion matrix and in the contact sheets.
 
     Raises:
-        InputError: A file cannot be written, or a picture not be read again.
+        InputError: A file cannot be written, or an image cannot be read again.
         ModuleNotFoundError: Matplotlib is missing.
     """
-    from tracker.evaluation.detection.contact_sheets import write_sheets
+    from tracker.evaluation.detection.contact_sheets import write_contact_sheets
     from tracker.evaluation.detection.plots import draw_confusion, draw_curves, draw_scores
 
-    scores = measured(found, pictures, seconds, score)
+    metrics = evaluate_detections(predictions, dataset, seconds, score_threshold)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(scores, folder / "report.json")
-        (folder / "report.md").write_text(as_markdown(scores), encoding="utf-8")
-        draw_curves(scores, folder / "curves.png")
-        draw_scores(scores, folder / "scores.png")
-        draw_confusion(scores, folder / "confusion.png")
-        write_sheets(found, pictures, score, folder)
+        write_metrics(metrics, folder / "report.json")
+        write_text(folder / "report.md", as_markdown(metrics))
+        draw_curves(metrics, folder / "curves.png")
+        draw_scores(metrics, folder / "scores.png")
+        draw_confusion(metrics, folder / "confusion.png")
+        write_contact_sheets(predictions, dataset, score_threshold, folder)
     except OSError as error:
         raise InputError(f"cannot write {error.filename or folder}: {error.strerror}") from None
-    return scores
+    return metrics
 
 
-def as_tables(scores: DetectorScores) -> list[Table | str]:
-    """What a terminal shows: the classes, COCO's figures, and sentences."""
+def as_tables(metrics: DetectionMetrics) -> list[Table | str]:
+    """Returns tables of the classes and of COCO's metrics, and sentences, for a terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in COLUMNS:
         table.add_column(title, justify="left" if title == COLUMNS[0] else "right", no_wrap=True)
-    for row in _rows(scores):
-        table.add_row(*map(Text, row), style="bold" if row[0] == ALL else "")
-    figures = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in (*PRECISIONS, *RECALLS):
-        figures.add_column(name, justify="right", no_wrap=True)
-    figures.add_row(*(_number(scores.figures[name]) for name in FIGURES))
-    return [table, figures, "\n".join(_sentences(scores))]
+    for row in _rows(metrics):
+        table.add_row(*map(Text, row), style="bold" if row[0] == ALL_CLASSES else "")
+    averages = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in (*AP_METRICS, *AR_METRICS):
+        averages.add_column(name, justify="right", no_wrap=True)
+    averages.add_row(*(_number(metrics.coco_metrics[name]) for name in COCO_METRICS))
+    return [table, averages, "\n".join(_sentences(metrics))]
 
 
-def as_markdown(scores: DetectorScores) -> str:
-    """The same as Markdown."""
-    rows = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *_rows(scores)]
-    figures = [FIGURES, ["---:"] * len(FIGURES), [_number(scores.figures[name]) for name in FIGURES]]
-    tables = ["\n".join(f"| {' | '.join(map(_escaped, row))} |" for row in table) for table in (rows, figures)]
-    return "\n\n".join([*tables, "\n".join(f"- {line}" for line in _sentences(scores))]) + "\n"
+def as_markdown(metrics: DetectionMetrics) -> str:
+    """Returns the tables and sentences of `as_tables` as Markdown."""
+    rows = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *_rows(metrics)]
+    values = [_number(metrics.coco_metrics[name]) for name in COCO_METRICS]
+    averages = [COCO_METRICS, ["---:"] * len(COCO_METRICS), values]
+    tables = ["\n".join(f"| {' | '.join(map(_escaped, row))} |" for row in table) for table in (rows, averages)]
+    return "\n\n".join([*tables, "\n".join(f"- {line}" for line in _sentences(metrics))]) + "\n"
 
 
-def write_json(scores: DetectorScores, path: Path) -> None:
-    """Writes everything that was measured; what cannot be said (no object of that size, say) is null.
+def write_metrics(metrics: DetectionMetrics, path: Path) -> None:
+    """Writes all metrics as JSON; undefined ones, such as the AP of small objects if there are none, are null.
 
     Raises:
         InputError: The file cannot be written.
     """
-    try:
-        path.write_text(json.dumps(_finite(_plain(scores)), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    write_json(path, _to_dict(metrics))
 
 
-def milliseconds(scores: DetectorScores) -> dict[str, float]:
-    """Median and 95th percentile of the time of a picture."""
-    middle, late = np.quantile(scores.seconds, [0.5, 0.95]) * 1000 if len(scores.seconds) else (np.nan, np.nan)
-    return {"median": float(middle), "p95": float(late)}
+def latency(metrics: DetectionMetrics) -> dict[str, float]:
+    """Returns the median and the 95th percentile of the detection time of an image, milliseconds."""
+    median, p95 = np.quantile(metrics.seconds, [0.5, 0.95]) * 1000 if len(metrics.seconds) else (np.nan, np.nan)
+    return {"median": float(median), "p95": float(p95)}
 
 
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _rows(scores: DetectorScores) -> Iterator[tuple[str, ...]]:
-    for name, objects in scores.objects.items():
-        each = [scores.figures[f"AP/{name}"], scores.figures[f"AP50/{name}"]]
-        yield name, str(objects), *map(_number, each), *_chosen(scores.best[name])
-    each = [scores.figures["AP"], scores.figures["AP50"]]
-    yield ALL, str(sum(scores.objects.values())), *map(_number, each), *_chosen(scores.best_together)
+def _rows(metrics: DetectionMetrics) -> Iterator[tuple[str, ...]]:
+    coco = metrics.coco_metrics
+    for name, count in metrics.num_objects.items():
+        precisions = _number(coco[f"AP/{name}"]), _number(coco[f"AP50/{name}"])
+        yield name, str(count), *precisions, *_threshold_columns(metrics.best_f1[name])
+    total = str(sum(metrics.num_objects.values()))
+    precisions = _number(coco["AP"]), _number(coco["AP50"])
+    yield ALL_CLASSES, total, *precisions, *_threshold_columns(metrics.best_f1_all_classes)
 
 
-def _chosen(best: ThresholdMetrics) -> tuple[str, ...]:
-    return f"{best.score:.2f}", _number(best.precision), _number(best.recall), _number(best.f1)
+def _threshold_columns(best: ThresholdMetrics) -> tuple[str, ...]:
+    return f"{best.threshold:.2f}", _number(best.precision), _number(best.recall), _number(best.f1)
 
 
-def _sentences(scores: DetectorScores) -> Iterator[str]:
-    at, best = scores.chosen, scores.best_together
-    yield f"--score {at.score:.2f}: precision {at.precision:.3f}, recall {at.recall:.3f}, F1 {at.f1:.3f} at IoU 0.5"
-    yield f"--score {best.score:.2f} has the highest F1 of one score for all classes, {best.f1:.3f}"
-    sizes = ", ".join(f"{name} {_number(part.recall)} of {part.objects}" for name, part in scores.by_size.items())
-    yield f"recall by size at --score {at.score:.2f}: {sizes}"
-    yield f"scores differ from precision by {_number(scores.reliability.error)} on average"
-    times = milliseconds(scores)
-    yield f"{scores.pictures} pictures, {times['median']:.1f} ms each (median; 95 % within {times['p95']:.1f} ms)"
+def _sentences(metrics: DetectionMetrics) -> Iterator[str]:
+    at_threshold, best = metrics.at_threshold, metrics.best_f1_all_classes
+    values = f"precision {at_threshold.precision:.3f}, recall {at_threshold.recall:.3f}, F1 {at_threshold.f1:.3f}"
+    yield f"--score {at_threshold.threshold:.2f}: {values} at IoU 0.5"
+    yield f"--score {best.threshold:.2f} has the highest F1 of one threshold for all classes, {best.f1:.3f}"
+    sizes = ", ".join(f"{name} {_number(part.recall)} of {part.objects}" for name, part in metrics.by_size.items())
+    yield f"recall by size at --score {at_threshold.threshold:.2f}: {sizes}"
+    yield f"expected calibration error of the scores: {_number(metrics.calibration.error)}"
+    times = latency(metrics)
+    yield f"{metrics.num_images} images, {times['median']:.1f} ms each (median; 95 % within {times['p95']:.1f} ms)"
 
 
 def _number(value: float) -> str:
     return f"{value:.3f}" if isfinite(value) else "-"
 
 
-def _plain(scores: DetectorScores) -> dict[str, Any]:
-    reliable = scores.reliability
+def _to_dict(metrics: DetectionMetrics) -> dict[str, Any]:
+    calibration = metrics.calibration
     return {
-        "pictures": scores.pictures,
-        "objects": scores.objects,
-        "figures": scores.figures,
-        "score": scores.score,
-        "chosen": asdict(scores.chosen),
-        "best": {ALL: asdict(scores.best_together), **{name: asdict(best) for name, best in scores.best.items()}},
-        "by_size": {name: {**asdict(part), "recall": part.recall} for name, part in scores.by_size.items()},
-        "reliability": {
-            "error": reliable.error,
-            "scores": reliable.scores.tolist(),
-            "precision": reliable.precision.tolist(),
-            "counts": reliable.counts.tolist(),
+        "images": metrics.num_images,
+        "objects": metrics.num_objects,
+        "coco_metrics": metrics.coco_metrics,
+        "score_threshold": metrics.score_threshold,
+        "at_threshold": asdict(metrics.at_threshold),
+        "best_f1": {ALL_CLASSES: asdict(metrics.best_f1_all_classes)}
+        | {name: asdict(best) for name, best in metrics.best_f1.items()},
+        "by_size": {name: {**asdict(part), "recall": part.recall} for name, part in metrics.by_size.items()},
+        "calibration": {
+            "error": calibration.error,
+            "scores": calibration.scores.tolist(),
+            "precision": calibration.precision.tolist(),
+            "counts": calibration.counts.tolist(),
         },
-        "confusion": {
-            "true": [*scores.categories, "nothing"],
-            "found": [*scores.categories, "missed"],
-            "counts": scores.confusion.tolist(),
+        "confusion_matrix": {
+            "classes": [*metrics.categories, "background"],
+            "counts": metrics.confusion_matrix.tolist(),
         },
         "curves": {
-            f"IoU {level}": {name: _points(curve) for name, curve in by_class.items()}
-            for level, by_class in scores.curves.items()
+            f"IoU {threshold}": {name: _curve_points(curve) for name, curve in by_class.items()}
+            for threshold, by_class in metrics.curves.items()
         },
-        "milliseconds": milliseconds(scores),
+        "milliseconds": latency(metrics),
     }
 
 
-def _points(curve: Curve) -> dict[str, list[float]]:
-    rows = np.searchsorted(curve.recall, POINTS)
-    rows = np.unique(rows[rows < len(curve.scores)])
+def _curve_points(curve: PrecisionRecallCurve) -> dict[str, list[float]]:
+    indices = np.searchsorted(curve.recall, RECALLS)
+    indices = np.unique(indices[indices < len(curve.scores)])
     columns = {"recall": curve.recall, "precision": curve.precision, "score": curve.scores}
-    return {name: values[rows].round(5).tolist() for name, values in columns.items()}
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for what JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return {name: values[indices].round(5).tolist() for name, values in columns.items()}

@@ -1,1 +1,1 @@
-"""Tracks against the truth: files, scores, tables, curves."""
+"""Evaluates tracks against ground truth: files, metrics, tables and plots."""

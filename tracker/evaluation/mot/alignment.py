@@ -1,4 +1,4 @@
-"""Found and true boxes of a sequence brought together frame by frame, as the metrics of tracking take them."""
+"""Aligns the tracks and the ground truth of a sequence frame by frame, for the tracking metrics."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,77 +7,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
-from tracker.evaluation.mot.files import Rows
+from tracker.evaluation.mot.files import MotTable
 from tracker.structures.boxes import iou, xywh_to_xyxy
 
-Numbers = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """The T frames of a sequence in which something was found or is true.
+    """The T frames of a sequence that hold a track or a ground-truth object.
 
-    Objects and tracks are numbered from 0 in the order of their ids.
+    Objects and tracks have indices from 0 in the order of their ids.
 
     Attributes:
         frames: int64 (T,), ascending.
-        object_ids: int64, the true id of each object.
-        track_ids: int64, the found id of each track.
-        objects: T arrays int64 (n,), the objects in each frame.
-        tracks: T arrays int64 (m,), the tracks in each frame.
-        overlaps: T arrays float64 (n, m), the IoU of their boxes.
+        gt_ids: int64, the id of each ground-truth object.
+        track_ids: int64, the id of each track.
+        gt_indices: T arrays int64 (n,), the objects in each frame.
+        track_indices: T arrays int64 (m,), the tracks in each frame.
+        ious: T arrays float64 (n, m), the IoU of their boxes.
     """
 
-    frames: Numbers
-    object_ids: Numbers
-    track_ids: Numbers
-    objects: list[Numbers]
-    tracks: list[Numbers]
-    overlaps: list[NDArray[np.float64]]
+    frames: IntArray
+    gt_ids: IntArray
+    track_ids: IntArray
+    gt_indices: list[IntArray]
+    track_indices: list[IntArray]
+    ious: list[NDArray[np.float64]]
 
-    def for_trackeval(self) -> dict[str, Any]:
-        """What the metrics of trackeval take of a sequence."""
+    def to_trackeval(self) -> dict[str, Any]:
+        """Returns the data of a sequence as the metrics of trackeval take them."""
         return {
-            "gt_ids": self.objects,
-            "tracker_ids": self.tracks,
-            "similarity_scores": self.overlaps,
+            "gt_ids": self.gt_indices,
+            "tracker_ids": self.track_indices,
+            "similarity_scores": self.ious,
             "num_timesteps": len(self.frames),
-            "num_gt_ids": len(self.object_ids),
+            "num_gt_ids": len(self.gt_ids),
             "num_tracker_ids": len(self.track_ids),
-            "num_gt_dets": sum(map(len, self.objects)),
-            "num_tracker_dets": sum(map(len, self.tracks)),
+            "num_gt_dets": sum(map(len, self.gt_indices)),
+            "num_tracker_dets": sum(map(len, self.track_indices)),
         }
 
 
-def align(found: Rows, truth: Rows, name: str) -> Alignment:
-    """Brings the boxes of a sequence together; true rows with confidence 0 do not count.
+def align(tracks: MotTable, gt: MotTable, name: str) -> Alignment:
+    """Aligns the tracks and the ground truth of a sequence; ground truth with confidence 0 is ignored.
 
     Args:
-        found: (N, 7) rows of tracks.
-        truth: (M, 7) rows of the truth.
-        name: Of the sequence, for errors.
+        tracks: (N, 7), see `MotTable`.
+        gt: (M, 7), see `MotTable`.
+        name: Name of the sequence, for errors.
 
     Raises:
         InputError: A frame holds an id twice.
     """
-    truth = truth[truth[:, 6] != 0]
-    frames = np.union1d(found[:, 0], truth[:, 0]).astype(np.int64)
-    track_ids, tracks, found_boxes = _by_frame(found, frames, f"the result of {name}")
-    object_ids, objects, true_boxes = _by_frame(truth, frames, f"the truth of {name}")
-    overlaps = [np.asarray(iou(t, f), np.float64) for t, f in zip(true_boxes, found_boxes, strict=True)]
-    return Alignment(frames, object_ids, track_ids, objects, tracks, overlaps)
+    gt = gt[gt[:, 6] != 0]
+    frames = np.union1d(tracks[:, 0], gt[:, 0]).astype(np.int64)
+    track_ids, track_indices, track_boxes = _by_frame(tracks, frames, f"the result of {name}")
+    gt_ids, gt_indices, gt_boxes = _by_frame(gt, frames, f"the ground truth of {name}")
+    ious = [np.asarray(iou(*boxes), np.float64) for boxes in zip(gt_boxes, track_boxes, strict=True)]
+    return Alignment(frames, gt_ids, track_ids, gt_indices, track_indices, ious)
 
 
-def _by_frame(rows: Rows, frames: Numbers, what: str) -> tuple[Numbers, list[Numbers], list[Rows]]:
-    """Ids, and for each frame the numbers of the ids and the boxes (n, 4) xyxy."""
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    twice = (np.diff(rows[:, :2], axis=0) == 0).all(1)
-    if twice.any():
-        frame, track = rows[int(np.argmax(twice)), :2].astype(int)
-        raise InputError(f"{what} holds the id {track} twice in frame {frame}: an id stands for one object")
-    ids, numbers = np.unique(rows[:, 1].astype(np.int64), return_inverse=True)
-    starts = np.searchsorted(rows[:, 0], frames)
-    ends = [*starts[1:].tolist(), len(rows)]
-    boxes = np.asarray(xywh_to_xyxy(rows[:, 2:6]), np.float64)
-    parts = [slice(start, end) for start, end in zip(starts.tolist(), ends, strict=True)]
-    return ids, [numbers[part] for part in parts], [boxes[part] for part in parts]
+def _by_frame(table: MotTable, frames: IntArray, description: str) -> tuple[IntArray, list[IntArray], list[MotTable]]:
+    """Splits a table by frame: the ids, and for each frame the indices of its ids and its boxes (n, 4) xyxy."""
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    repeated = (np.diff(table[:, :2], axis=0) == 0).all(1)
+    if repeated.any():
+        frame, track = table[int(np.argmax(repeated)), :2].astype(int)
+        raise InputError(f"{description} holds the id {track} twice in frame {frame}: an id must be unique in a frame")
+    ids, indices = np.unique(table[:, 1].astype(np.int64), return_inverse=True)
+    starts = np.searchsorted(table[:, 0], frames)
+    ends = [*starts[1:].tolist(), len(table)]
+    boxes = np.asarray(xywh_to_xyxy(table[:, 2:6]), np.float64)
+    slices = [slice(start, end) for start, end in zip(starts.tolist(), ends, strict=True)]
+    return ids, [indices[part] for part in slices], [boxes[part] for part in slices]

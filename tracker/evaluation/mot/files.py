@@ -1,4 +1,4 @@
-"""Files of tracks and of truth: MOTChallenge text or our CSV, one for each sequence, alone or in folders."""
+"""Reads files of tracks and ground truth: MOTChallenge text or the CSV of `track`, one file for each sequence."""
 
 import csv
 import re
@@ -9,120 +9,137 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.mot_file import is_mot_text, read_mot_file
 from tracker.errors import InputError
 from tracker.structures.boxes import xyxy_to_xywh
 
-Rows = NDArray[np.float64]
-"""(N, 7): frame from 1, id, x, y, w, h in pixels, confidence; one row for each box."""
+MotTable = NDArray[np.float64]
+"""(N, 7): frame from 1, id, x, y, w, h in pixels from 0, confidence; one row for each box."""
 
-Pairs = dict[str, tuple[Rows, Rows]]
-"""For each sequence its found rows and its true rows."""
+SequencePairs = dict[str, tuple[MotTable, MotTable]]
+"""The tables of tracks and of ground truth of each sequence, by name."""
 
 CSV_FIELDS = ("frame", "track_id", "x1", "y1", "x2", "y2", "score")
 SUFFIXES = (".txt", ".csv")
-_NAMED = 5  # how many names an error lists
+_MAX_NAMES = 5  # in an error message
 
 
-def read_mot(path: Path) -> Rows:
-    """Rows of a MOTChallenge file; columns after the seventh are not read. A file without rows is one without boxes.
+def read_mot(path: Path) -> MotTable:
+    """Reads the first seven columns of a MOTChallenge file. An empty file is one without boxes.
 
     Raises:
         InputError: The file is missing or is no such table.
     """
-    return _checked(_numbers(path, tuple(range(7)), 0, "MOTChallenge file"), path)
+    rows = read_mot_file(path)
+    return np.column_stack([rows.frames + 1, rows.ids, rows.boxes, rows.scores])
 
 
-def read_tracks(path: Path) -> Rows:
-    """Rows of a MOTChallenge file or of the CSV that `track` writes, whose frames count from 0; content tells which.
+def read_tracks(path: Path) -> MotTable:
+    """Reads a MOTChallenge file or the CSV that `track` writes (frames from 0), whichever its content is.
 
     Raises:
         InputError: The file is missing or is neither.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "street.txt").write_text("1,7,11,21,20,40,0.9")
+        ...     read_tracks(Path(folder, "street.txt")).tolist()
+        [[1.0, 7.0, 10.0, 20.0, 20.0, 40.0, 0.9]]
     """
     header = _first_line(path)
-    if not header.startswith("frame,"):
+    if not header.startswith("frame,") or is_mot_text(header):
         return read_mot(path)
     names = next(csv.reader([header]))
     if missing := [name for name in CSV_FIELDS if name not in names]:
         raise InputError(f"{path} is not a CSV of tracks: it has no column {missing[0]!r}")
-    rows = _numbers(path, tuple(names.index(name) for name in CSV_FIELDS), 1, "CSV of tracks")
-    rows[:, 0] += 1
-    rows[:, 2:6] = xyxy_to_xywh(rows[:, 2:6])
-    return _checked(rows, path)
+    table = _read_columns(path, tuple(names.index(name) for name in CSV_FIELDS))
+    table[:, 0] += 1
+    table[:, 2:6] = xyxy_to_xywh(table[:, 2:6])
+    return _validated(table, path)
 
 
-def read_sequences(results: Path, truth: Path) -> Pairs:
-    """Reads results and their truth, sequence by sequence.
+def read_sequences(results: Path, gt: Path) -> SequencePairs:
+    """Reads tracks and ground truth, sequence by sequence.
 
-    Results are a file, or a folder of NAME.txt, NAME.csv or NAME/tracks.csv. The truth is a file, a folder of
-    NAME/gt/gt.txt (the layout of the MOTChallenge), NAME.txt or NAME.csv, or the folder of a single sequence. A file
-    and what holds a single sequence belong together whatever their names; otherwise the names must be the same.
+    Results are a file, or a folder of NAME.txt, NAME.csv or NAME/tracks.csv. The ground truth is a file, a folder of
+    NAME/gt/gt.txt (the layout of the MOTChallenge), NAME.txt or NAME.csv, or the folder of a single sequence. A file is
+    paired with a file or a folder of a single sequence whatever their names are; otherwise names must be the same.
 
     Returns:
-        For each sequence, by name, in order, (found rows, true rows).
+        The tables of tracks and of ground truth, by name of the sequence, in order.
 
     Raises:
-        InputError: A file is missing or damaged, or has no partner.
+        InputError: A file is missing or damaged, or has no counterpart.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "street.txt").write_text("1,7,11,21,20,40,0.9")
+        ...     list(read_sequences(Path(folder), Path(folder)))
+        ['street']
     """
-    found, true = _result_files(results), _truth_files(truth)
-    if results.is_file() or truth.is_file():  # a file chooses its sequence out of a folder
-        if len(found) == len(true) == 1:
-            found = dict(zip(true, found.values(), strict=True))
-        common = found.keys() & true.keys()
-        found = {name: path for name, path in found.items() if name in common or results.is_file()}
-        true = {name: path for name, path in true.items() if name in common or truth.is_file()}
-    if lonely := sorted(true.keys() - found.keys()):
-        raise InputError(f"{results} holds no result for {_list(lonely)}, of which {truth} holds the truth")
-    if lonely := sorted(found.keys() - true.keys()):
-        raise InputError(f"{truth} holds no truth for {_list(lonely)}, for which {results} holds a result")
-    return {name: (read_tracks(found[name]), read_tracks(true[name])) for name in sorted(true)}
+    track_files, gt_files = _result_files(results), _gt_files(gt)
+    if results.is_file() or gt.is_file():  # a file selects its sequence in a folder
+        if len(track_files) == len(gt_files) == 1:
+            track_files = dict(zip(gt_files, track_files.values(), strict=True))
+        common = track_files.keys() & gt_files.keys()
+        track_files = {name: path for name, path in track_files.items() if name in common or results.is_file()}
+        gt_files = {name: path for name, path in gt_files.items() if name in common or gt.is_file()}
+    if unpaired := sorted(gt_files.keys() - track_files.keys()):
+        raise InputError(f"{results} holds no tracks of {_join_names(unpaired)}, which {gt} holds")
+    if unpaired := sorted(track_files.keys() - gt_files.keys()):
+        raise InputError(f"{gt} holds no ground truth of {_join_names(unpaired)}, which {results} holds")
+    return {name: (read_tracks(track_files[name]), read_tracks(gt_files[name])) for name in sorted(gt_files)}
 
 
-def _result_files(place: Path) -> dict[str, Path]:
-    if place.is_file():
-        return {_name(place): place}
-    inside = _listing(place)
-    files = [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return _by_name([*files, *(path / "tracks.csv" for path in inside if (path / "tracks.csv").is_file())], place)
+def _result_files(folder: Path) -> dict[str, Path]:
+    if folder.is_file():
+        return {_sequence_name(folder): folder}
+    entries = _list_entries(folder)
+    files = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return _by_name([*files, *(path / "tracks.csv" for path in entries if (path / "tracks.csv").is_file())], folder)
 
 
-def _truth_files(place: Path) -> dict[str, Path]:
-    if place.is_file():
-        return {_name(place): place}
-    inside = [place, *_listing(place)]
-    layout = [path / "gt" / "gt.txt" for path in inside if (path / "gt" / "gt.txt").is_file()]
-    return _by_name(layout or [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()], place)
+def _gt_files(folder: Path) -> dict[str, Path]:
+    if folder.is_file():
+        return {_sequence_name(folder): folder}
+    entries = [folder, *_list_entries(folder)]
+    mot_files = [path / "gt" / "gt.txt" for path in entries if (path / "gt" / "gt.txt").is_file()]
+    files = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return _by_name(mot_files or files, folder)
 
 
-def _listing(place: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise InputError(f"cannot read {place}: {error.strerror} - give a file or a folder of tracks") from None
+        raise InputError(f"cannot read {folder}: {error.strerror} - give a file or a folder of tracks") from None
 
 
-def _by_name(files: Iterable[Path], place: Path) -> dict[str, Path]:
-    named: dict[str, Path] = {}
+def _by_name(files: Iterable[Path], folder: Path) -> dict[str, Path]:
+    by_name: dict[str, Path] = {}
     for path in files:
-        if (other := named.setdefault(_name(path), path)) is not path:
-            raise InputError(f"{path} and {other} are both of the sequence {_name(path)}: keep one of them")
-    if not named:
+        if (other := by_name.setdefault(_sequence_name(path), path)) is not path:
+            raise InputError(f"{path} and {other} are both of the sequence {_sequence_name(path)}: keep one of them")
+    if not by_name:
         raise InputError(
-            f"the folder {place} holds no tracks: looked for .txt, .csv, and gt/gt.txt or tracks.csv in it"
+            f"the folder {folder} holds no tracks: looked for .txt, .csv, and gt/gt.txt or tracks.csv in it"
         )
-    return named
+    return by_name
 
 
-def _name(path: Path) -> str:
-    """The sequence that a file is of."""
+def _sequence_name(path: Path) -> str:
+    """Returns the name of the sequence of a file."""
     path = path.absolute()
     if path.parts[-2:] == ("gt", "gt.txt"):
         return path.parents[1].name
     return path.parent.name if path.name in ("gt.txt", "tracks.csv", "tracks.txt") else path.stem
 
 
-def _list(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _join_names(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def _first_line(path: Path) -> str:
@@ -135,31 +152,31 @@ def _first_line(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _numbers(path: Path, columns: tuple[int, ...], header: int, kind: str) -> Rows:
-    """Some columns of a table of comma separated values; a table without rows is not an error."""
+def _read_columns(path: Path, columns: tuple[int, ...]) -> MotTable:
+    """Reads some columns of a CSV with a header; a table without rows is not an error."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            lines = (line for line in islice(file, header, None) if line.strip())
+            lines = (line for line in islice(file, 1, None) if line.strip())
             for first in lines:  # loadtxt would warn of an empty table
-                every = chain((first,), lines)
-                return np.loadtxt(every, delimiter=",", ndmin=2, usecols=columns, quotechar='"', dtype=np.float64)
+                all_lines = chain((first,), lines)
+                return np.loadtxt(all_lines, delimiter=",", ndmin=2, usecols=columns, quotechar='"', dtype=np.float64)
         return np.zeros((0, len(columns)))
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not a {kind}: it is not text") from None
+        raise InputError(f"{path} is not a CSV of tracks: it is not text") from None
     except ValueError as error:
-        reason = re.sub(r"(?<=at row )\d+", lambda row: str(int(row[0]) + 1), str(error))  # numpy counts from 0
-        raise InputError(f"{path} is not a {kind}: {reason}") from None
+        reason = re.sub(r"(?<=at row )\d+", lambda match: str(int(match[0]) + 1), str(error))  # numpy counts from 0
+        raise InputError(f"{path} is not a CSV of tracks: {reason}") from None
 
 
-def _checked(rows: Rows, path: Path) -> Rows:
-    """The rows, if all numbers are finite, frames count from 1 and ids are whole numbers."""
-    wrong = ~np.isfinite(rows).all(1) | (rows[:, 0] < 1) | (rows[:, :2] % 1 != 0).any(1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        values = ", ".join(f"{value:g}" for value in rows[row])
-        raise InputError(f"row {row + 1} of {path} is no box of a track in a frame from 1 on: {values}")
-    return rows
+def _validated(table: MotTable, path: Path) -> MotTable:
+    """Returns the table if all numbers are finite, frames count from 1 and ids are integers."""
+    invalid = ~np.isfinite(table).all(1) | (table[:, 0] < 1) | (table[:, :2] % 1 != 0).any(1)
+    if invalid.any():
+        row = int(np.argmax(invalid))
+        values = ", ".join(f"{value:g}" for value in table[row])
+        raise InputError(f"row {row + 1} of {path} is not a box with an integer id in a frame from 1 on: {values}")
+    return table

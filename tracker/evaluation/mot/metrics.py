@@ -1,4 +1,4 @@
-"""HOTA, MOTA, IDF1 and what they are made of, computed by trackeval.
+"""Computes HOTA, MOTA, IDF1 and their components with trackeval.
 
 Source: Luiten et al. 2021, HOTA, arXiv 2009.07736; Bernardin and Stiefelhagen 2008, CLEAR MOT; Ristani et al. 2016,
 IDF1, arXiv 1609.01775.
@@ -14,111 +14,132 @@ from numpy.typing import NDArray
 
 from tracker.errors import InputError
 from tracker.evaluation.mot.alignment import align
-from tracker.evaluation.mot.files import Rows, read_sequences
+from tracker.evaluation.mot.files import MotTable, read_sequences
 
 PERCENTAGES = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "IDF1", "Rcll", "Prcn")
 COUNTS = ("IDSW", "Frag", "MT", "ML", "FP", "FN")
-FIGURES = PERCENTAGES + COUNTS
+METRICS = PERCENTAGES + COUNTS
 CURVES = ("HOTA", "DetA", "AssA")
 ALPHAS: NDArray[np.float64] = np.arange(1, 20) / 20
-"""IoU from which on HOTA takes a box as found, for each of the 19 points whose mean it is."""
+"""The 19 IoU thresholds over which HOTA is averaged."""
 
-_OTHER_NAMES = {"Rcll": "CLR_Re", "Prcn": "CLR_Pr", "FP": "CLR_FP", "FN": "CLR_FN"}  # of trackeval
+_TRACKEVAL_NAMES = {"Rcll": "CLR_Re", "Prcn": "CLR_Pr", "FP": "CLR_FP", "FN": "CLR_FN"}  # in trackeval
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
-Measured = dict[str, Any]
-"""All that trackeval says of a sequence, by its own names: what sequences together are computed from."""
+SequenceResult = dict[str, Any]
+"""All results of trackeval for a sequence, by its own names; several of them are combined."""
 
 
 @dataclass(frozen=True, eq=False)
-class TrackScores:
-    """How good the tracks of some sequences are.
+class TrackingMetrics:
+    """Metrics of the tracks of some sequences.
 
     Attributes:
-        sequences: For each sequence its `FIGURES`: percentages, and counts as whole numbers.
-        combined: The figures of all sequences together.
+        sequences: The `METRICS` of each sequence: percentages, and counts as integers.
+        combined: The metrics of all sequences together.
         curves: For HOTA, DetA and AssA float64 (19,), the combined percentage at each of `ALPHAS`.
     """
 
-    sequences: dict[str, Figures]
-    combined: Figures
+    sequences: dict[str, Metrics]
+    combined: Metrics
     curves: dict[str, NDArray[np.float64]]
 
 
-def evaluate_tracks(results: Path, truth: Path) -> TrackScores:
-    """Scores files of tracks against files of truth, as `read_sequences` finds and pairs them.
+def evaluate_tracks(results: Path, gt: Path) -> TrackingMetrics:
+    r"""Evaluates files of tracks against files of ground truth, paired as in `read_sequences`.
 
     Raises:
-        InputError: As `read_sequences` and `score_sequences`.
+        InputError: See `read_sequences` and `evaluate_sequences`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "street.txt")
+        ...     _ = path.write_text("1,1,10,10,20,40,1\n2,1,12,10,20,40,1\n")
+        ...     print(evaluate_tracks(path, path).combined["MOTA"])
+        100.0
     """
-    return score_sequences(read_sequences(results, truth))
+    return evaluate_sequences(read_sequences(results, gt))
 
 
-def score_sequences(pairs: Mapping[str, tuple[Rows, Rows]]) -> TrackScores:
-    """Scores sequences, each alone and all together.
+def evaluate_sequences(pairs: Mapping[str, tuple[MotTable, MotTable]]) -> TrackingMetrics:
+    """Evaluates sequences, each alone and all together.
 
     Boxes match at an IoU of 0.5 (HOTA: at each of `ALPHAS`), whatever their classes.
 
     Args:
-        pairs: For each sequence (found rows, true rows); true rows with confidence 0 do not count.
+        pairs: The tables of tracks and of ground truth of each sequence; ground truth with confidence 0 is ignored.
 
     Raises:
-        InputError: A frame holds an id twice, or there is no true box at all.
+        InputError: A frame holds an id twice, or there is no ground-truth box at all.
+
+    Example:
+        >>> gt = np.array([[1, 1, 10, 10, 20, 40, 1], [2, 1, 12, 10, 20, 40, 1]])
+        >>> evaluate_sequences({"street": (gt[:1], gt)}).combined["MOTA"]
+        50.0
     """
-    alone = {name: measure(found, truth, name) for name, (found, truth) in pairs.items()}
-    together = _together(alone)
-    return TrackScores(
-        sequences={name: _figures(values) for name, values in alone.items()},
-        combined=_figures(together),
-        curves={name: 100 * together[name] for name in CURVES},
+    by_sequence = {name: evaluate_sequence(tracks, gt, name) for name, (tracks, gt) in pairs.items()}
+    combined = _combine(by_sequence)
+    return TrackingMetrics(
+        sequences={name: _to_metrics(result) for name, result in by_sequence.items()},
+        combined=_to_metrics(combined),
+        curves={name: 100 * combined[name] for name in CURVES},
     )
 
 
-def score_tracks(pairs: Mapping[str, tuple[Rows, Rows]]) -> Figures:
-    """The `FIGURES` of sequences together: `score_sequences(pairs).combined`."""
-    return combine({name: measure(found, truth, name) for name, (found, truth) in pairs.items()})
+def combined_metrics(pairs: Mapping[str, tuple[MotTable, MotTable]]) -> Metrics:
+    """Returns the metrics of all sequences together: `evaluate_sequences(pairs).combined`.
+
+    Example:
+        >>> gt = np.array([[1, 1, 10, 10, 20, 40, 1], [2, 1, 12, 10, 20, 40, 1]])
+        >>> combined_metrics({"street": (gt, gt)})["IDF1"]
+        100.0
+    """
+    return combine_sequences({name: evaluate_sequence(tracks, gt, name) for name, (tracks, gt) in pairs.items()})
 
 
-def measure(found: Rows, truth: Rows, name: str) -> Measured:
-    """Measures one sequence, for `combine`.
+def evaluate_sequence(tracks: MotTable, gt: MotTable, name: str) -> SequenceResult:
+    """Evaluates one sequence, for `combine_sequences`.
 
     Args:
-        found: (N, 7) rows of tracks.
-        truth: (M, 7) rows of the truth; those with confidence 0 do not count.
-        name: Of the sequence, for errors.
+        tracks: (N, 7), see `MotTable`.
+        gt: (M, 7), see `MotTable`; rows with confidence 0 are ignored.
+        name: Name of the sequence, for errors.
 
     Raises:
         InputError: A frame holds an id twice.
     """
-    data = align(found, truth, name).for_trackeval()
-    return {name: value for metric in _metrics() for name, value in metric.eval_sequence(data).items()}
+    data = align(tracks, gt, name).to_trackeval()
+    return {name: value for metric in _trackeval_metrics() for name, value in metric.eval_sequence(data).items()}
 
 
-def combine(measured: Mapping[str, Measured]) -> Figures:
-    """The `FIGURES` of all the sequences together.
+def combine_sequences(results: Mapping[str, SequenceResult]) -> Metrics:
+    """Returns the `METRICS` of all sequences together.
 
     Raises:
-        InputError: There is no true box at all.
+        InputError: There is no ground-truth box at all.
     """
-    return _figures(_together(measured))
+    return _to_metrics(_combine(results))
 
 
-def _together(measured: Mapping[str, Measured]) -> Measured:
-    if not any(values["CLR_TP"] + values["CLR_FN"] for values in measured.values()):
-        raise InputError("the truth holds no box that counts: nothing can be scored")
-    return {name: value for metric in _metrics() for name, value in metric.combine_sequences(dict(measured)).items()}
+def _combine(results: Mapping[str, SequenceResult]) -> SequenceResult:
+    if not any(result["CLR_TP"] + result["CLR_FN"] for result in results.values()):
+        raise InputError("the ground truth holds no box (confidence 0 does not count): nothing can be evaluated")
+    combined = [metric.combine_sequences(dict(results)) for metric in _trackeval_metrics()]
+    return {name: value for values in combined for name, value in values.items()}
 
 
-def _metrics() -> tuple[Any, ...]:
+def _trackeval_metrics() -> tuple[Any, ...]:
     from trackeval.metrics import CLEAR, HOTA, Identity
 
     return HOTA(), CLEAR({"PRINT_CONFIG": False}), Identity({"PRINT_CONFIG": False})
 
 
-def _figures(values: Mapping[str, Any]) -> Figures:
-    named = {name: values[_OTHER_NAMES.get(name, name)] for name in FIGURES}
+def _to_metrics(results: Mapping[str, Any]) -> Metrics:
+    values = {name: results[_TRACKEVAL_NAMES.get(name, name)] for name in METRICS}
     return {
         name: int(value) if name in COUNTS else 100 * float(np.mean(value))  # HOTA and its parts: over alpha
-        for name, value in named.items()
+        for name, value in values.items()
     }

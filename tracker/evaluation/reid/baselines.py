@@ -1,8 +1,7 @@
-"""What is measured: a trained embedder, one to compare with that has learned nothing, or what a detector sees."""
+"""Loads the embedder to be evaluated: a trained one, a baseline, or the RoI features of a detector."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -17,19 +16,19 @@ from tracker.models.detection import Detector, load_detector
 from tracker.models.model_file import ModelInfo
 from tracker.models.reid import Embedder, build_embedder, crop_size, load_embedder
 from tracker.models.reid.network import AppearanceNetwork
-from tracker.models.runtime import choose_device, in_half, read_weights
+from tracker.models.runtime import choose_device, read_weights, use_half_precision
 
 HSV_BINS = (16, 8, 4)
 BASELINES = ("hsv", "untrained")
 ROI = "roi"
-Rows = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 
 
-class ColourHistogram(nn.Module):
-    """How much of a crop has each of 512 colours: 16 hues x 8 saturations x 4 values."""
+class ColorHistogram(nn.Module):
+    """A color histogram in place of a network: 16 hues x 8 saturations x 4 values, 512 bins."""
 
     def forward(self, crops: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB from 0 to 1 -> (B, 512), shares of the pixels."""
+        """Maps crops (B, 3, H, W), RGB from 0 to 1, to histograms (B, 512), fractions of the pixels."""
         images = (crops * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return torch.from_numpy(np.stack([_histogram(image) for image in images])).to(crops.device)
 
@@ -41,20 +40,20 @@ def _histogram(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def open_embedder(config: EmbedderEvalConfig) -> Embedder:
-    """The embedder to be measured on crops.
+    """Loads an embedder of crops.
 
     Raises:
-        InputError: It is unknown or sees whole pictures only, its file cannot be used, or the device cannot be had.
+        InputError: It is unknown or needs whole images, its file cannot be used, or the device is not available.
     """
     if config.weights == ROI:
-        raise InputError("a detector looks at whole pictures, not at crops: give --gap and sequences, or an embedder")
+        raise InputError("a detector needs whole images, not crops: give --gap and sequences, or an embedder")
     device = choose_device(config.device)
     if config.weights not in BASELINES:
-        return load_embedder(config.weights, device, in_half(config.precision, device), config.threads)
+        return load_embedder(config.weights, device, use_half_precision(config.precision, device), config.threads)
     size = crop_size("builtin")
     if config.weights == "hsv":
-        made_of = EmbedderNetwork(dimension=0, neck=False)
-        network = AppearanceNetwork(ColourHistogram(), int(np.prod(HSV_BINS)), made_of, 0)
+        architecture = EmbedderNetwork(dimension=0, neck=False)
+        network = AppearanceNetwork(ColorHistogram(), int(np.prod(HSV_BINS)), architecture, 0)
     else:
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -65,47 +64,45 @@ def open_embedder(config: EmbedderEvalConfig) -> Embedder:
     return Embedder(network, info, device, config.threads)
 
 
-class RegionEmbedder:
-    """What `--embedding-source roi` embeds with: a detector's own feature maps, of whole pictures."""
+class RoIEmbedder:
+    """An embedder of RoI features, as of `--embedding-source roi`: the feature maps of a detector."""
 
     def __init__(self, detector: Detector) -> None:
-        """Takes the detector, which it closes.
+        """Takes ownership of the detector.
 
         Raises:
             InputError: The network has no RoI head.
         """
         self._detector = detector
-        nothing = np.zeros((64, 64, 3), np.uint8)
-        self.dimension = self.embed(self.upload([nothing]), [np.zeros((0, 4), np.float32)])[0].shape[1]
+        blank = np.zeros((64, 64, 3), np.uint8)
+        self.dimension = self.embed(self.upload([blank]), [np.zeros((0, 4), np.float32)])[0].shape[1]
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._detector.close()
 
     def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device."""
+        """Copies images (H, W, 3), RGB, to the device as uint8 tensors (3, H, W)."""
         return self._detector.upload(images)
 
-    def embed(self, images: Sequence[Tensor], boxes: Sequence[Rows]) -> list[Rows]:
-        """As `Embedder.embed`."""
+    def embed(self, images: Sequence[Tensor], boxes: Sequence[FloatArray]) -> list[FloatArray]:
+        """Embeds boxes of images, see `Embedder.embed`."""
         _, lookers = self._detector.detect_with_features(images)
         return [looker.embed(rows) for looker, rows in zip(lookers, boxes, strict=True)]
 
 
-def open_for_pictures(config: EmbedderEvalConfig) -> Embedder | RegionEmbedder:
-    """What is to be measured on whole pictures: as `open_embedder`, or a detector.
+def open_image_embedder(config: EmbedderEvalConfig) -> Embedder | RoIEmbedder:
+    """Loads an embedder of boxes in whole images: see `open_embedder`, or a detector's RoI features.
 
     Raises:
-        InputError: As `open_embedder`, or the detector has no RoI head.
+        InputError: See `open_embedder`, or the detector has no RoI head.
     """
-    of_file = config.weights.endswith((".safetensors", ".ckpt"))
-    task = read_weights(Path(config.weights), "embedding", "detection")[1].task if of_file else ""
+    is_file = config.weights.endswith((".safetensors", ".ckpt"))
+    task = read_weights(Path(config.weights), "embedding", "detection")[1].task if is_file else ""
     if config.weights != ROI and task != "detection":
         return open_embedder(config)
-    how = {"device": config.device, "precision": config.precision, "threads": config.threads, "backend": "torch"}
-    file = {"weights": config.weights} if of_file else {}
-    return RegionEmbedder(load_detector(DetectorConfig.model_validate({**how, **file})))
+    settings = {"device": config.device, "precision": config.precision, "threads": config.threads, "backend": "torch"}
+    weights = {"weights": config.weights} if is_file else {}
+    return RoIEmbedder(load_detector(DetectorConfig.model_validate({**settings, **weights})))

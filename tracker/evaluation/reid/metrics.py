@@ -1,4 +1,4 @@
-"""Everything that is measured of an embedder: how well it finds individuals again, and tells them apart."""
+"""Evaluates embeddings of crops: retrieval and verification."""
 
 from dataclasses import dataclass
 
@@ -12,62 +12,73 @@ from tracker.evaluation.reid.retrieval import Retrieval
 from tracker.evaluation.reid.separation import VerificationCurve, verification_metrics
 
 DEPTH = 20  # ranks of the CMC
-BLOCK = 2**22  # pairs that are compared at once, to bound the memory
-ACROSS = "/other cameras"
+BLOCK = 2**22  # pairs compared at once, to bound the memory
+CROSS_CAMERA = "/other cameras"
 
 
 @dataclass(frozen=True, eq=False)
 class ReIDMetrics:
-    """How good an embedder is.
+    """Metrics of an embedder.
 
     Attributes:
-        figures: By name. rank-1, rank-5, rank-10, mAP and mINP by the rules of Market-1501: what the same camera saw
-            of the same individual is left out. Where cameras are known, the same with `/other cameras`: all that the
-            query's camera saw is left out. AUC, equal error and equal-error distance of `distances`; AUC/track and
-            max distance of `track_distances`. See `Retrieval` and `VerificationCurve`.
-        cmc: float64 (DEPTH,), share of the queries whose first match stands among the k + 1 nearest.
-        distances: Of all queries to all crops of the gallery.
-        track_distances: Of all queries to all individuals, as the tracker compares detections with tracks: to the mean
-            of an individual's crops in the gallery.
-        retrieval: What each query got.
+        metrics: By name. rank-1, rank-5, rank-10, mAP and mINP by the rules of Market-1501: gallery crops of the
+            query's identity and camera are ignored. If cameras are known, the same with `/other cameras`: all gallery
+            crops of the query's camera are ignored. AUC, EER and EER distance of `distances`; AUC/track and max
+            distance of `track_distances`. See `Retrieval` and `VerificationCurve`.
+        cmc: float64 (DEPTH,), fraction of the queries whose first match has a rank of at most k + 1.
+        distances: Distances of all queries to all gallery crops.
+        track_distances: Distances of all queries to the mean of each identity's gallery crops, as the tracker compares
+            detections with tracks.
+        retrieval: The ranking of each query.
     """
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     cmc: NDArray[np.float64]
     distances: VerificationCurve
     track_distances: VerificationCurve
     retrieval: Retrieval
 
 
-def measured(embeddings: NDArray[np.float32], crops: ReIDDataset, queries: int = 0) -> ReIDMetrics:
-    """Measures embeddings of crops of known individuals.
+def evaluate_embeddings(embeddings: NDArray[np.float32], crops: ReIDDataset, queries: int = 0) -> ReIDMetrics:
+    """Evaluates embeddings of crops of known identities.
 
     Args:
         embeddings: float32 (N, D), unit rows.
         crops: The N crops.
-        queries: So many of the first crops are the queries, and the others the gallery; 0: all crops are both.
+        queries: Number of the first crops that are the queries, the others being the gallery; 0: all crops are both.
 
     Raises:
-        InputError: Nobody is shown in two pictures, by two cameras where these are known, or there is one individual.
+        InputError: No identity is shown in two images (by two cameras, if these are known), or there is only one.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tracker.data import read_reid_dataset
+        >>> embeddings = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("0001_c1.png", "0001_c2.png", "0002_c1.png", "0002_c2.png"):
+        ...         _ = Path(folder, name).write_text(name)
+        ...     evaluate_embeddings(embeddings, read_reid_dataset([Path(folder)])).metrics["mAP"]
+        1.0
     """
-    search = QueryGallery.of(embeddings, crops, queries)
-    distances = to_tracks = VerificationCurve.nothing()
-    by_rule, by_camera = [], []
-    step = max(1, BLOCK // len(search.gallery_rows))
-    for start in range(0, len(search.query_rows), step):
-        rows = search.query_rows[start : start + step]
-        pairs = search.pairs(rows)
-        distances += VerificationCurve.of(pairs.distances, pairs.same, ~pairs.same_image)
-        to_tracks += search.to_means(rows, pairs)
-        by_rule.append(Retrieval.of(pairs.distances, pairs.same, pairs.counted))
-        by_camera.append(Retrieval.of(pairs.distances, pairs.same, pairs.across))
-    found, across = Retrieval.joined(by_rule), Retrieval.joined(by_camera)
-    if not len(found.counted) or not to_tracks.complete:
+    query_gallery = QueryGallery.from_crops(embeddings, crops, queries)
+    distances = track_distances = VerificationCurve.empty()
+    market, other_cameras = [], []
+    step = max(1, BLOCK // len(query_gallery.gallery_indices))
+    for start in range(0, len(query_gallery.query_indices), step):
+        indices = query_gallery.query_indices[start : start + step]
+        pairs = query_gallery.pairs(indices)
+        distances += VerificationCurve.from_distances(pairs.distances, pairs.same, ~pairs.same_image)
+        track_distances += query_gallery.distances_to_means(indices, pairs)
+        market.append(Retrieval.from_distances(pairs.distances, pairs.same, pairs.valid))
+        other_cameras.append(Retrieval.from_distances(pairs.distances, pairs.same, pairs.cross_camera))
+    retrieval, cross_camera = Retrieval.concatenate(market), Retrieval.concatenate(other_cameras)
+    if not len(retrieval.valid_queries) or not track_distances.is_defined:
         raise InputError(
-            f"{crops.files[0].parent} and so on: nobody is shown in two pictures (by two cameras, where files name "
-            "them), or all are one individual: nothing can be scored"
+            f"{crops.files[0].parent}: nothing can be evaluated, since no identity is shown in two images (by two "
+            "cameras, if file names tell them) or there is only one identity"
         )
-    figures = found.figures() | verification_metrics(distances, to_tracks)
-    if (crops.cameras >= 0).any() and len(across.counted):
-        figures |= {f"{name}{ACROSS}": value for name, value in across.figures().items()}
-    return ReIDMetrics(figures, found.cmc(DEPTH), distances, to_tracks, found)
+    metrics = retrieval.metrics() | verification_metrics(distances, track_distances)
+    if (crops.cameras >= 0).any() and len(cross_camera.valid_queries):
+        metrics |= {f"{name}{CROSS_CAMERA}": value for name, value in cross_camera.metrics().items()}
+    return ReIDMetrics(metrics, retrieval.cmc(DEPTH), distances, track_distances, retrieval)

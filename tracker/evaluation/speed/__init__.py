@@ -1,1 +1,1 @@
-"""What takes how long, against whom, and what each setting contributes."""
+"""Measures the speed of a run: latency of each stage, throughput, and GPU use."""

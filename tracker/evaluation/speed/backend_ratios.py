@@ -1,4 +1,4 @@
-"""What else could compute a detector on this CPU, and how fast that would be."""
+"""Compares the installed backends of a detector on the CPU."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,22 +16,22 @@ from tracker.models.detection import Detector, load_detector
 from tracker.models.runtime.backends import EXTRAS
 from tracker.structures.types import Frame
 
-ROUNDS = 3
+REPETITIONS = 3
 
 
 def backend_ratios(config: DetectorConfig, used: str, frames: Sequence[Frame]) -> dict[str, float]:
-    """How fast each installed backend detects, over the one that is used, by their CPU time.
+    """Measures the throughput of each installed backend, as a ratio to the used one, by CPU time.
 
-    They take turns, and medians count. As each picture is computed by one core whatever the backend, CPU time tells
-    them apart as well as the clock does, also where other programs are at work.
+    The backends take turns, and the median counts. Each backend computes an image on one core, so that CPU time
+    compares them as well as wall time does, and also while other programs run.
 
     Args:
-        config: Of the detector; its own backend is left aside.
-        used: The backend with which the others are compared.
-        frames: What to look at in each turn.
+        config: The detector; its own backend is ignored.
+        used: The backend that is compared with.
+        frames: Frames to detect in each repetition.
 
     Returns:
-        By backend; nothing where the detector runs with one alone, as on a GPU or from an exported file.
+        Ratios by backend; empty if only one backend can run the detector, as on a GPU or with an exported file.
     """
     images = [frame.image for frame in frames]
     with ExitStack() as stack:
@@ -43,16 +43,18 @@ def backend_ratios(config: DetectorConfig, used: str, frames: Sequence[Frame]) -
                 continue
             if detector.device.type == "cpu" and detector.backend == name:
                 detectors[name] = detector
-                detector.detect(images)  # the first ones cost more
-        turns = [{name: _seconds(detector, images) for name, detector in detectors.items()} for _ in range(ROUNDS)]
-    ratios = {name: median(turn[used] / turn[name] for turn in turns) for name in detectors}
+                detector.detect(images)  # the first images cost more
+        seconds = [
+            {name: _seconds(detector, images) for name, detector in detectors.items()} for _ in range(REPETITIONS)
+        ]
+    ratios = {name: median(repetition[used] / repetition[name] for repetition in seconds) for name in detectors}
     return ratios if len(ratios) > 1 else {}
 
 
 def missing_backends(used: str) -> list[str]:
-    """Backends that `auto` would take before the one that is used, and that are not installed, the first one first."""
-    before = takewhile(lambda name: name != used, EXTRAS)
-    return [name for name in before if find_spec(name) is None or find_spec("onnx") is None]
+    """Returns the backends that `auto` prefers to the used one and that are not installed, best first."""
+    preferred = takewhile(lambda name: name != used, EXTRAS)
+    return [name for name in preferred if find_spec(name) is None or find_spec("onnx") is None]
 
 
 def _seconds(detector: Detector, images: Sequence[NDArray[np.uint8]]) -> float:

@@ -1,4 +1,4 @@
-"""What a GPU does meanwhile, as NVIDIA's driver tells it."""
+"""Monitors an NVIDIA GPU with nvidia-smi."""
 
 import re
 import shutil
@@ -10,49 +10,52 @@ from tempfile import TemporaryFile
 
 import torch
 
-INTERVAL = 200  # milliseconds between two looks
+INTERVAL_MS = 200  # milliseconds between two samples
 
 
 @dataclass
-class GpuUse:
-    """What was seen of a GPU; empty where there is none of NVIDIA's.
+class GpuUsage:
+    """Samples of the use of a GPU; empty if it is not one of NVIDIA's.
 
     Attributes:
-        busy: Share of the time before each look in which something ran on it.
-        memory: MiB in use at each look, of all programs.
+        utilization: Fraction of the time before each sample during which a kernel ran on the GPU.
+        memory: MiB in use at each sample, of all programs.
     """
 
-    busy: list[float] = field(default_factory=list)
+    utilization: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
     @property
     def lines(self) -> list[str]:
-        """What to tell of it: a line, or none."""
-        if not self.busy:
+        """Text for a report: one line, or none."""
+        if not self.utilization:
             return []
-        busy = f"the GPU was busy for {sum(self.busy) / len(self.busy):.0%} of the time"
-        return [f"{busy}; memory: {self.memory[0]:.0f} MiB at first, {max(self.memory):.0f} at most"]
+        mean = sum(self.utilization) / len(self.utilization)
+        memory = f"{self.memory[0]:.0f} MiB at first, {max(self.memory):.0f} at most"
+        return [f"the GPU was busy for {mean:.0%} of the time; memory: {memory}"]
 
 
 @contextmanager
-def gpu_use(device: torch.device) -> Iterator[GpuUse]:
-    """Looks at a CUDA device while something is done; what it gives is filled in at the end."""
-    seen = GpuUse()
+def monitor_gpu(device: torch.device) -> Iterator[GpuUsage]:
+    """Samples the use of a CUDA device within a with block; the samples are available after its end."""
+    usage = GpuUsage()
     tool = shutil.which("nvidia-smi") if device.type == "cuda" else None
     if tool is None:
-        yield seen
+        yield usage
         return
-    number = torch.cuda.current_device() if device.index is None else device.index
-    which = f"GPU-{torch.cuda.get_device_properties(number).uuid}"
-    asked = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
-    with TemporaryFile("w+") as said:
-        with subprocess.Popen([tool, "--id", which, *asked, "--loop-ms", str(INTERVAL)], stdout=said) as process:
+    index = torch.cuda.current_device() if device.index is None else device.index
+    gpu_id = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
+    options = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+    with TemporaryFile("w+") as output:
+        with subprocess.Popen(
+            [tool, "--id", gpu_id, *options, "--loop-ms", str(INTERVAL_MS)], stdout=output
+        ) as process:
             try:
-                yield seen
+                yield usage
             finally:
                 process.terminate()
-        said.seek(0)
-        # Whole lines alone: the last one may be cut off, and of a part of a GPU (MIG) it says [N/A].
-        for busy, memory in re.findall(r"^(\d+), (\d+)\n", said.read(), re.MULTILINE):
-            seen.busy.append(float(busy) / 100)
-            seen.memory.append(float(memory))
+        output.seek(0)
+        # Only complete lines: the last one may be cut off; for a part of a GPU (MIG) the values are [N/A].
+        for utilization, memory in re.findall(r"^(\d+), (\d+)\n", output.read(), re.MULTILINE):
+            usage.utilization.append(float(utilization) / 100)
+            usage.memory.append(float(memory))

@@ -1,18 +1,18 @@
-"""How fast a run is, and what it waits for."""
+"""Metrics of the speed of a run, and its bottleneck."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracker.evaluation.speed.gpu import GpuUse
+from tracker.evaluation.speed.gpu import GpuUsage
 from tracker.pipeline.prefetch import QueueStats
 
 THREADS = {
     "reading": ("decode",),
-    "looking": ("detect", "embed", "classify"),
+    "detecting": ("detect", "embed", "classify"),
     "tracking": ("associate",),
     "writing": ("draw", "encode", "write"),
 }
-"""The stages that one thread of a run does, in the order in which a frame passes through them."""
+"""The stages of each thread of a run, in the order in which a frame passes through them."""
 
 ALL_CORES = "all cores"
 
@@ -22,79 +22,82 @@ class Clip:
     """The frames that are measured.
 
     Attributes:
-        name: What the user named, without a password.
+        name: Source as the user gave it, without a password.
         width: Pixels.
         height: Pixels.
-        rate: How many of these frames the source plays in a second.
-        frames: How many they are.
-        end: A moment after the last of them and before the next frame, seconds.
+        frame_rate: Frames per second of the source, counting only the measured frames.
+        frames: Number of frames.
+        end: A time after the last frame and before the next one, seconds.
     """
 
     name: str
     width: int
     height: int
-    rate: float
+    frame_rate: float
     frames: int
     end: float
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Seconds that a frame takes in one stage while no other is at work: on the clock, and of all cores together."""
+class StageCost:
+    """Latency of a stage, seconds for a frame while no other stage runs: wall time, and CPU time of all cores."""
 
     wall: float
     cpu: float
 
 
 @dataclass(frozen=True)
-class Speeds:
-    """How fast a run is, and why.
+class SpeedReport:
+    """The speed of a run.
 
     Attributes:
-        clip: Of what.
-        device: Where the networks computed.
-        backend: What computed them.
-        cores: Logical ones of the machine.
-        stages: By name, in the order in which a frame passes through them.
-        whole: Frames per second of a run whose stages work at the same time.
-        cores_used: How many cores that kept at work, on average.
-        queues: How much waited between these stages.
-        gpu: What the GPU did in that run.
+        clip: The measured frames.
+        device: Device of the networks.
+        backend: Backend of the networks.
+        cores: Number of logical cores of the machine.
+        stages: Latencies by stage, in the order in which a frame passes through them.
+        throughput: Frames per second of a run whose stages work at the same time.
+        cores_used: Mean number of cores that the run used.
+        queues: Fill levels of the queues between the stages.
+        gpu: GPU use during that run.
     """
 
     clip: Clip
     device: str
     backend: str
     cores: int
-    stages: Mapping[str, Cost]
-    whole: float
+    stages: Mapping[str, StageCost]
+    throughput: float
     cores_used: float
     queues: Mapping[str, QueueStats]
-    gpu: GpuUse
+    gpu: GpuUsage
 
     @property
-    def limits(self) -> dict[str, float]:
-        """As `limits`."""
-        return limits(self.stages, self.cores)
+    def throughput_limits(self) -> dict[str, float]:
+        """Limits of the throughput by thread, see the function `throughput_limits`."""
+        return throughput_limits(self.stages, self.cores)
 
     @property
-    def slowest(self) -> str:
-        """What allows the least."""
-        return min(self.limits, key=self.limits.__getitem__)
+    def bottleneck(self) -> str:
+        """Name of the lowest limit."""
+        return min(self.throughput_limits, key=self.throughput_limits.__getitem__)
 
     @property
-    def share(self) -> float:
-        """How much of that the whole run reaches."""
-        return self.whole / self.limits[self.slowest]
+    def efficiency(self) -> float:
+        """Fraction of the lowest limit that the run reaches."""
+        return self.throughput / self.throughput_limits[self.bottleneck]
 
     @property
-    def real_time(self) -> float:
+    def real_time_factor(self) -> float:
         """Seconds of the clip that are processed in a second."""
-        return self.whole / self.clip.rate
+        return self.throughput / self.clip.frame_rate
 
 
-def limits(stages: Mapping[str, Cost], cores: int) -> dict[str, float]:
-    """Frames per second that each of `THREADS` allows if it never waits, and `ALL_CORES` if none of them ever does."""
-    busy = {name: sum(stages[stage].wall for stage in parts if stage in stages) for name, parts in THREADS.items()}
-    busy[ALL_CORES] = sum(cost.cpu for cost in stages.values()) / cores
-    return {name: 1 / seconds for name, seconds in busy.items() if seconds}
+def throughput_limits(stages: Mapping[str, StageCost], cores: int) -> dict[str, float]:
+    """Returns the frames per second that each of `THREADS` allows if it never waits, and that all cores allow."""
+    seconds_by_thread = {
+        name: sum(stages[stage].wall for stage in thread_stages if stage in stages)
+        for name, thread_stages in THREADS.items()
+    }
+    seconds_by_thread[ALL_CORES] = sum(cost.cpu for cost in stages.values()) / cores
+    return {name: 1 / seconds for name, seconds in seconds_by_thread.items() if seconds}

@@ -1,4 +1,4 @@
-"""Runs over a clip whose stages are timed, one after the other and at the same time."""
+"""Measures the stages of a run over a clip, one after the other and at the same time."""
 
 import os
 import tempfile
@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import process_time
-from typing import Any
 
 import numpy as np
 from av.error import FFmpegError
@@ -18,113 +17,115 @@ from numpy.typing import NDArray
 
 from tracker.config import Config
 from tracker.errors import InputError
-from tracker.evaluation.speed.gpu import gpu_use
-from tracker.evaluation.speed.speed import THREADS, Clip, Cost, Speeds
+from tracker.evaluation.speed.gpu import monitor_gpu
+from tracker.evaluation.speed.speed import THREADS, Clip, SpeedReport, StageCost
 from tracker.output import Annotator, VideoInfo
-from tracker.output.base import cannot_write
+from tracker.output.base import write_error
 from tracker.output.encoder import FragmentedMp4Writer
 from tracker.output.paths import DEFAULT_NAMES, VIDEO_SUFFIXES, resolve_outputs
-from tracker.pipeline.analyzer import check_source
-from tracker.pipeline.file_run import RunResult, run_to_files
-from tracker.pipeline.networks import Pipeline
+from tracker.pipeline.file_run import FileRun, RunResult
+from tracker.pipeline.monitor import RunMonitor
+from tracker.pipeline.networks import NetworkAnalyzer
+from tracker.pipeline.stage_timer import StageTimer
+from tracker.pipeline.tracking_run import check_source
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source, open_source
 
-KEPT = 8  # frames that networks see before the clock starts
-CHUNK = 2**27  # bytes of frames that are kept to be drawn and encoded together
-NOTHING = 1e-6  # seconds for a frame in which nothing but the clock itself was at work
-_TICK = Fraction(1, 90_000)  # seconds in which frames to encode are placed
+WARMUP_FRAMES = 8  # frames on which the networks run before the clock starts
+DRAW_BATCH_BYTES = 2**27  # images that are drawn and encoded together
+MIN_SECONDS = 1e-6  # for a frame; a stage that takes less did nothing
+_TIME_BASE = Fraction(1, 90_000)  # time base of the frames that are encoded, seconds
 
-Tell = Callable[[int, int, str], None]
-"""Is told how much of a measurement is done, of how much, and in words."""
+ProgressCallback = Callable[[int, int, str], None]
+"""Called with the number of frames that are done, their total, and a text."""
 
-Shown = Callable[[Source, Frame, Tracks], object]
-"""Is shown a source, and each frame and its tracks, once these are written."""
+FrameCallback = Callable[[Frame, Tracks], object]
+"""Called with each frame and its tracks, once these are written."""
 
 
-def first_frames(source: str, config: Config, frames: int) -> tuple[Clip, list[Frame]]:
-    """What a measurement of a source's first frames is of, and the first `KEPT` of these.
+def read_first_frames(source: str, config: Config, frames: int) -> tuple[Clip, list[Frame]]:
+    """Reads the first frames of a source: a description of them, and the first `WARMUP_FRAMES` of them.
 
     Raises:
         InputError: The source is live, or it cannot be used with the config.
     """
     if config.detector.realtime:
-        raise InputError("--realtime keeps the source's own pace, which says nothing of speed: leave it out")
+        raise InputError("--realtime limits the speed to that of the source: leave it out")
     with open_source(source, config.source, config.detector.threads) as opened:
         if opened.live:
-            raise InputError(f"{opened.spec} is live, and is to be read several times: give a file")
+            raise InputError(f"{opened.uri} is live, and is to be read several times: give a file")
         check_source(config, opened)
-        seen: list[Frame] = []
+        warmup: list[Frame] = []
         begin = last = -1.0
         count = 0
         for count, frame in enumerate(islice(opened, frames), 1):
             begin, last = frame.time if count == 1 else begin, frame.time
-            seen += [frame] if count <= KEPT else []
+            warmup += [frame] if count <= WARMUP_FRAMES else []
         rate = (count - 1) / (last - begin) if count > 1 else float(opened.frame_rate) / config.source.every
-        return Clip(opened.spec, opened.width, opened.height, rate, count, last + 2e-6), seen
+        return Clip(opened.uri, opened.width, opened.height, rate, count, last + 2e-6), warmup
 
 
-def stage_speeds(
-    source: str, clip: Clip, seen: Sequence[Frame], config: Config, tell: Tell = lambda *_: None
-) -> Speeds:
+def measure_stages(
+    source: str, clip: Clip, warmup: Sequence[Frame], config: Config, on_progress: ProgressCallback = lambda *_: None
+) -> SpeedReport:
     """Runs the first frames of a source twice: with one stage after the other, and with all at the same time.
 
     Args:
-        source: As `track` takes it.
-        clip: As `first_frames` gives it, like `seen`.
-        seen: Frames that the networks see before the clock starts.
-        config: Settings of the run. Files of the kinds that it names are written elsewhere, and thrown away.
-        tell: See `Tell`.
+        source: See `track`.
+        clip: See `read_first_frames`.
+        warmup: Frames on which the networks run before the clock starts.
+        config: Settings of the run. Its outputs are written to a temporary folder and deleted.
+        on_progress: See `ProgressCallback`.
 
     Raises:
-        InputError: The source, a network, a class or a kind of file is unknown or cannot be had.
+        InputError: The source, a network, a class or a kind of file is unknown or not available.
     """
     config = config.model_copy(update={"source": config.source.model_copy(update={"end": clip.end})})
     names = config.output.output or DEFAULT_NAMES
-    if config.output.output:  # complains as a run would, before any work is done
+    if config.output.output:  # raises what a run would raise, before any work is done
         resolve_outputs(config.output.model_copy(update={"overwrite": True}), None, [])
     tables = [name for name in names if Path(name).suffix.lower() not in VIDEO_SUFFIXES]
-    count = _counter(2 * clip.frames, tell)
+    count = _counter(2 * clip.frames, on_progress)
     with tempfile.TemporaryDirectory() as folder:
-        alone = _Timed(_writing(config, tables or ["tracks.csv"], folder), seen, overlap=False)
-        drawn = _Drawn(alone, clip, folder)
+        sequential = _WarmAnalyzer(_with_outputs(config, tables or ["tracks.csv"], folder), warmup)
+        drawer = _BatchDrawer(sequential, clip, folder)
 
-        def draw(_: Source, frame: Frame, tracks: Tracks) -> None:
+        def draw(frame: Frame, tracks: Tracks) -> None:
             if len(tables) < len(names):
-                drawn.add(frame, tracks)
+                drawer.add(frame, tracks)
             count()
 
-        _run(source, alone, draw)
-        drawn.flush()
-        together = _Timed(_writing(config, names, folder), seen)
-        with gpu_use(together.detector.device) as gpu:
-            outcome, busy = _run(source, together, lambda *_: count())
-    return Speeds(
+        _run(source, sequential, draw, overlap=False)
+        drawer.flush()
+        concurrent = _WarmAnalyzer(_with_outputs(config, names, folder), warmup)
+        with monitor_gpu(concurrent.detector.device) as gpu:
+            result, cpu_seconds = _run(source, concurrent, lambda *_: count())
+    return SpeedReport(
         clip,
-        device=str(alone.detector.device),
-        backend=alone.detector.backend,
+        device=str(sequential.detector.device),
+        backend=sequential.detector.backend,
         cores=os.cpu_count() or 1,
-        stages=alone.costs(clip.frames),
-        whole=outcome.frames / outcome.elapsed,
-        cores_used=busy / outcome.elapsed,
-        queues=together.queue_stats,
+        stages=sequential.cpu_timer.costs(clip.frames),
+        throughput=result.frames / result.elapsed,
+        cores_used=cpu_seconds / result.elapsed,
+        queues=result.queue_stats,
         gpu=gpu,
     )
 
 
-def _counter(total: int, tell: Tell) -> Callable[[], None]:
+def _counter(total: int, on_progress: ProgressCallback) -> Callable[[], None]:
     done = 0
 
     def count() -> None:
         nonlocal done
         done += 1
-        tell(done, total, f"{done}/{total} frames")
+        on_progress(done, total, f"{done}/{total} frames")
 
     return count
 
 
-def _writing(config: Config, names: Sequence[str], folder: str) -> Config:
-    """The same run, with results of these names in a folder."""
+def _with_outputs(config: Config, names: Sequence[str], folder: str) -> Config:
+    """Returns the settings of the same run with results of these names in a folder."""
     changes = {
         "output": tuple(f"{folder}/{number}-{Path(name).name}" for number, name in enumerate(names)),
         "detections": f"{folder}/detections.csv" if config.output.detections else "",
@@ -134,91 +135,105 @@ def _writing(config: Config, names: Sequence[str], folder: str) -> Config:
     return config.model_copy(update={"output": config.output.model_copy(update=changes)})
 
 
-class _Timed(Pipeline):
-    """Networks that have seen some frames, the first of which cost more than others.
+class _CpuTimer(StageTimer):
+    """Adds up CPU time too.
 
     Attributes:
-        busy: Seconds of all cores together since then, by stage; those of a stage that was alone are its own.
+        cpu_seconds: Seconds of all cores together, by stage; those of a stage that ran alone are its own.
     """
 
-    def __init__(self, config: Config, seen: Sequence[Frame], overlap: bool = True) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds |= dict.fromkeys(("draw", "encode"), 0.0)
+        self.cpu_seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def measure(self, stage: str) -> Generator[None]:
+        start = process_time()
+        with super().measure(stage):
+            yield
+        self.cpu_seconds[stage] += process_time() - start
+
+    def costs(self, frames: int) -> dict[str, StageCost]:
+        """Returns the cost of a frame in each stage; without stages that did nothing."""
+        all_stages = [stage for thread_stages in THREADS.values() for stage in thread_stages]
+        stages = [stage for stage in all_stages if self.seconds.get(stage, 0.0) > MIN_SECONDS * frames]
+        return {stage: StageCost(self.seconds[stage] / frames, self.cpu_seconds[stage] / frames) for stage in stages}
+
+
+class _WarmAnalyzer(NetworkAnalyzer):
+    """Networks that have run on some frames, the first of which cost more than others."""
+
+    def __init__(self, config: Config, warmup: Sequence[Frame]) -> None:
         super().__init__(config)
-        self.overlap = overlap
-        self.busy: dict[str, float] = defaultdict(float)
         try:
-            self.perceive(list(seen))
+            self.analyze(list(warmup))
         except BaseException:
             self.close()
             raise
-        self.seconds = dict.fromkeys((*self.seconds, "draw", "encode"), 0.0)
-        self.busy.clear()
+        self.timer = self.cpu_timer = _CpuTimer()
 
-    @contextmanager
-    def timed(self, stage: str) -> Generator[None]:
+
+class _CallbackMonitor(RunMonitor):
+    def __init__(self, callback: FrameCallback) -> None:
+        self._callback = callback
+
+    def on_frame(self, source: Source, frame: Frame, tracks: Tracks) -> None:
+        self._callback(frame, tracks)
+
+
+def _run(
+    source: str, analyzer: _WarmAnalyzer, on_frame: FrameCallback, overlap: bool = True
+) -> tuple[RunResult, float]:
+    """Returns the result of a run, and the CPU seconds of all cores that it took; closes the networks."""
+    config = analyzer.config
+    with analyzer, open_source(source, config.source, config.detector.threads) as opened:
         start = process_time()
-        with super().timed(stage):
-            yield
-        self.busy[stage] += process_time() - start
-
-    def costs(self, frames: int) -> dict[str, Cost]:
-        """What each stage took for one of so many frames; without those that did nothing."""
-        known = [stage for parts in THREADS.values() for stage in parts]
-        stages = [stage for stage in known if self.seconds.get(stage, 0.0) > NOTHING * frames]
-        return {stage: Cost(self.seconds[stage] / frames, self.busy[stage] / frames) for stage in stages}
+        result = FileRun(opened, config, lambda: analyzer, _CallbackMonitor(on_frame), overlap=overlap).run()
+        return result, process_time() - start
 
 
-def _run(source: str, pipeline: Pipeline, shown: Shown) -> tuple[RunResult, float]:
-    """What a run did, and the seconds of all cores together that it took; closes the networks."""
-    config = pipeline.config
+class _BatchDrawer:
+    """Draws and encodes frames in batches, while no stage of a run is at work.
 
-    def watch(*seen: Any) -> bool:
-        shown(*seen)
-        return True
-
-    with pipeline, open_source(source, config.source, config.detector.threads) as opened:
-        start = process_time()
-        outcome = run_to_files(opened, [], config, lambda: pipeline, watch, lambda *_: True)
-        return outcome, process_time() - start
-
-
-class _Drawn:
-    """Frames that are drawn and encoded some at a time, while no stage of a run is at work.
-
-    Each time with a new encoder: one that went on would still encode the last of them while the next stage is timed.
+    Each batch has an encoder of its own: the threads of one would still encode while the next stage is measured.
     """
 
-    def __init__(self, stages: _Timed, clip: Clip, folder: str) -> None:
-        output = stages.config.output
-        self._stages = stages
-        self._annotator = Annotator(stages.categories, clip.width, clip.height, output.trail)
-        info = VideoInfo("drawn", clip.width, clip.height, _TICK, Fraction(clip.rate).limit_denominator(1000))
+    def __init__(self, analyzer: _WarmAnalyzer, clip: Clip, folder: str) -> None:
+        output = analyzer.config.output
+        self._timer = analyzer.timer
+        self._annotator = Annotator(analyzer.categories, clip.width, clip.height, output.trail)
+        info = VideoInfo(
+            "drawn", clip.width, clip.height, _TIME_BASE, Fraction(clip.frame_rate).limit_denominator(1000)
+        )
         self._open = partial(FragmentedMp4Writer, Path(folder) / "drawn.mp4", info, output)
-        self._waiting: list[tuple[Frame, Tracks]] = []
+        self._pending: list[tuple[Frame, Tracks]] = []
 
     def add(self, frame: Frame, tracks: Tracks) -> None:
-        self._waiting.append((frame, tracks))
-        if len(self._waiting) * frame.image.nbytes >= CHUNK:
+        """Adds a frame; a full batch is drawn and encoded."""
+        self._pending.append((frame, tracks))
+        if len(self._pending) * frame.image.nbytes >= DRAW_BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Does what is left.
+        """Draws and encodes the pending frames.
 
         Raises:
-            InputError: There is no room on the disk.
+            InputError: The disk is full.
         """
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
+        pending, self._pending = self._pending, []
+        if not pending:
             return
-        with self._stages.timed("draw"):
-            images = [self._annotator.draw(*pair) for pair in waiting]
+        with self._timer.measure("draw"):
+            images = [self._annotator.annotate(*pair) for pair in pending]
         try:
-            with self._stages.timed("encode"):
-                self._encode([frame.time for frame, _ in waiting], images)
+            with self._timer.measure("encode"):
+                self._encode([frame.time for frame, _ in pending], images)
         except (OSError, FFmpegError) as error:
-            raise cannot_write(Path(tempfile.gettempdir()), error) from None
+            raise write_error(Path(tempfile.gettempdir()), error) from None
 
     def _encode(self, times: Sequence[float], images: Sequence[NDArray[np.uint8]]) -> None:
         video = self._open()
-        for moment, image in zip(times, images, strict=True):
-            video.add(image, round((moment - times[0]) / _TICK))
-        video.finish(1)
+        for time, image in zip(times, images, strict=True):
+            video.write_frame(image, round((time - times[0]) / _TIME_BASE))
+        video.finalize(1)

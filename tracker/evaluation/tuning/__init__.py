@@ -1,1 +1,1 @@
-"""The search for settings, cross-validated."""
+"""Tunes the settings of the tracker, with cross-validation."""

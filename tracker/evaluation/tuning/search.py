@@ -1,149 +1,152 @@
-"""One search for settings of the tracker: tries, scores, remembers the best.
+"""Searches settings of the tracker: one study with the tree-structured Parzen estimator of optuna.
 
-Source: the tree-structured Parzen estimator, Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization.
+Source: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization.
 """
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from tracker.config import TrackerConfig, validated
+from tracker.config import TrackerConfig, validate_section
 from tracker.errors import InputError
-from tracker.evaluation.mot.metrics import Figures, Measured, combine, measure
-from tracker.evaluation.mot.sequences import MotSequence, follow
-from tracker.evaluation.tuning.space import OneOf, Range, Space, Value, Whole
+from tracker.evaluation.mot.metrics import Metrics, SequenceResult, combine_sequences, evaluate_sequence
+from tracker.evaluation.mot.sequences import MotSequence, run_tracker
+from tracker.evaluation.tuning.space import Categorical, FloatRange, IntRange, SearchSpace, Value
 
-METRICS = {"HOTA": ("HOTA",), "MOTA": ("MOTA",), "IDF1": ("IDF1",), "mean": ("HOTA", "MOTA", "IDF1")}
-"""What a search can maximise: one figure, or the mean of some."""
+OBJECTIVES = {"HOTA": ("HOTA",), "MOTA": ("MOTA",), "IDF1": ("IDF1",), "mean": ("HOTA", "MOTA", "IDF1")}
+"""Metrics that a study can maximize: one metric, or the mean of several."""
 
-RANDOM_TRIALS = 15
-"""Trials before the sampler has something to go by; they are the same in all folds, and computed once."""
+STARTUP_TRIALS = 15
+"""Random trials before the sampler uses the results; they are the same in all folds, and computed once."""
 
-_REMEMBERED = 5_000
-"""Sequences tracked with some settings whose measures are kept, some kB each: more than a round of all folds."""
+_CACHE_SIZE = 5_000
+"""Results of a sequence and settings that are cached, some kB each: more than one trial of all folds."""
 
 Settings = dict[str, Value]
 
 
-def value_of(figures: Figures, metric: str) -> float:
-    """What a metric says of figures, percent."""
-    return sum(figures[name] for name in METRICS[metric]) / len(METRICS[metric])
+def objective_value(metrics: Metrics, metric: str) -> float:
+    """Returns the value of an objective, percent."""
+    return sum(metrics[name] for name in OBJECTIVES[metric]) / len(OBJECTIVES[metric])
 
 
 def with_settings(start: TrackerConfig, settings: Settings) -> TrackerConfig:
-    """Some settings changed."""
-    return validated(TrackerConfig, {**start.model_dump(), **settings}, "the search")
+    """Returns a config with some settings changed."""
+    return validate_section(TrackerConfig, {**start.model_dump(), **settings}, "the search")
 
 
 class Objective:
-    """Tracks sequences with settings and scores the result; remembers what it has done lately.
+    """Tracks sequences with given settings and evaluates the tracks; recent results are cached.
 
     Attributes:
-        names: Of the sequences.
+        names: Names of the sequences.
     """
 
-    def __init__(self, rates: Sequence[Sequence[MotSequence]], start: TrackerConfig) -> None:
+    def __init__(self, sequences_by_rate: Sequence[Sequence[MotSequence]], start: TrackerConfig) -> None:
         """Takes the arguments of `tune`.
 
         Raises:
-            InputError: A sequence holds no true box.
+            InputError: A sequence has no ground-truth box.
         """
-        self.names = tuple(sequence.name for sequence in rates[0])
-        self._rates = [{sequence.name: sequence for sequence in sequences} for sequences in rates]
+        self.names = tuple(sequence.name for sequence in sequences_by_rate[0])
+        self._sequences_by_rate = [
+            {sequence.name: sequence for sequence in sequences} for sequences in sequences_by_rate
+        ]
         self._start = start
-        self._measured = lru_cache(_REMEMBERED)(self._measure)
-        for sequences in rates:
+        self._cached_results = lru_cache(_CACHE_SIZE)(self._evaluate_sequence)
+        for sequences in sequences_by_rate:
             for sequence in sequences:
-                if not (sequence.truth[:, 6] != 0).any():
-                    raise InputError(f"the truth of {sequence.name} holds no box that counts: take the sequence out")
+                if not (sequence.gt[:, 6] != 0).any():
+                    raise InputError(f"the ground truth of {sequence.name} holds no box: leave the sequence out")
 
-    def start_settings(self, names: Iterable[str]) -> Settings:
-        """What the start says of some settings."""
+    def initial_settings(self, names: Iterable[str]) -> Settings:
+        """Returns the values of some settings in the initial config."""
         return {name: getattr(self._start, name) for name in names}
 
-    def figures(self, settings: dict[str, Settings]) -> Figures:
-        """Figures of some sequences together, each tracked with its own settings; means over the rates."""
-        each = []
-        for rate in range(len(self._rates)):
-            each.append(
-                combine({name: self._measured(name, *chosen.items())[rate] for name, chosen in settings.items()})
-            )
-        return {name: sum(figures[name] for figures in each) / len(each) for name in each[0]}
+    def metrics(self, settings: dict[str, Settings]) -> Metrics:
+        """Returns the combined metrics of sequences, each tracked with its own settings; means over the rates."""
+        by_rate = []
+        for rate in range(len(self._sequences_by_rate)):
+            results = {name: self._cached_results(name, *values.items())[rate] for name, values in settings.items()}
+            by_rate.append(combine_sequences(results))
+        return {name: sum(metrics[name] for metrics in by_rate) / len(by_rate) for name in by_rate[0]}
 
-    def _measure(self, name: str, *settings: tuple[str, Value]) -> list[Measured]:
-        """What is measured of a sequence at each rate."""
+    def _evaluate_sequence(self, name: str, *settings: tuple[str, Value]) -> list[SequenceResult]:
+        """Returns the results of a sequence at each rate."""
         config = with_settings(self._start, dict(settings))
-        sequences = [rate[name] for rate in self._rates]
-        return [measure(follow(sequence, config), sequence.truth, name) for sequence in sequences]
+        sequences = [rate[name] for rate in self._sequences_by_rate]
+        return [evaluate_sequence(run_tracker(sequence, config), sequence.gt, name) for sequence in sequences]
 
 
 class Study:
-    """A search for the settings that are best on some sequences.
+    """A search for the best settings on some sequences.
 
     Attributes:
-        start: The settings that it begins with.
+        start: The initial settings.
         best: The best settings so far.
-        value: What is maximised, with them.
-        trials: Trials so far.
+        value: Value of the objective with them.
+        trials: Number of trials so far.
     """
 
-    def __init__(self, judge: Objective, names: tuple[str, ...], space: Space, metric: str, seed: int) -> None:
-        """Takes the sequences by name; others are never looked at."""
-        self.start = self.best = judge.start_settings(space)
+    def __init__(
+        self, objective: Objective, names: tuple[str, ...], space: SearchSpace, metric: str, seed: int
+    ) -> None:
+        """Takes the sequences by name; no other sequences are used."""
+        self.start = self.best = objective.initial_settings(space)
         self.trials = 0
-        self._judge, self._names, self._metric = judge, names, metric
-        self._ranges = _distributions(space)
+        self._objective, self._names, self._metric = objective, names, metric
+        self._distributions = _optuna_distributions(space)
         self._study = _study(seed)
-        if all(_within(space[name], value) for name, value in self.start.items()):
+        if all(_contains(space[name], value) for name, value in self.start.items()):
             self._study.enqueue_trial(self.start)
-        self.value = self._value(self.start)
+        self.value = self._evaluate(self.start)
 
-    def step(self) -> None:
-        """Tries further settings."""
-        trial = self._study.ask(self._ranges)
-        settings = {name: _rounded(value) for name, value in trial.params.items()}
-        value = self._value(settings)
+    def run_trial(self) -> None:
+        """Evaluates the next settings that the sampler suggests."""
+        trial = self._study.ask(self._distributions)
+        settings = {name: _round(value) for name, value in trial.params.items()}
+        value = self._evaluate(settings)
         self._study.tell(trial, value)
         self.trials += 1
         if value > self.value:
             self.best, self.value = settings, value
 
-    def _value(self, settings: Settings) -> float:
-        return value_of(self._judge.figures(dict.fromkeys(self._names, settings)), self._metric)
+    def _evaluate(self, settings: Settings) -> float:
+        return objective_value(self._objective.metrics(dict.fromkeys(self._names, settings)), self._metric)
 
 
 def _study(seed: int) -> Any:
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell everyone that a study begins
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise it logs each new study
     try:
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=RANDOM_TRIALS)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_TRIALS)
         return optuna.create_study(direction="maximize", sampler=sampler)
     finally:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _distributions(space: Space) -> dict[str, Any]:
+def _optuna_distributions(space: SearchSpace) -> dict[str, Any]:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    found: dict[str, Any] = {}
-    for name, choice in space.items():
-        if isinstance(choice, Range):
-            found[name] = FloatDistribution(choice.low, choice.high, log=choice.log)
-        elif isinstance(choice, Whole):
-            found[name] = IntDistribution(choice.low, choice.high)
+    distributions: dict[str, Any] = {}
+    for name, values in space.items():
+        if isinstance(values, FloatRange):
+            distributions[name] = FloatDistribution(values.low, values.high, log=values.log)
+        elif isinstance(values, IntRange):
+            distributions[name] = IntDistribution(values.low, values.high)
         else:
-            found[name] = CategoricalDistribution(choice.values)
-    return found
+            distributions[name] = CategoricalDistribution(values.values)
+    return distributions
 
 
-def _within(choice: Range | Whole | OneOf, value: Value) -> bool:
-    if isinstance(choice, OneOf):
-        return value in choice.values
-    return not isinstance(value, str) and choice.low <= value <= choice.high
+def _contains(values: FloatRange | IntRange | Categorical, value: Value) -> bool:
+    if isinstance(values, Categorical):
+        return value in values.values
+    return not isinstance(value, str) and values.low <= value <= values.high
 
 
-def _rounded(value: Value) -> Value:
-    """To three digits, since more of them mean nothing, and what is written is to be what was tried."""
+def _round(value: Value) -> Value:
+    """Rounds to three digits, so that the written settings are those that were evaluated."""
     return float(f"{value:.3g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""Which settings of the tracker a search may change, and within what range: the only home of these ranges."""
+"""Defines the search space: the settings of the tracker that can be tuned, and their ranges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ Value = float | int | bool | str
 
 
 @dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`; `log`: each factor as likely as another, instead of each difference."""
+class FloatRange:
+    """Numbers from `low` to `high`, uniform, or uniform in the logarithm if `log`."""
 
     low: float
     high: float
@@ -19,56 +19,56 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Whole numbers from `low` to `high`."""
+class IntRange:
+    """Integers from `low` to `high`."""
 
     low: int
     high: int
 
 
 @dataclass(frozen=True)
-class OneOf:
-    """One of some values."""
+class Categorical:
+    """A choice of some values."""
 
     values: tuple[bool | str, ...]
 
 
-Space = dict[str, Range | Whole | OneOf]
+SearchSpace = dict[str, FloatRange | IntRange | Categorical]
 
-SPACE: Space = {
-    "max_age": Range(0.3, 6, log=True),
-    "n_init": Whole(1, 4),
-    "tentative_misses": Whole(0, 3),
-    "max_occlusion": Range(0, 1),
-    "start_score": Range(0, 0.98),
-    "high_score": Range(0, 0.8),
-    "low_iou": Range(0.1, 0.7),
-    "min_visible": Range(0, 0.95),
-    "border_overlap": Range(0, 1),
-    "duplicate_iou": Range(0, 0.95),
-    "detection_weight": Range(0, 1),
-    "position_noise": Range(0.002, 0.1, log=True),
-    "velocity_noise": Range(0.0003, 0.01, log=True),
-    "measurement_noise": Range(0.02, 0.15, log=True),
-    "confidence_noise": Range(0, 0.95),
-    "adaptive_noise_gate": Range(4, 30, log=True),
-    "re_update": OneOf((True, False)),
-    "association": OneOf(("likelihood", "iou")),
-    "min_iou": Range(0.01, 0.5),
-    "buffer_scale": Range(0, 0.5),
-    "generalized_iou": OneOf((False, True)),
-    "score_weight": Range(0, 1),
-    "direction_weight": Range(0, 0.4),
-    "recover_iou": Range(0, 0.5),
-    "cascade": OneOf((False, True)),
-    "likelihood_weight": Range(0.03, 1, log=True),
-    "max_nll": Range(5, 16),
-    "absence_penalty": Range(0, 3),
-    "height_weight": Range(0, 1),
+SEARCH_SPACE: SearchSpace = {
+    "max_age": FloatRange(0.3, 6, log=True),
+    "n_init": IntRange(1, 4),
+    "tentative_misses": IntRange(0, 3),
+    "max_occlusion": FloatRange(0, 1),
+    "start_score": FloatRange(0, 0.98),
+    "high_score": FloatRange(0, 0.8),
+    "low_iou": FloatRange(0.1, 0.7),
+    "min_visible": FloatRange(0, 0.95),
+    "border_overlap": FloatRange(0, 1),
+    "duplicate_iou": FloatRange(0, 0.95),
+    "detection_weight": FloatRange(0, 1),
+    "position_noise": FloatRange(0.002, 0.1, log=True),
+    "velocity_noise": FloatRange(0.0003, 0.01, log=True),
+    "measurement_noise": FloatRange(0.02, 0.15, log=True),
+    "confidence_noise": FloatRange(0, 0.95),
+    "adaptive_noise_gate": FloatRange(4, 30, log=True),
+    "re_update": Categorical((True, False)),
+    "association": Categorical(("likelihood", "iou")),
+    "min_iou": FloatRange(0.01, 0.5),
+    "buffer_scale": FloatRange(0, 0.5),
+    "generalized_iou": Categorical((False, True)),
+    "score_weight": FloatRange(0, 1),
+    "direction_weight": FloatRange(0, 0.4),
+    "recover_iou": FloatRange(0, 0.5),
+    "cascade": Categorical((False, True)),
+    "likelihood_weight": FloatRange(0.03, 1, log=True),
+    "max_nll": FloatRange(5, 16),
+    "absence_penalty": FloatRange(0, 3),
+    "height_weight": FloatRange(0, 1),
 }
-"""All that can be searched without pictures. What is not here changes nothing in them, or is a matter of taste."""
+"""All settings that can be tuned. The others need images, have no effect on the tracks, or are a matter of taste."""
 
-USUAL = (
+DEFAULT_SETTINGS = (
     "max_age",
     "start_score",
     "high_score",
@@ -85,23 +85,23 @@ USUAL = (
     "max_nll",
     "absence_penalty",
 )
-"""What is searched where nothing else is said: what depends on the detector and on how the objects move."""
+"""Settings that are tuned by default: those that depend on the detector and on the motion of the objects."""
 
-LIKELIHOOD = ("likelihood_weight", "max_nll", "absence_penalty", "height_weight")
-"""Settings that do nothing unless association = likelihood."""
+LIKELIHOOD_SETTINGS = ("likelihood_weight", "max_nll", "absence_penalty", "height_weight")
+"""Settings that have no effect unless association = likelihood."""
 
 
-def chosen_space(names: Sequence[str], start: TrackerConfig) -> Space:
-    """The ranges of some settings; with no name, of the usual ones that do something in `start`.
+def search_space(names: Sequence[str], start: TrackerConfig) -> SearchSpace:
+    """Returns the ranges of some settings; without names, of the default ones that have an effect in `start`.
 
     Raises:
-        InputError: A name is unknown, or is one that does nothing in `start`.
+        InputError: A name is unknown, or the setting has no effect in `start`.
     """
     for name in names:
-        if name not in SPACE:
-            raise InputError(f"there is no setting {name!r} to search{did_you_mean(name, list(SPACE))}")
-    idle = LIKELIHOOD if start.association != "likelihood" and "association" not in names else ()
+        if name not in SEARCH_SPACE:
+            raise InputError(f"there is no setting {name!r} to tune{did_you_mean(name, list(SEARCH_SPACE))}")
+    unused = LIKELIHOOD_SETTINGS if start.association != "likelihood" and "association" not in names else ()
     for name in names:
-        if name in idle:
-            raise InputError(f"{name} does nothing with association = {start.association}: leave it out of the search")
-    return {name: SPACE[name] for name in names or USUAL if name not in idle}
+        if name in unused:
+            raise InputError(f"{name} has no effect with association = {start.association}: leave it out of the search")
+    return {name: SEARCH_SPACE[name] for name in names or DEFAULT_SETTINGS if name not in unused}

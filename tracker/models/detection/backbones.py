@@ -1,4 +1,4 @@
-"""Classification networks as trunks of detectors: cut into stages, one for each stride of their feature maps."""
+"""Backbones of detectors: classification networks, split into stages, one for each stride of their feature maps."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -13,31 +13,29 @@ from torch.utils.checkpoint import checkpoint
 from tracker.errors import InputError, did_you_mean
 
 FAMILIES = (
-    "convnext",
-    "densenet",
-    "efficientnet",
-    "mnasnet",
-    "mobilenet",
-    "regnet",
-    "resnet",
-    "resnext",
-    "shufflenet",
-    "vgg",
-    "wide_resnet",
-)  # those that are a chain of convolutional blocks, global pooling and a classifier
+    *("convnext", "densenet", "efficientnet", "mnasnet", "mobilenet", "regnet"),
+    *("resnet", "resnext", "shufflenet", "vgg", "wide_resnet"),
+)
+"""Prefixes of torchvision's networks that can be a backbone: a chain of convolutional blocks, global pooling and a
+classifier. To add another one, add its prefix; `split_backbone` finds its blocks and their strides."""
 
 
 def backbone_names() -> list[str]:
-    """Torchvision's classification networks that can be a trunk."""
+    """Returns the names of torchvision's classification networks that can be a backbone.
+
+    Example:
+        >>> "resnet50" in backbone_names(), "vit_b_16" in backbone_names()
+        (True, False)
+    """
     names = torchvision.models.list_models(module=torchvision.models)
     return [name for name in names if name.startswith(FAMILIES)]
 
 
-def classifier(name: str) -> nn.Module:
-    """An untrained classification network.
+def classification_network(name: str) -> nn.Module:
+    """Builds an untrained classification network.
 
     Raises:
-        InputError: It is unknown, or cannot be a trunk.
+        InputError: It is unknown, or cannot be a backbone.
     """
     if name not in backbone_names():
         raise InputError(f"unknown backbone {name!r}{did_you_mean(name, backbone_names())}")
@@ -45,7 +43,7 @@ def classifier(name: str) -> nn.Module:
 
 
 def split_backbone(network: nn.Module) -> list[nn.Sequential]:
-    """The convolutional blocks of a network, in groups of one stride: 1 (a VGG's) or 2, then 4, 8, 16, 32."""
+    """Splits the convolutional blocks of a network into stages of stride 1 (a VGG's) or 2, then 4, 8, 16, 32."""
     stages: list[list[nn.Module]] = [[]]
     for block in _blocks(network):
         if _stride(block) > 1 and stages[-1]:
@@ -55,7 +53,7 @@ def split_backbone(network: nn.Module) -> list[nn.Sequential]:
 
 
 def _blocks(network: nn.Module) -> Iterator[nn.Module]:
-    """What comes before the global pooling; plain sequences are opened."""
+    """Yields the modules before the global pooling; a Sequential yields its children."""
     for name, child in network.named_children():
         if isinstance(child, nn.AdaptiveAvgPool2d | nn.Linear) or name == "classifier":
             return
@@ -66,48 +64,48 @@ def _blocks(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def _stride(block: nn.Module) -> int:
-    """By how much a block shrinks a map."""
+    """Returns the factor by which a block downsamples a feature map."""
     strides = (getattr(module, "stride", 1) for module in block.modules())
     return max(stride if isinstance(stride, int) else max(stride) for stride in strides)
 
 
 class Backbone(nn.Module):
-    """The stages of a classification network that make the maps of some strides, the finest first.
+    """The stages of a classification network, with the feature maps of some strides as outputs, the finest first.
 
     Attributes:
-        names: Of the maps.
-        channels: Of the maps.
-        stages: All stages up to the last map.
+        names: Names of the feature maps.
+        channels: Numbers of channels of the feature maps.
+        stages: All stages up to the last feature map.
     """
 
     def __init__(self, network: nn.Module, strides: Sequence[int]) -> None:
         super().__init__()
         stages = split_backbone(network)
-        reached = list(accumulate((max(map(_stride, stage)) for stage in stages), mul))
-        wanted = [reached.index(stride) for stride in strides]
-        self.names = [str(number) for number in range(len(wanted))]
-        self.stages = nn.ModuleList(stages[: wanted[-1] + 1])
-        self._names = dict(zip(wanted, self.names, strict=True))
+        stage_strides = list(accumulate((max(map(_stride, stage)) for stage in stages), mul))
+        indices = [stage_strides.index(stride) for stride in strides]
+        self.names = [str(number) for number in range(len(indices))]
+        self.stages = nn.ModuleList(stages[: indices[-1] + 1])
+        self._name_by_stage = dict(zip(indices, self.names, strict=True))
         self.channels = self._count_channels()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) -> maps (B, channels, h, w) by name."""
-        x, maps = images, {}
+        """Maps images (B, 3, H, W) to feature maps (B, channels, h, w) by name."""
+        x, feature_maps = images, {}
         for number, stage in enumerate(self.stages):
             x = stage(x)
-            if number in self._names:
-                maps[self._names[number]] = x
-        return maps
+            if number in self._name_by_stage:
+                feature_maps[self._name_by_stage[number]] = x
+        return feature_maps
 
     @torch.no_grad()
     def _count_channels(self) -> list[int]:
-        maps = self.eval()(torch.zeros(1, 3, 64, 64))
+        feature_maps = self.eval()(torch.zeros(1, 3, 64, 64))
         self.train()
-        return [values.shape[1] for values in maps.values()]
+        return [tensor.shape[1] for tensor in feature_maps.values()]
 
 
 def backbone_stages(model: nn.Module) -> list[nn.Module]:
-    """The stages of a detector's trunk, from the picture on: what is frozen, unfrozen, or learns more slowly."""
+    """Returns the stages of a detector's backbone, the one on the image first; a training can freeze them."""
     backbone: nn.Module = model.get_submodule("backbone")
     body: nn.Module = getattr(backbone, "body", backbone)
     if isinstance(body, Backbone):
@@ -116,12 +114,13 @@ def backbone_stages(model: nn.Module) -> list[nn.Module]:
 
 
 def use_checkpointing(model: nn.Module) -> None:
-    """Keeps only what goes into each block of the trunk for the backward pass, which computes the rest again.
+    """Applies gradient checkpointing to a detector's backbone, in place: only inputs of its blocks are kept.
 
-    That takes less memory and a third more time. Batch norms that learn see each picture twice in their running means.
+    The backward pass computes the rest again. That takes less memory and a third more time. Batch norms in training
+    mode update their running means twice for each image.
     Source: Chen et al. 2016, Training deep nets with sublinear memory cost, arXiv 1604.06174.
     """
     for stage in backbone_stages(model):
-        # Not single layers: a ReLU in place would change what the layer before it has kept.
+        # Not single layers: an in-place ReLU would change the output that the layer before it has saved.
         for block in [block for block in stage.children() if list(block.children())] or [stage]:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -1,4 +1,4 @@
-"""Detection networks whose convolutions and layers are computed in half precision, or by another library."""
+"""Detection networks whose convolutions and layers run in half precision or by another backend."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,50 +7,51 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from tracker.models.runtime import MAPS, ROWS, compiled
+from tracker.models.runtime import BATCH_AXES, FEATURE_MAP_AXES, compile_module
 
 Compile = Callable[[nn.Module, tuple[Any, ...], tuple[int, ...]], nn.Module]
 
-SIDE = 512  # of the square picture by which parts are shown what they are given, pixels
+EXAMPLE_SIDE = 512  # of the square example image, pixels
 
 
-def compile_parts(model: nn.Module, backend: str, half: bool, threads: int) -> None:
-    """Replaces, in place, the parts of a network that take its time; each is called as before.
+def compile_detector(model: nn.Module, backend: str, half: bool, threads: int) -> None:
+    """Compiles, in place, the parts of a network that take most of the time; they are called as before.
 
-    What PyTorch keeps, in full precision, follows what is found: anchors, proposals, regions cut out of maps, and the
-    choice among boxes.
+    PyTorch keeps, in full precision, the parts whose shapes depend on the data: anchors, proposals, RoI pooling and
+    the filtering of boxes.
 
     Args:
         model: A detector in torchvision's form, in evaluation mode, on the CPU.
         backend: torch, openvino or onnxruntime; with torch and without `half` nothing changes.
-        half: Compute in half precision.
-        threads: How many threads will compute at a time, 0 for as many as there are cores.
+        half: Run in half precision.
+        threads: Number of threads that will call the network at the same time, 0 for the number of cores.
     """
     if backend == "torch" and not half:
         return
 
-    def compile_one(part: nn.Module, arguments: tuple[Any, ...], axes: tuple[int, ...]) -> nn.Module:
-        return compiled(part, arguments, axes, backend, half, threads)
+    def compile_part(part: nn.Module, arguments: tuple[Any, ...], axes: tuple[int, ...]) -> nn.Module:
+        return compile_module(part, arguments, axes, backend, half, threads)
 
     with torch.inference_mode():
-        picture = torch.zeros(1, 3, SIDE, SIDE)
-        maps = model.get_submodule("backbone")(picture)
-        if isinstance(maps, Tensor):
-            maps = {"0": maps}
-        model.backbone = compile_one(model.get_submodule("backbone"), (picture,), MAPS)
+        image = torch.zeros(1, 3, EXAMPLE_SIDE, EXAMPLE_SIDE)
+        feature_maps = model.get_submodule("backbone")(image)
+        if isinstance(feature_maps, Tensor):
+            feature_maps = {"0": feature_maps}
+        inputs = (list(feature_maps.values()),)
+        model.backbone = compile_part(model.get_submodule("backbone"), (image,), FEATURE_MAP_AXES)
         head = "rpn.head" if isinstance(model, GeneralizedRCNN) else "head"
-        model.set_submodule(head, compile_one(model.get_submodule(head), (list(maps.values()),), MAPS))
+        model.set_submodule(head, compile_part(model.get_submodule(head), inputs, FEATURE_MAP_AXES))
         if isinstance(model, GeneralizedRCNN):
-            _compile_judges(model.roi_heads, maps, compile_one)
+            _compile_roi_heads(model.roi_heads, feature_maps, compile_part)
 
 
-def _compile_judges(heads: nn.Module, maps: dict[str, Tensor], compile_one: Compile) -> None:
-    """Replaces what judges regions, and what marks the objects in them; what came second there now passes on."""
-    boxes = torch.tensor([[0.0, 0.0, SIDE / 2, SIDE / 2]] * 2)
+def _compile_roi_heads(roi_heads: nn.Module, feature_maps: dict[str, Tensor], compile_part: Compile) -> None:
+    """Compiles each head together with its predictor; an Identity takes the predictor's place."""
+    boxes = torch.tensor([[0.0, 0.0, EXAMPLE_SIDE / 2, EXAMPLE_SIDE / 2]] * 2)
     for kind in ("box", "mask"):
-        pool = getattr(heads, f"{kind}_roi_pool")
+        pool = getattr(roi_heads, f"{kind}_roi_pool")
         if pool is not None:
-            judge = nn.Sequential(getattr(heads, f"{kind}_head"), getattr(heads, f"{kind}_predictor"))
-            regions = pool(maps, [boxes], [(SIDE, SIDE)])
-            setattr(heads, f"{kind}_head", compile_one(judge, (regions,), ROWS))
-            setattr(heads, f"{kind}_predictor", nn.Identity())
+            head = nn.Sequential(getattr(roi_heads, f"{kind}_head"), getattr(roi_heads, f"{kind}_predictor"))
+            pooled = pool(feature_maps, [boxes], [(EXAMPLE_SIDE, EXAMPLE_SIDE)])
+            setattr(roi_heads, f"{kind}_head", compile_part(head, (pooled,), BATCH_AXES))
+            setattr(roi_heads, f"{kind}_predictor", nn.Identity())

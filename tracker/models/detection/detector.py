@@ -1,9 +1,8 @@
-"""Pictures in, detections out, on any device, with the same answer at any batch size and number of threads."""
+"""Detectors that run on images: on any device, with the same results at any batch size and number of threads."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -13,25 +12,25 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.transforms.v2 import functional as F
 
-from tracker.models.detection.rescoring import NOTHING, CachedFeatures, Rescorer, cache_features_hook, find_roi_heads
+from tracker.models.detection.rescoring import EMPTY, CachedFeatures, Rescorer, cache_features_hook, find_roi_heads
 from tracker.models.model_file import ModelInfo
-from tracker.models.runtime import picture_workers, upload
+from tracker.models.runtime import inference_executor, upload
 from tracker.structures.boxes import area, clip
-from tracker.structures.types import Detections, MaskedDetections
+from tracker.structures.types import Detections
 
 T = TypeVar("T")
 
 
 class Detector:
-    """A detection network and the way that pictures are prepared for it.
+    """A detection network with its preprocessing and postprocessing; `load_detector` makes one, see its example.
 
-    On the CPU each picture is computed alone, by one thread on one core (see `picture_workers`), and several such
-    threads work on a batch side by side. So neither batch size nor thread count changes the arithmetic.
+    On the CPU each image is computed alone, by one thread on one core (see `inference_executor`), and several such
+    threads work on a batch at the same time. So neither batch size nor thread count changes the arithmetic.
 
     Attributes:
-        info: What the network was trained for; `info.categories[label]` names a label.
-        device: Where it runs.
-        backend: What computes it: torch, openvino or onnxruntime.
+        info: The description of the network; `info.categories[label]` names a label.
+        device: The device of the network.
+        backend: The backend of the network: torch, openvino or onnxruntime.
     """
 
     def __init__(
@@ -40,164 +39,163 @@ class Detector:
         info: ModelInfo,
         device: torch.device,
         threads: int = 0,
-        keep: Sequence[int] = (),
+        class_ids: Sequence[int] = (),
         masks: bool = True,
         backend: str = "torch",
     ) -> None:
-        """Takes a network in torchvision's detection form: list of (3, H, W) from 0 to 255 in, dicts out.
+        """Takes a network in torchvision's detection form: a list of (3, H, W) from 0 to 255 in, dicts out.
 
         Args:
-            model: The network; it is put into evaluation mode.
-            info: What it was trained for.
-            device: Where it shall run.
-            threads: CPU threads, 0 for as many as there are cores.
-            keep: Labels to keep; none keeps all.
-            masks: Compute masks too, where the network has them.
-            backend: What computes the network's parts, see `compile_parts`.
+            model: The network; it is set to evaluation mode.
+            info: Its description.
+            device: The device to run on.
+            threads: CPU threads, 0 for the number of cores.
+            class_ids: Labels of the classes to detect; empty for all.
+            masks: Predict masks too, if the network has a mask head.
+            backend: The backend of the network's parts, see `compile_detector`.
         """
         self.info = info
-        self.keep = np.array(keep or range(len(info.categories)), np.int64)
+        self.class_ids = np.array(class_ids or range(len(info.categories)), np.int64)
         self.device = device
         self.backend = backend
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._workers = picture_workers(device, threads, "detect")
+        self._executor = inference_executor(device, threads, "detect")
         self._resources = ExitStack()
-        self._resources.callback(self._workers.shutdown)
-        for heads in self.model.modules():
-            if isinstance(heads, RoIHeads) and heads.has_mask():
-                self._choose_masks(heads, masks)
+        self._resources.callback(self._executor.shutdown)
+        for module in self.model.modules():
+            if isinstance(module, RoIHeads) and module.has_mask():
+                self._set_mask_output(module, masks)
 
     def close(self) -> None:
-        """Ends the worker threads."""
+        """Ends the worker threads and removes the hooks from the network."""
         self._resources.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device."""
+        """Converts images (H, W, 3) RGB to uint8 tensors (3, H, W) on the device."""
         return upload(images, self.device)
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Finds the objects in pictures.
+        """Detects the objects in images.
 
         Args:
             images: uint8 (H, W, 3) RGB each, of any sizes.
 
         Returns:
-            One Detections a picture: boxes in its pixels, best first; MaskedDetections from a network with masks.
+            The detections of each image, sorted by descending score, boxes in pixels of the image; `data["masks"]` if
+            the network predicts masks.
         """
         return self.detect_tensors(self.upload(images))
 
     def detect_tensors(self, images: Sequence[Tensor]) -> list[Detections]:
-        """As `detect`, for pictures that `upload` has put on the device."""
-        return [found for found, _ in self._detect(images)]
+        """Detects the objects in images that `upload` returned; otherwise like `detect`."""
+        return [detections for detections, _ in self._detect(images)]
 
     def detect_with_features(self, images: Sequence[Tensor]) -> tuple[list[Detections], list[Rescorer]]:
-        """As `detect_tensors`; with each picture's detections comes what can judge and embed boxes of it.
+        """Detects like `detect_tensors`, and also returns a Rescorer for each image, which rescores and embeds boxes.
 
-        A Rescorer works as long as the detector is open. Let it go soon: it holds its picture's feature maps (0.9 MB
+        A Rescorer works until the detector is closed. Release it soon: it holds the feature maps of its image (0.9 MB
         with the built-in detector, some 90 MB with a ResNet-50), and on a GPU those of the whole batch.
-
-        Raises:
-            InputError: As `enable_feature_cache`.
-        """
-        heads = self._watched_heads
-        pairs = self._detect(images)
-        rescorers = [
-            Rescorer(heads, kept, (image.shape[1], image.shape[2]), self._on_one_core)
-            for (_, kept), image in zip(pairs, images, strict=True)
-        ]
-        return [found for found, _ in pairs], rescorers
-
-    def enable_feature_cache(self) -> None:
-        """Makes ready for `detect_with_features`, which does it too; call it after loading to hear of a problem early.
 
         Raises:
             InputError: The network has no RoI head.
         """
-        _ = self._watched_heads
+        roi_heads = self._caching_roi_heads
+        pairs = self._detect(images)
+        rescorers = [
+            Rescorer(roi_heads, features, (image.shape[1], image.shape[2]), self._run_in_worker)
+            for (_, features), image in zip(pairs, images, strict=True)
+        ]
+        return [detections for detections, _ in pairs], rescorers
+
+    def enable_feature_cache(self) -> None:
+        """Prepares for `detect_with_features`, which does it too; call it after loading to get an error early.
+
+        Raises:
+            InputError: The network has no RoI head.
+        """
+        _ = self._caching_roi_heads
 
     @cached_property
-    def _watched_heads(self) -> RoIHeads:
-        """The network's RoI heads; from now on, until the detector is closed, its outputs tell what they were given."""
-        heads = find_roi_heads(self.model, self.info.architecture)
-        self._resources.callback(heads.register_forward_hook(cache_features_hook).remove)
-        return heads
+    def _caching_roi_heads(self) -> RoIHeads:
+        """The network's RoI heads, with a hook that adds their inputs to their outputs until the detector is closed."""
+        roi_heads = find_roi_heads(self.model, self.info.architecture)
+        self._resources.callback(roi_heads.register_forward_hook(cache_features_hook).remove)
+        return roi_heads
 
-    def _choose_masks(self, heads: RoIHeads, masks: bool) -> None:
-        """Has RoI heads give masks, as cells of their boxes, or none, until the detector is closed."""
+    def _set_mask_output(self, roi_heads: RoIHeads, masks: bool) -> None:
+        """Makes RoI heads output mask probabilities on the grid of each box, or no masks, until `close`."""
         if masks:
-            self._resources.callback(heads.register_forward_hook(keep_mask_logits_hook).remove)
+            self._resources.callback(roi_heads.register_forward_hook(keep_mask_probs_hook).remove)
         else:
-            self._resources.callback(setattr, heads, "mask_roi_pool", heads.mask_roi_pool)
-            heads.mask_roi_pool = None
+            self._resources.callback(setattr, roi_heads, "mask_roi_pool", roi_heads.mask_roi_pool)
+            roi_heads.mask_roi_pool = None
 
     def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
         if self.device.type == "cpu":
-            return list(self._workers.map(lambda image: self._infer([image])[0], images))
+            return list(self._executor.map(lambda image: self._infer([image])[0], images))
         return self._infer(images)
 
-    def _on_one_core(self, function: Callable[[], T]) -> T:
-        """Calls a function as pictures are computed: on the CPU in a thread that has one core to itself."""
-        return self._workers.submit(function).result() if self.device.type == "cpu" else function()
+    def _run_in_worker(self, function: Callable[[], T]) -> T:
+        """Calls a function like the network: on the CPU in a worker thread, which uses one core."""
+        return self._executor.submit(function).result() if self.device.type == "cpu" else function()
 
     @torch.inference_mode()
     def _infer(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
-        """Detections of the wanted classes for each picture, and what the RoI heads were given, if they are watched."""
-        prepared = [self._prepare(image) for image in images]
-        outputs = self.model(prepared)
-        rows = _fetched(outputs)
-        found = [
-            _detections(r, o, p.shape, i.shape) for r, o, p, i in zip(rows, outputs, prepared, images, strict=True)
-        ]
-        wanted = [detections[np.isin(detections.labels, self.keep)] for detections in found]
-        return [(detections, o.get("kept", NOTHING)) for detections, o in zip(wanted, outputs, strict=True)]
+        """Returns the detections of the requested classes in each image, and its features if they are cached."""
+        inputs = [self._preprocess(image) for image in images]
+        outputs = self.model(inputs)
+        tables = _to_numpy(outputs)
+        results = []
+        for table, output, resized, image in zip(tables, outputs, inputs, images, strict=True):
+            detections = _to_detections(table, output, resized.shape, image.shape)
+            selected = detections[np.isin(detections.labels, self.class_ids)]
+            results.append((selected, output.get("cached_features", EMPTY)))
+        return results
 
-    def _prepare(self, image: Tensor) -> Tensor:
+    def _preprocess(self, image: Tensor) -> Tensor:
         if self.info.size != (0, 0):
-            height, width = resized(image.shape[1], image.shape[2], *self.info.size)
+            height, width = resized_shape(image.shape[1], image.shape[2], *self.info.size)
             image = F.resize(image, [height, width], antialias=True)
         return image.to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def resized(height: int, width: int, longest: int, shortest: int) -> tuple[int, int]:
-    """Height and width of a picture that just fits `longest` x `shortest`, whichever way up."""
+def resized_shape(height: int, width: int, longest: int, shortest: int) -> tuple[int, int]:
+    """Returns height and width of an image resized to fit `longest` x `shortest`, portrait or landscape."""
     factor = min(longest / max(height, width), shortest / min(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def keep_mask_logits_hook(heads: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-    """A forward hook for RoI heads: renames each picture's "masks" to "cells".
+def keep_mask_probs_hook(roi_heads: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    """Renames "masks" to "mask_probs" in each image's output; a forward hook for RoI heads.
 
-    Torchvision pastes what is called masks into the picture, which is 8 MB for each object in a picture of 1920x1080.
+    Torchvision pastes "masks" into the image, which takes 8 MB for each object in an image of 1920x1080.
     """
-    for found in output[0]:
-        found["cells"] = found.pop("masks")
+    for detections in output[0]:
+        detections["mask_probs"] = detections.pop("masks")
 
 
-def _fetched(outputs: Sequence[dict[str, Tensor]]) -> list[NDArray[np.float32]]:
-    """Boxes, scores and labels of all pictures, (N, 6) each, brought from the device at one go: each waits for it."""
-    parts = [
+def _to_numpy(outputs: Sequence[dict[str, Tensor]]) -> list[NDArray[np.float32]]:
+    """Returns boxes, scores and labels of each image, (N, 6), in one copy from the device: each copy waits for it."""
+    tables = [
         torch.cat([o["boxes"], o["scores"][:, None], o["labels"][:, None].to(o["boxes"].dtype)], 1) for o in outputs
     ]
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    return np.split(torch.cat(parts).cpu().numpy(), ends)
+    ends = np.cumsum([len(table) for table in tables])[:-1]
+    return np.split(torch.cat(tables).cpu().numpy(), ends)
 
 
-def _detections(
-    rows: NDArray[np.float32], output: dict[str, Tensor], prepared: torch.Size, original: torch.Size
+def _to_detections(
+    table: NDArray[np.float32], output: dict[str, Tensor], resized: torch.Size, original: torch.Size
 ) -> Detections:
-    factor = np.array([original[2] / prepared[2], original[1] / prepared[1]] * 2, np.float32)
-    boxes = clip(rows[:, :4] * factor, original[2], original[1])
-    scores, labels = np.ascontiguousarray(rows[:, 4]), rows[:, 5].astype(np.int64) - 1
-    found = Detections(boxes, scores, labels)
-    if "cells" in output:
-        cells = (output["cells"][:, 0].float() * 255).round().to(torch.uint8)
-        found = MaskedDetections(boxes, scores, labels, cells.cpu().numpy())
-    return found[area(boxes) > 0]
+    scale = np.array([original[2] / resized[2], original[1] / resized[1]] * 2, np.float32)
+    boxes = clip(table[:, :4] * scale, original[2], original[1])
+    detections = Detections(boxes, np.ascontiguousarray(table[:, 4]), table[:, 5].astype(np.int64) - 1)
+    if "mask_probs" in output:
+        masks = (output["mask_probs"][:, 0].float() * 255).round().to(torch.uint8)
+        detections = detections.with_data(masks=masks.cpu().numpy())
+    return detections[area(boxes) > 0]

@@ -1,4 +1,4 @@
-"""Detectors by name and by file, ready to use."""
+"""Loads detectors by name or from a file: builds the network, loads its weights, and sets its thresholds."""
 
 import logging
 from pathlib import Path
@@ -8,20 +8,20 @@ from torch import nn
 
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.errors import InputError, did_you_mean
-from tracker.models.detection.architectures import OURS, build_detector, detector_names, torchvision_names
-from tracker.models.detection.compile import compile_parts
+from tracker.models.detection.architectures import BUILDERS, build_detector, detector_names, torchvision_names
+from tracker.models.detection.compile import compile_detector
 from tracker.models.detection.detector import Detector
 from tracker.models.detection.exported import is_exported, load_exported, read_description
 from tracker.models.detection.weights import (
     BUILTIN,
     default_weights,
-    network_of,
+    network_from_info,
     read_weights,
-    torchvisions_path,
-    torchvisions_state,
+    torchvision_state_dict,
+    torchvision_weights_path,
 )
 from tracker.models.model_file import ModelInfo
-from tracker.models.runtime import State, choose_backend, choose_device, fold_batch_norm, in_half
+from tracker.models.runtime import StateDict, choose_backend, choose_device, fold_batch_norm, use_half_precision
 
 log = logging.getLogger(__name__)
 
@@ -29,27 +29,35 @@ DEFAULT_MODEL = DetectorConfig().model
 
 
 def load_detector(config: DetectorConfig) -> Detector:
-    """The detector that a config asks for, ready to use. A file of weights says itself what network it is for.
+    """Loads the detector of a config; a weights file itself names its network.
 
     Raises:
-        InputError: The model, its weights, a class, the device or the backend is unknown or cannot be had.
+        InputError: The model, its weights, a class, the device or the backend is unknown or not available.
+
+    Example:
+        >>> import numpy as np
+        >>> with load_detector(DetectorConfig(device="cpu")) as detector:
+        ...     (detections,) = detector.detect([np.zeros((120, 160, 3), np.uint8)])
+        >>> detections.boxes.shape
+        (0, 4)
     """
     device = choose_device(config.device)
     model: nn.Module
     if is_exported(config):
-        info = info_of(config)
+        info = detector_info(config)
         model, backend = load_exported(config, device)
     else:
         backend = choose_backend(config.backend, device, config.precision)
-        model, info = _built(config, backend, in_half(config.precision, device))
-    log.info("%s computes the detector on %s", backend, device)
-    return Detector(model, info, device, config.threads, labels_of(config.classes, info), config.masks, backend)
+        model, info = _load_network(config, backend, use_half_precision(config.precision, device))
+    log.info("running the detector on %s with %s", device, backend)
+    class_ids = detector_class_ids(config.classes, info)
+    return Detector(model, info, device, config.threads, class_ids, config.masks, backend)
 
 
-def _built(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module, ModelInfo]:
-    """A network with the weights and thresholds that a config asks for, and what it is."""
-    state, info = _stored(config)
-    model = build_detector(network_of(info, str(weights_path(config))), len(info.categories))
+def _load_network(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module, ModelInfo]:
+    """Returns a network with the weights and thresholds of a config, and its description."""
+    state, info = _read_state(config)
+    model = build_detector(network_from_info(info, str(weights_path(config))), len(info.categories))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -57,12 +65,12 @@ def _built(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module,
         raise InputError(f"{weights_path(config)} does not fit its architecture: {reason}") from None
     fold_batch_norm(model)
     set_thresholds(model, config)
-    compile_parts(model, backend, half, config.threads)
+    compile_detector(model, backend, half, config.threads)
     return model, info
 
 
-def labels_of(classes: tuple[str, ...], info: ModelInfo) -> tuple[int, ...]:
-    """Labels of classes by name; all of them for no names.
+def detector_class_ids(classes: tuple[str, ...], info: ModelInfo) -> tuple[int, ...]:
+    """Returns the labels of classes by name; all labels for no names.
 
     Raises:
         InputError: A name is not among the model's classes.
@@ -73,42 +81,47 @@ def labels_of(classes: tuple[str, ...], info: ModelInfo) -> tuple[int, ...]:
     return tuple(n for n, name in enumerate(info.categories) if not classes or name in classes)
 
 
-def categories_of(config: DetectorConfig) -> tuple[str, ...]:
-    """The class names by label of the detector that a config asks for, without building it."""
-    return info_of(config).categories
+def detector_categories(config: DetectorConfig) -> tuple[str, ...]:
+    """Returns the class names, by label, of the detector of a config, without building it.
+
+    Example:
+        >>> detector_categories(DetectorConfig())[:3]
+        ('person', 'bicycle', 'car')
+    """
+    return detector_info(config).categories
 
 
-def info_of(config: DetectorConfig) -> ModelInfo:
-    """What the detector that a config asks for is, without building it.
+def detector_info(config: DetectorConfig) -> ModelInfo:
+    """Returns the description of the detector of a config, without building it.
 
     Raises:
-        InputError: As `load_detector`.
+        InputError: The model or its weights are unknown or not available.
     """
     if config.weights == "coco":
         return _coco_info(config.model)
     if not is_exported(config):
-        return _stored(config)[1]
+        return _read_state(config)[1]
     info, _ = read_description(Path(config.weights))
     _check_name(config, info)
     return info
 
 
 def weights_path(config: DetectorConfig) -> Path:
-    """The file that the detector's weights come from; torchvision's lie in its own cache."""
+    """Returns the file of the detector's weights; torchvision's weights are in its own cache."""
     if config.weights == "coco":
-        return torchvisions_path(_coco_weights(config.model))
+        return torchvision_weights_path(_coco_weights(config.model))
     return Path(config.weights) if config.weights else BUILTIN
 
 
-def _stored(config: DetectorConfig) -> tuple[State, ModelInfo]:
+def _read_state(config: DetectorConfig) -> tuple[StateDict, ModelInfo]:
     if config.model not in detector_names():
         raise InputError(f"unknown model {config.model!r}{did_you_mean(config.model, detector_names())}")
     if config.weights == "coco":
         info = _coco_info(config.model)
-        return torchvisions_state(_coco_weights(config.model)), info
+        return torchvision_state_dict(_coco_weights(config.model)), info
     if not config.weights and config.model != DEFAULT_MODEL:
         coco = " --weights coco (downloaded once by torchvision) or" if config.model in torchvision_names() else ""
-        raise InputError(f"{config.model} needs{coco} --weights FILE, what `track train detector` wrote")
+        raise InputError(f"{config.model} needs{coco} --weights FILE, which `track train detector` writes")
     path = weights_path(config)
     state, info = read_weights(path)
     _check_name(config, info)
@@ -117,11 +130,11 @@ def _stored(config: DetectorConfig) -> tuple[State, ModelInfo]:
 
 def _check_name(config: DetectorConfig, info: ModelInfo) -> None:
     if config.model not in (DEFAULT_MODEL, info.architecture):
-        raise InputError(f"{config.weights} is of {info.architecture}, not of {config.model}: leave --model out")
+        raise InputError(f"{config.weights} is a {info.architecture}, not a {config.model}: leave --model out")
 
 
 def _coco_weights(name: str) -> Any:
-    if name in OURS:
+    if name in BUILDERS:
         raise InputError(f"{name} has no weights 'coco'; leave --weights out, or choose a torchvision --model")
     return default_weights(name)
 
@@ -140,8 +153,12 @@ def _coco_info(name: str) -> ModelInfo:
 
 
 def set_thresholds(model: nn.Module, config: DetectorConfig) -> None:
-    """Makes a network drop what a config does not want: low scores, overlapping boxes of a class, too many."""
-    judge: Any = getattr(model, "roi_heads", model)
-    judge.score_thresh = config.score
-    judge.nms_thresh = config.nms_iou
-    judge.detections_per_img = config.max_detections
+    """Sets a network's thresholds: minimum score, IoU of the NMS within a class, and maximum number of detections.
+
+    Example:
+        >>> set_thresholds(build_detector(DetectorNetwork(), 3), DetectorConfig(score=0.3, nms_iou=0.5))
+    """
+    roi_heads: Any = getattr(model, "roi_heads", model)  # one-stage networks hold the thresholds themselves
+    roi_heads.score_thresh = config.score
+    roi_heads.nms_thresh = config.nms_iou
+    roi_heads.detections_per_img = config.max_detections

@@ -1,10 +1,10 @@
-"""Torchvision's RPN and RoI heads, blind where a picture's labels are known to be incomplete.
+"""Torchvision's RPN and RoI heads for training on partially labeled images.
 
-A target may carry, beside torchvision's `boxes` (N, 4) and `labels` (N,):
+A target has, beside torchvision's `boxes` (N, 4) and `labels` (N,):
     ignore: float (K, 4) xyxy, regions (crowds, difficult objects) whose content is neither object nor background;
-    regions: float (R, 4) xyxy, the parts of the picture that were annotated alike (one: the whole picture, unless it
-        was put together from several);
-    unlabelled: bool (R, C), categories (the background is number 0) that were not annotated in each region;
+    regions: float (R, 4) xyxy, the parts of the image for which the same categories were annotated (one, the whole
+        image, unless it is a mosaic);
+    unlabeled: bool (R, C), categories (the background is number 0) that were not annotated in each region;
     masks, for Mask R-CNN: uint8 (N, H, W), empty for an object of which only the box is known.
 """
 
@@ -18,36 +18,42 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import box_iou
 
 from tracker.config import DetectorNetwork
-from tracker.models.detection.losses import anchor_box_loss, region_box_loss
+from tracker.models.detection.losses import roi_box_loss, rpn_box_loss
 from tracker.models.detection.rpn import CachedAnchorGenerator, generate_proposals, is_single_image_cpu_eval
 
-IGNORED_SHARE = 0.5  # of a box inside an ignore region, from which on it teaches nothing
+IGNORE_FRACTION = 0.5  # fraction of a box inside an ignore region from which on the box is not trained on
 
 
-def share_inside(boxes: Tensor, regions: Tensor) -> Tensor:
-    """(N, 4), (K, 4) xyxy -> (N,) the largest share of each box's area that lies in one region."""
+def fraction_inside(boxes: Tensor, regions: Tensor) -> Tensor:
+    """Returns the largest fraction (N,) of each box's area that lies in one region: (N, 4), (K, 4) xyxy."""
     if len(regions) == 0:
         return boxes.new_zeros(len(boxes))
     top_left = torch.max(boxes[:, None, :2], regions[None, :, :2])
     bottom_right = torch.min(boxes[:, None, 2:], regions[None, :, 2:])
-    shared = (bottom_right - top_left).clamp(min=0).prod(2)
+    intersection = (bottom_right - top_left).clamp(min=0).prod(2)
     area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6).prod(1)
-    return (shared / area[:, None]).max(1).values
+    return (intersection / area[:, None]).max(1).values
 
 
-def unlabelled_at(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
-    """(N, 4) xyxy -> bool (N, C), the categories that were not annotated where each box has its centre."""
-    centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+def unlabeled_categories(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
+    """Returns the categories, bool (N, C), that were not annotated at the center of each box (N, 4) xyxy."""
+    centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     regions = target["regions"][None]
-    inside = ((centres >= regions[..., :2]) & (centres < regions[..., 2:])).all(2)
-    return (inside.float() @ target["unlabelled"].float()) > 0
+    inside = ((centers >= regions[..., :2]) & (centers < regions[..., 2:])).all(2)
+    return (inside.float() @ target["unlabeled"].float()) > 0
+
+
+def inside_image(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
+    """Returns True, bool (N,), for the boxes (N, 4) xyxy that lie completely inside the image."""
+    bottom_right = target["regions"][:, 2:].max(0).values  # the regions cover the image
+    return (boxes[:, :2] >= 0).all(1) & (boxes[:, 2:] <= bottom_right).all(1)
 
 
 class PartialLabelRPN(RegionProposalNetwork):
-    """An RPN for which an anchor inside an ignore region is no background, with the losses that `network` names.
+    """An RPN that does not train on background anchors inside ignore regions, with the losses of `network`.
 
-    Unlabelled categories are not treated here: 256 of some 10,000 anchors are sampled in a picture, so an
-    unlabelled object is rarely among them, and the RoI heads see every proposal again.
+    Unlabeled categories are not handled here: 256 of some 10,000 anchors are sampled in an image, so an unlabeled
+    object is rarely among them, and the RoI heads classify every proposal again.
     """
 
     network: DetectorNetwork
@@ -55,10 +61,10 @@ class PartialLabelRPN(RegionProposalNetwork):
     def forward(
         self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        maps = list(features.values())
-        if self.training or not is_single_image_cpu_eval(maps):
+        feature_maps = list(features.values())
+        if self.training or not is_single_image_cpu_eval(feature_maps):
             return super().forward(images, features, targets)  # type: ignore[no-any-return]
-        return [generate_proposals(self, images, maps)], {}
+        return [generate_proposals(self, images, feature_maps)], {}
 
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
@@ -66,11 +72,11 @@ class PartialLabelRPN(RegionProposalNetwork):
         labels, matched = super().assign_targets_to_anchors(anchors, targets)
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
             if len(target["ignore"]):
-                inside = share_inside(anchor, target["ignore"]) >= IGNORED_SHARE
-                label[inside & (label == 0)] = -1
+                ignored = fraction_inside(anchor, target["ignore"]) >= IGNORE_FRACTION
+                label[ignored & (label == 0)] = -1
             if self.network.rpn_inside_only:
-                whole = in_picture(anchor, target)
-                label[~whole & whole.any()] = -1
+                inside = inside_image(anchor, target)
+                label[~inside & inside.any()] = -1
         return labels, matched
 
     def compute_loss(
@@ -78,27 +84,21 @@ class PartialLabelRPN(RegionProposalNetwork):
     ) -> tuple[Tensor, Tensor]:
         foreground, background = (torch.cat(masks).nonzero()[:, 0] for masks in self.fg_bg_sampler(labels))
         sampled = torch.cat([foreground, background])
-        every, network = torch.cat(labels), self.network
-        locations = len(every) // self.anchor_generator.num_anchors_per_location()[0]
-        judged = F.binary_cross_entropy_with_logits(objectness.flatten()[sampled], every[sampled])
-        placed = anchor_box_loss(
+        all_labels, network = torch.cat(labels), self.network
+        locations = len(all_labels) // self.anchor_generator.num_anchors_per_location()[0]
+        objectness_loss = F.binary_cross_entropy_with_logits(objectness.flatten()[sampled], all_labels[sampled])
+        box_loss = rpn_box_loss(
             pred_bbox_deltas[foreground], torch.cat(regression_targets)[foreground], len(sampled), locations, network
         )
-        return network.rpn_objectness_weight * judged, network.rpn_box_weight * placed
+        return network.rpn_objectness_weight * objectness_loss, network.rpn_box_weight * box_loss
 
 
-def in_picture(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
-    """(N, 4) xyxy -> bool (N,), those that lie in the picture whole, which its regions cover."""
-    edge = target["regions"][:, 2:].max(0).values
-    return (boxes[:, :2] >= 0).all(1) & (boxes[:, 2:] <= edge).all(1)
+class PartialLabelRoIHeads(RoIHeads):
+    """RoI heads that train on no background inside ignore regions nor against unlabeled categories.
 
-
-class PartialRoIHeads(RoIHeads):
-    """RoI heads that do not learn background inside ignore regions, nor against unlabelled categories, with the losses
-    that `network` names.
-
-    A background sample of a picture competes only with the categories that were annotated there: the others'
-    logits are left out of its softmax, so it says nothing about them. An object with an empty mask teaches no mask.
+    The softmax of a background sample contains only the categories that were annotated there, so that the logits of
+    the others get no gradient. An object with an empty mask is left out of the mask loss. The losses are those of
+    `network`.
     """
 
     network: DetectorNetwork
@@ -117,13 +117,13 @@ class PartialRoIHeads(RoIHeads):
         self, proposals: list[Tensor], targets: list[dict[str, Tensor]] | None
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
         assert targets is not None
-        kept = []
+        remaining = []
         for boxes, target in zip(proposals, targets, strict=True):
-            drop = share_inside(boxes, target["ignore"]) >= IGNORED_SHARE
+            ignored = fraction_inside(boxes, target["ignore"]) >= IGNORE_FRACTION
             if len(target["boxes"]):
-                drop &= box_iou(boxes, target["boxes"]).max(1).values < self.proposal_matcher.low_threshold
-            kept.append(boxes[~drop])
-        return super().select_training_samples(kept, targets)  # type: ignore[no-any-return]
+                ignored &= box_iou(boxes, target["boxes"]).max(1).values < self.proposal_matcher.low_threshold
+            remaining.append(boxes[~ignored])
+        return super().select_training_samples(remaining, targets)  # type: ignore[no-any-return]
 
     def forward(
         self,
@@ -152,14 +152,15 @@ class PartialRoIHeads(RoIHeads):
         regression_targets: list[Tensor],
         targets: list[dict[str, Tensor]],
     ) -> dict[str, Tensor]:
-        flat, network = torch.cat(labels), self.network
-        hidden = torch.cat([unlabelled_at(b, t) for b, t in zip(proposals, targets, strict=True)])
-        hidden &= (flat == 0)[:, None]
-        judged = F.cross_entropy(logits.float().masked_fill(hidden, float("-inf")), flat)
-        placed = region_box_loss(
-            offsets.float(), torch.cat(regression_targets), flat, torch.cat(proposals), self.box_coder, network
+        all_labels, network = torch.cat(labels), self.network
+        excluded = torch.cat([unlabeled_categories(b, t) for b, t in zip(proposals, targets, strict=True)])
+        excluded &= (all_labels == 0)[:, None]
+        class_loss = F.cross_entropy(logits.float().masked_fill(excluded, float("-inf")), all_labels)
+        box_loss = roi_box_loss(
+            offsets.float(), torch.cat(regression_targets), all_labels, torch.cat(proposals), self.box_coder, network
         )
-        return {"loss_classifier": network.classifier_weight * judged, "loss_box_reg": network.box_weight * placed}
+        weights = network.classifier_weight, network.box_weight
+        return {"loss_classifier": weights[0] * class_loss, "loss_box_reg": weights[1] * box_loss}
 
     def _mask_loss(
         self,
@@ -171,12 +172,12 @@ class PartialRoIHeads(RoIHeads):
         targets: list[dict[str, Tensor]],
     ) -> Tensor:
         boxes, objects = [], []
-        for region, label, match, target in zip(proposals, labels, matched, targets, strict=True):
-            outlined = target["masks"].bool().flatten(1).any(1)
-            rows = (label > 0).nonzero()[:, 0]
-            rows = rows[outlined[match[rows]]]
-            boxes.append(region[rows])
-            objects.append(match[rows])
+        for image_proposals, label, match, target in zip(proposals, labels, matched, targets, strict=True):
+            has_mask = target["masks"].bool().flatten(1).any(1)
+            foreground = (label > 0).nonzero()[:, 0]
+            foreground = foreground[has_mask[match[foreground]]]
+            boxes.append(image_proposals[foreground])
+            objects.append(match[foreground])
         pooled = self.mask_roi_pool(features, boxes, image_shapes)
         logits = self.mask_predictor(self.mask_head(pooled))
         masks, classes = [t["masks"] for t in targets], [t["labels"] for t in targets]
@@ -185,17 +186,17 @@ class PartialRoIHeads(RoIHeads):
 
 
 def add_partial_label_losses(model: GeneralizedRCNN, network: DetectorNetwork) -> None:
-    """Turns the parts of an R-CNN of torchvision's into the ones above, whose losses are what `network` says.
+    """Replaces the RPN and the RoI heads of torchvision's R-CNN by the ones above, with the losses of `network`.
 
-    Torchvision's builders have no argument for such classes; they add no state, so the parts change class in place.
+    Torchvision's builders have no argument for them. They add no state, so the modules change their class in place.
     """
     model.rpn.__class__ = PartialLabelRPN
-    model.roi_heads.__class__ = PartialRoIHeads
+    model.roi_heads.__class__ = PartialLabelRoIHeads
     model.rpn.network = model.roi_heads.network = network
     model.rpn.min_size = network.rpn_min_size
     model.rpn.anchor_generator.__class__ = CachedAnchorGenerator
 
 
 def supports_partial_labels(model: nn.Module) -> bool:
-    """Whether a network's losses know ignore regions and unlabelled categories; those of one-stage networks do not."""
-    return isinstance(getattr(model, "roi_heads", None), PartialRoIHeads)
+    """Returns True if a network's losses use ignore regions and unlabeled categories; one-stage networks do not."""
+    return isinstance(getattr(model, "roi_heads", None), PartialLabelRoIHeads)

@@ -1,11 +1,11 @@
-"""Regions of feature maps as small maps, on the CPU: torchvision's RoIAlign, several times as fast.
+"""RoI align on the CPU, several times as fast as torchvision's.
 
-A value of a region is a weighted sum of few places of a map, and the same for all channels. Torchvision's code for the
-CPU goes channel by channel, through all of a map's places each time. Here a place's channels lie side by side, so that
-each of the few places is read once and whole.
+A value of a region is a weighted sum over few positions of a feature map, with the same weights for all channels.
+Torchvision's CPU code loops over the channels, and goes through all positions of a feature map each time. Here the
+channels of a position are adjacent in memory, so that each of the few positions is read once for all channels.
 
 Source: He et al. 2017, Mask R-CNN, arXiv 1703.06870, section 3 (RoIAlign); Lin et al. 2017, arXiv 1612.03144,
-equation 1 (which map a region is cut out of).
+equation 1 (assignment of boxes to feature maps).
 """
 
 from collections.abc import Sequence
@@ -18,95 +18,94 @@ from torchvision.ops import MultiScaleRoIAlign
 from tracker.models.detection.rpn import is_single_image_cpu_eval
 
 
-def roi_align_cpu(model: nn.Module) -> None:
-    """Turns a network's pooling of regions out of several maps, in place, into the one below; it has no state."""
-    for part in model.modules():
-        if type(part) is MultiScaleRoIAlign:
-            part.__class__ = GatheredRoIAlign
+def use_fast_roi_align(model: nn.Module) -> None:
+    """Replaces a network's MultiScaleRoIAlign by FastMultiScaleRoIAlign, in place; neither has parameters."""
+    for module in model.modules():
+        if type(module) is MultiScaleRoIAlign:
+            module.__class__ = FastMultiScaleRoIAlign
 
 
-def supports_fast_roi_align(maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> bool:
-    """Whether `with_fast_roi_align` can do it: one image, on the CPU, without gradients or export."""
-    return is_single_image_cpu_eval(maps) and len(boxes[0]) > 0
+def supports_fast_roi_align(feature_maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> bool:
+    """Returns True if `fast_roi_align` can be used: one image, on the CPU, without gradients or export."""
+    return is_single_image_cpu_eval(feature_maps) and len(boxes[0]) > 0
 
 
-class GatheredRoIAlign(MultiScaleRoIAlign):
-    """The same values, up to rounding; where `with_fast_roi_align` cannot give them, torchvision's."""
+class FastMultiScaleRoIAlign(MultiScaleRoIAlign):
+    """MultiScaleRoIAlign with the same values, up to rounding; it uses `fast_roi_align` where that is possible."""
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
-        """Maps by name (B, C, h, w), B times (R, 4) xyxy in pixels, B sizes -> (all R, C, rows, columns)."""
-        maps = [tensor for name, tensor in x.items() if name in self.featmap_names]
-        if not supports_fast_roi_align(maps, boxes):
+        """Maps feature maps (B, C, h, w) by name and B times (R, 4) xyxy in pixels to (all R, C, rows, columns)."""
+        feature_maps = [tensor for name, tensor in x.items() if name in self.featmap_names]
+        if not supports_fast_roi_align(feature_maps, boxes):
             return super().forward(x, boxes, image_shapes)  # type: ignore[no-any-return]
         if self.scales is None:
-            super().forward(x, [boxes[0][:0]], image_shapes)  # finds the maps' strides
-        level = self.map_levels(boxes)
-        return with_fast_roi_align(
-            maps, boxes[0], level, torch.tensor(self.scales), self.output_size, self.sampling_ratio
-        )
+            super().forward(x, [boxes[0][:0]], image_shapes)  # finds the feature maps' strides
+        levels, scales = self.map_levels(boxes), torch.tensor(self.scales)
+        return fast_roi_align(feature_maps, boxes[0], levels, scales, self.output_size, self.sampling_ratio)
 
 
-def with_fast_roi_align(
-    maps: list[Tensor], boxes: Tensor, level: Tensor, scales: Tensor, size: tuple[int, int], samples: int
+def fast_roi_align(
+    feature_maps: list[Tensor], boxes: Tensor, levels: Tensor, scales: Tensor, size: tuple[int, int], samples: int
 ) -> Tensor:
-    """RoIAlign of one picture's maps.
+    """Applies RoI align to the feature maps of one image.
 
     Args:
-        maps: L times (1, C, h, w).
+        feature_maps: L times (1, C, h, w).
         boxes: (R, 4) xyxy, pixels.
-        level: int64 (R,), which map each box is cut out of.
-        scales: (L,), places of each map in a pixel.
+        levels: int64 (R,), the index of each box's feature map.
+        scales: (L,), positions of each feature map per pixel.
         size: Rows and columns of the result.
-        samples: Points in a cell along each side.
+        samples: Sampling points in a cell along each side.
 
     Returns:
-        (R, C, rows, columns); its channels lie side by side in memory.
+        (R, C, rows, columns), whose channels are adjacent in memory.
     """
-    places = torch.cat([tensor[0].flatten(1).t() for tensor in maps])  # (all h * w, C)
-    shape = torch.tensor([tensor.shape[2:] for tensor in maps])  # (L, 2)
-    first = (shape.prod(1).cumsum(0) - shape.prod(1))[level]  # of a box's map among all places
-    corners = boxes * scales[level, None]
-    x, x_weight = _along(corners[:, 0], corners[:, 2], shape[level, 1], size[1], samples)
-    y, y_weight = _along(corners[:, 1], corners[:, 3], shape[level, 0], size[0], samples)
-    start = first[:, None, None] + y * shape[level, 1, None, None]
-    index = _of_rows(start) + _of_columns(x)  # (R, rows, columns, all places of a cell)
-    weight = _of_rows(y_weight) * _of_columns(x_weight)
-    index, weight = index.flatten(0, 2), weight.flatten(0, 2)  # a row for each cell
-    sums = F.embedding_bag(index, places, per_sample_weights=weight, mode="sum")
-    return sums.reshape(len(boxes), *size, -1).permute(0, 3, 1, 2)
+    features = torch.cat([tensor[0].flatten(1).t() for tensor in feature_maps])  # (all h * w, C)
+    shapes = torch.tensor([tensor.shape[2:] for tensor in feature_maps])  # (L, 2)
+    first = (shapes.prod(1).cumsum(0) - shapes.prod(1))[levels]  # index of the first position of a box's map
+    corners = boxes * scales[levels, None]
+    x, x_weight = _sample_axis(corners[:, 0], corners[:, 2], shapes[levels, 1], size[1], samples)
+    y, y_weight = _sample_axis(corners[:, 1], corners[:, 3], shapes[levels, 0], size[0], samples)
+    row_start = first[:, None, None] + y * shapes[levels, 1, None, None]
+    index = _expand_rows(row_start) + _expand_columns(x)  # (R, rows, columns, all positions of a cell)
+    weight = _expand_rows(y_weight) * _expand_columns(x_weight)
+    index, weight = index.flatten(0, 2), weight.flatten(0, 2)  # one row for each cell
+    pooled = F.embedding_bag(index, features, per_sample_weights=weight, mode="sum")
+    return pooled.reshape(len(boxes), *size, -1).permute(0, 3, 1, 2)
 
 
-def _of_rows(values: Tensor) -> Tensor:
-    """(R, rows, P) of each row of cells -> (R, rows, 1, P * P), each of the P values P times."""
+def _expand_rows(values: Tensor) -> Tensor:
+    """Expands (R, rows, P) to (R, rows, 1, P * P), each of the P values repeated P times."""
     return values[:, :, None].repeat_interleave(values.shape[2], 3)
 
 
-def _of_columns(values: Tensor) -> Tensor:
-    """(R, columns, P) of each column of cells -> (R, 1, columns, P * P), all of the P values P times."""
+def _expand_columns(values: Tensor) -> Tensor:
+    """Expands (R, columns, P) to (R, 1, columns, P * P), the sequence of P values repeated P times."""
     return values[:, None].repeat(1, 1, 1, values.shape[2])
 
 
-def _along(start: Tensor, end: Tensor, length: Tensor, cells: int, samples: int) -> tuple[Tensor, Tensor]:
-    """The places along one side that the values of each cell come from, and how much each counts.
+def _sample_axis(start: Tensor, end: Tensor, length: Tensor, num_cells: int, samples: int) -> tuple[Tensor, Tensor]:
+    """Returns the positions along one axis from which each cell is interpolated, and their weights.
 
     Args:
-        start: (R,) of each region, in places of its map.
-        end: The same.
-        length: int64 (R,), places of its map along this side.
-        cells: Of the result, along this side.
-        samples: Points in a cell.
+        start: (R,) of each region, in positions of its feature map.
+        end: (R,) likewise.
+        length: int64 (R,), positions of its feature map along this axis.
+        num_cells: Cells of the result along this axis.
+        samples: Sampling points in a cell.
 
     Returns:
-        int64 and float32 (R, cells, 2 * samples): the places below and above each point.
+        int64 and float32 (R, num_cells, 2 * samples): the positions below and above each sampling point.
     """
-    cell = ((end - start).clamp(min=1) / cells)[:, None, None]
-    numbers = torch.arange(cells)[:, None]
+    cell = ((end - start).clamp(min=1) / num_cells)[:, None, None]
+    numbers = torch.arange(num_cells)[:, None]
     # The same operations in the same order as torchvision's, for the same rounding.
     points = start[:, None, None] + numbers * cell + (torch.arange(samples) + 0.5) * cell / samples
     last = (length - 1)[:, None, None]
     inside = (points >= -1) & (points <= last + 1)
     points = points.clamp(min=0).minimum(last)
     below = points.floor()
-    share = points - below
+    fraction = points - below
     index = torch.stack([below.long(), (below.long() + 1).minimum(last)], 3).flatten(2)
-    return index, (torch.stack([1 - share, share], 3) * inside[..., None] / samples).flatten(2)
+    weight = torch.stack([1 - fraction, fraction], 3) * inside[..., None] / samples
+    return index, weight.flatten(2)

@@ -1,4 +1,4 @@
-"""What a detector's own feature maps say of how the objects in its boxes look: embeddings without a second network."""
+"""Appearance embeddings from the feature maps of a detector, without a second network."""
 
 from collections.abc import Mapping
 
@@ -6,41 +6,41 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NEUTRAL_DISTANCE = 0.24
-"""Cosine distance of two regions that speaks neither for nor against the same individual.
+"""Cosine distance of two regions that is no evidence for or against the same identity.
 
-For the built-in detector, what is known of a person and a region seen later are as likely of one as of two at 0.194
-after half a second, at 0.228 after 3 s and at 0.248 after 7 s (true boxes of PETS09-S2L1, 10 frames per second). The
-tracker is there as good with anything from 0.24 to 0.3, and with 0.18 worse than by motion alone: rather too large than
-too small. For other detectors it is not known; `track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR` measures it
-("max distance") on a sequence whose truth is known, for `--neutral-cosine-distance`. Of objects that fill much of the
-picture all distances are smaller."""
+For the built-in detector, the features of a person's track and a later region are equally likely to be of the same
+person and of different ones at 0.194 after half a second, at 0.228 after 3 s and at 0.248 after 7 s (ground-truth boxes
+of PETS09-S2L1, 10 frames per second). There the tracker is equally good with 0.24 to 0.3, and with 0.18 worse than by
+motion alone, so a value too large is better than one too small. For other detectors the value is unknown;
+`track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR` measures it ("max distance") on a sequence with ground
+truth, for `--neutral-cosine-distance`. All distances are smaller between objects that fill much of the image."""
 
 
-def embed_regions(pool: nn.Module, maps: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Regions of feature maps as vectors: what the RoI head is given of each, in stripes.
+def embed_rois(pool: nn.Module, feature_maps: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns embeddings of regions of interest: the pooled input of the RoI head, averaged in stripes.
 
-    The head's own inner layers tell classes apart and therefore forget what individuals differ in; what it is given
-    still holds colours and textures. Each channel is first freed of its mean and scale over the whole picture, which
-    all objects share, and then averaged over each row of the region: an upright object keeps its parts apart, and a
-    shift to the side changes little.
+    The head's inner layers separate classes and therefore drop the differences between identities; its input still
+    holds colors and textures. Each channel is first normalized by its mean and standard deviation over the whole
+    image, which all objects share, and then averaged over each row of the region: an upright object's parts stay
+    separate, and a shift to the side changes little.
 
     Args:
-        pool: The network's pooling of regions: maps, lists of boxes and of sizes -> (M, C, rows, columns).
-        maps: Feature maps of one picture by name, (1, C, h, w) each.
+        pool: The network's RoI pooling: feature maps, lists of boxes and of sizes -> (M, C, rows, columns).
+        feature_maps: Feature maps of one image by name, (1, C, h, w) each.
         boxes: float32 (M, 4) xyxy in the network's pixels.
-        size: Height and width of the picture in these pixels.
+        size: Height and width of the image in these pixels.
 
     Returns:
         float32 (M, rows * C), of length 1.
 
-    Source: Ulyanov et al. 2016, Instance normalization, arXiv 1607.08022 (mean and scale); Sun et al. 2018, arXiv
+    Source: Ulyanov et al. 2016, Instance normalization, arXiv 1607.08022 (mean and deviation); Sun et al. 2018, arXiv
     1711.09349 (stripes).
     """
-    regions = pool({name: _standardised(features) for name, features in maps.items()}, [boxes], [size])
-    return F.normalize(regions.float().mean(3).flatten(1), dim=1)
+    pooled = pool({name: _normalize(tensor) for name, tensor in feature_maps.items()}, [boxes], [size])
+    return F.normalize(pooled.float().mean(3).flatten(1), dim=1)
 
 
-def _standardised(features: Tensor) -> Tensor:
-    """(1, C, h, w): each channel with mean 0 and deviation 1; one without any deviation is 0."""
-    centred = features.float() - features.float().mean((2, 3), keepdim=True)
-    return centred / (centred.square().mean((2, 3), keepdim=True).sqrt() + 1e-6)  # a third of the time of torch.std
+def _normalize(features: Tensor) -> Tensor:
+    """Scales each channel of (1, C, h, w) to mean 0 and standard deviation 1; a constant channel becomes 0."""
+    centered = features.float() - features.float().mean((2, 3), keepdim=True)
+    return centered / (centered.square().mean((2, 3), keepdim=True).sqrt() + 1e-6)  # a third of the time of torch.std

@@ -1,8 +1,7 @@
-"""What an RPN proposes in one picture: the same boxes as torchvision's, with little of the work.
+"""Proposals of an RPN for one image: the same boxes as torchvision's, with less work.
 
-Torchvision moves all anchors to where the layers want them, some 18,000 in a picture of 512x288 pixels, compares those
-few hundred of each map that score best with each other, and then takes the best of all. Here only those are moved and
-compared that may be among these.
+Torchvision decodes all anchors, some 18,000 in an image of 512x288 pixels, applies NMS to the few hundred best of each
+feature map, and then takes the best of all. Here only those boxes are decoded and compared that can be among these.
 
 Source: Ren et al. 2015, arXiv 1506.01497, section 3.3; Lin et al. 2017, arXiv 1612.03144, section 4.1 (several maps).
 """
@@ -20,69 +19,69 @@ from torchvision.ops import clip_boxes_to_image, nms, remove_small_boxes
 
 
 def is_single_image_cpu_eval(tensors: Sequence[Tensor]) -> bool:
-    """Whether these are of one picture, on the CPU, and nothing is to be learned from them or exported."""
-    plain = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
-    return plain and len(tensors[0]) == 1 and not torch.is_grad_enabled() and not torchvision._is_tracing()
+    """Returns True if tensors are float32 of one image, on the CPU, without gradients or export."""
+    float32_on_cpu = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+    return float32_on_cpu and len(tensors[0]) == 1 and not torch.is_grad_enabled() and not torchvision._is_tracing()
 
 
-def generate_proposals(rpn: RegionProposalNetwork, images: ImageList, maps: list[Tensor]) -> Tensor:
-    """The boxes that an RPN proposes in a picture, best first: (K, 4) xyxy in its pixels.
+def generate_proposals(rpn: RegionProposalNetwork, images: ImageList, feature_maps: list[Tensor]) -> Tensor:
+    """Returns the proposals of an RPN for an image, best first: (K, 4) xyxy in its pixels.
 
     Args:
         rpn: In evaluation mode.
-        images: One picture.
-        maps: L times (1, C, h, w).
+        images: One image.
+        feature_maps: L times (1, C, h, w).
     """
-    objectness, offsets = rpn.head(maps)
-    anchors = rpn.anchor_generator(images, maps)[0].split([logits.numel() for logits in objectness])
-    best = [_best(rpn.pre_nms_top_n(), *level) for level in zip(objectness, offsets, anchors, strict=True)]
-    logits, moves, places = (torch.cat(parts) for parts in zip(*best, strict=True))
-    level = torch.arange(len(best)).repeat_interleave(torch.tensor([len(part) for part, _, _ in best]))
-    order = logits.sort(descending=True, stable=True).indices
-    wanted = rpn.post_nms_top_n()
-    looked = 2 * wanted
-    while True:  # a box is suppressed by better ones alone, so the first ones say all about themselves
-        rows = order[:looked]
-        boxes: Tensor = clip_boxes_to_image(
-            rpn.box_coder.decode_single(moves[rows], places[rows]), images.image_sizes[0]
-        )
-        kept = _kept(rpn, boxes, logits[rows].sigmoid(), level[rows])[:wanted]
-        if len(kept) == wanted or looked >= len(order):
-            return boxes[kept]
-        looked *= 2
+    objectness, offsets = rpn.head(feature_maps)
+    anchors = rpn.anchor_generator(images, feature_maps)[0].split([logits.numel() for logits in objectness])
+    best = [_top_anchors(rpn.pre_nms_top_n(), *level) for level in zip(objectness, offsets, anchors, strict=True)]
+    top_logits, top_offsets, top_anchors = (torch.cat(parts) for parts in zip(*best, strict=True))
+    levels = torch.arange(len(best)).repeat_interleave(torch.tensor([len(logits) for logits, _, _ in best]))
+    order = top_logits.sort(descending=True, stable=True).indices
+    num_proposals = rpn.post_nms_top_n()
+    num_candidates = 2 * num_proposals
+    while True:  # only better boxes suppress a box, so NMS of the first candidates does not depend on the others
+        candidates = order[:num_candidates]
+        decoded = rpn.box_coder.decode_single(top_offsets[candidates], top_anchors[candidates])
+        boxes: Tensor = clip_boxes_to_image(decoded, images.image_sizes[0])
+        keep = _nms_per_level(rpn, boxes, top_logits[candidates].sigmoid(), levels[candidates])[:num_proposals]
+        if len(keep) == num_proposals or num_candidates >= len(order):
+            return boxes[keep]
+        num_candidates *= 2
 
 
-def _best(number: int, objectness: Tensor, offsets: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What is known of those of a map's anchors that score best.
+def _top_anchors(number: int, objectness: Tensor, offsets: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the anchors of one feature map with the best scores.
 
     Args:
-        number: How many.
-        objectness: (1, A, h, w) logits of the A anchors at each place.
+        number: Maximum number of anchors.
+        objectness: (1, A, h, w) logits of the A anchors at each location.
         offsets: (1, 4 A, h, w).
         anchors: (h w A, 4) xyxy.
 
     Returns:
         Logits (N,), best first, offsets (N, 4) and anchors (N, 4).
     """
-    kinds = objectness.shape[1]
+    num_anchors = objectness.shape[1]
     logits = objectness[0].permute(1, 2, 0).flatten()
-    logits, rows = logits.topk(min(number, len(logits)))
-    return logits, offsets.reshape(kinds, 4, -1)[rows % kinds, :, rows // kinds], anchors[rows]
+    logits, indices = logits.topk(min(number, len(logits)))
+    shape, location = indices % num_anchors, indices // num_anchors
+    return logits, offsets.reshape(num_anchors, 4, -1)[shape, :, location], anchors[indices]
 
 
-def _kept(rpn: RegionProposalNetwork, boxes: Tensor, scores: Tensor, level: Tensor) -> Tensor:
-    """Which boxes (N, 4), best first, NMS keeps, in this order; those of different maps suppress no other."""
-    large = remove_small_boxes(boxes, rpn.min_size)
-    large = large[scores[large] >= rpn.score_thresh]
-    kept = []
-    for n in range(int(level.max()) + 1):
-        rows = large[level[large] == n]
-        kept.append(rows[nms(boxes[rows], scores[rows], rpn.nms_thresh)])
-    return torch.cat(kept).sort().values
+def _nms_per_level(rpn: RegionProposalNetwork, boxes: Tensor, scores: Tensor, levels: Tensor) -> Tensor:
+    """Applies NMS to the boxes (N, 4), best first, of each feature map, and returns the indices of the rest, sorted."""
+    valid = remove_small_boxes(boxes, rpn.min_size)
+    valid = valid[scores[valid] >= rpn.score_thresh]
+    keep = []
+    for level in range(int(levels.max()) + 1):
+        indices = valid[levels[valid] == level]
+        keep.append(indices[nms(boxes[indices], scores[indices], rpn.nms_thresh)])
+    return torch.cat(keep).sort().values
 
 
 class CachedAnchorGenerator(AnchorGenerator):
-    """Torchvision's, which keeps the anchors of the latest size of picture: a video has but one."""
+    """An AnchorGenerator that caches the anchors of the latest image size: all frames of a video have the same."""
 
     _latest: tuple[Any, list[Tensor]] = ((), [])
 
@@ -90,9 +89,9 @@ class CachedAnchorGenerator(AnchorGenerator):
         if torchvision._is_tracing():
             return super().forward(image_list, feature_maps)  # type: ignore[no-any-return]
         first, shapes = feature_maps[0], [tensor.shape[-2:] for tensor in feature_maps]
-        size = image_list.tensors.shape, len(image_list.image_sizes), shapes, first.dtype, first.device
-        known, anchors = self._latest
-        if known != size:
+        key = image_list.tensors.shape, len(image_list.image_sizes), shapes, first.dtype, first.device
+        cached_key, anchors = self._latest
+        if cached_key != key:
             anchors = super().forward(image_list, feature_maps)
-            self._latest = size, anchors
+            self._latest = key, anchors
         return anchors

@@ -1,4 +1,4 @@
-"""Pictures as networks take them: scaled colours, the right size, stacked; targets go with them."""
+"""Preprocessing inside detection networks: images are resized, normalized and batched, their targets resized."""
 
 import torch
 import torch.nn.functional as F
@@ -8,39 +8,39 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 
 
 class DetectionTransform(GeneralizedRCNNTransform):
-    """Torchvision's, for pictures from 0 to 255, and for what the partial heads know of a target beside its boxes.
+    """Torchvision's transform for images from 0 to 255; it also resizes the targets of `partial_labels`.
 
-    Colours are scaled after the size is right, which is the same but for rounding: there are fewer pixels then.
+    Colors are normalized after resizing, which gives the same up to rounding: there are fewer pixels then.
     """
 
     def normalize(self, image: Tensor) -> Tensor:
-        return image  # see `scaled`
+        return image  # `resize` does it
 
-    def scaled(self, image: Tensor) -> Tensor:
-        """(3, H, W) from 0 to 255 -> freed of the mean and deviation of each colour."""
-        mean, deviation = (image.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
-        return (image - 255 * mean).div_(255 * deviation)
+    def normalize_colors(self, image: Tensor) -> Tensor:
+        """Subtracts the mean of each color from (3, H, W) from 0 to 255 and divides by its standard deviation."""
+        mean, std = (image.new_tensor(values)[:, None, None] for values in (self.image_mean, self.image_std))
+        return (image - 255 * mean).div_(255 * std)
 
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
-        """Pictures in one tensor (B, 3, H, W) whose sides `size_divisible` divides; one that fits is not copied."""
+        """Pads images to (B, 3, H, W) with sides divisible by `size_divisible`; one image that fits is not copied."""
         if len(images) > 1 or torchvision._is_tracing() or any(side % size_divisible for side in images[0].shape[1:]):
             return super().batch_images(images, size_divisible)  # type: ignore[no-any-return]
         return images[0][None]
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
-        before = image.shape[-2:]
+        original = image.shape[-2:]
         if torchvision._is_tracing() and self.fixed_size is None:
-            image = self._fitted(image)
+            image = self._resize_traced(image)
         else:
             image, target = super().resize(image, target)
-        image = self.scaled(image)
+        image = self.normalize_colors(image)
         if target is not None:
             for name in ("ignore", "regions"):
-                target[name] = resize_boxes(target[name], before, image.shape[-2:])
+                target[name] = resize_boxes(target[name], original, image.shape[-2:])
         return image, target
 
-    def _fitted(self, image: Tensor) -> Tensor:
-        """What torchvision's own does, for an export, where that computes in float32 and can lose a pixel."""
+    def _resize_traced(self, image: Tensor) -> Tensor:
+        """Resizes like torchvision, for an export, where torchvision computes in float32 and can lose a pixel."""
         sides = torch._shape_as_tensor(image)[-2:].double()
         limits = sides.new_tensor([self.min_size[-1], self.max_size])  # a number / tensor would round twice
         scale = (limits / torch.stack([sides.min(), sides.max()])).min()
@@ -48,8 +48,8 @@ class DetectionTransform(GeneralizedRCNNTransform):
         return F.interpolate(image[None], size=[height, width], mode="bilinear")[0]
 
 
-class SizedPreparation(DetectionTransform):
-    """The same for pictures whose size is right already, in training and after it."""
+class PreResizedTransform(DetectionTransform):
+    """A DetectionTransform for images that were resized already, in training and in use."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
-        return self.scaled(image), target
+        return self.normalize_colors(image), target

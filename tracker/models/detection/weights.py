@@ -1,4 +1,4 @@
-"""Weights of detectors: our trainer's, and torchvision's own."""
+"""Reads the weights of detectors: our trainer's files, and torchvision's own weights."""
 
 import urllib.error
 from collections.abc import Iterator
@@ -13,40 +13,44 @@ from tracker.config import DetectorNetwork, detector_network
 from tracker.errors import InputError
 from tracker.models import runtime
 from tracker.models.model_file import ModelInfo
-from tracker.models.runtime import State
+from tracker.models.runtime import StateDict
 
 BUILTIN = Path(__file__).parent / "weights" / "builtin.safetensors"
 
 
-def read_weights(path: Path) -> tuple[State, ModelInfo]:
-    """A detector's weights and what they are, from a file of our trainer; runs no code of it.
+def read_weights(path: Path) -> tuple[StateDict, ModelInfo]:
+    """Reads a detector's weights and description from a file of our trainer; runs no code from it.
 
     Raises:
         InputError: The file is missing, damaged, or not one of our detectors.
+
+    Example:
+        >>> read_weights(BUILTIN)[1].architecture
+        'builtin'
     """
     return runtime.read_weights(path, "detection")
 
 
-def network_of(info: ModelInfo, where: str) -> DetectorNetwork:
-    """What a detector is made of, as its file says.
+def network_from_info(info: ModelInfo, where: str) -> DetectorNetwork:
+    """Returns the network settings that a detector's file holds.
 
     Raises:
-        InputError: The description is not understood.
+        InputError: The settings are not valid.
     """
     return detector_network(info.network or {"architecture": info.architecture}, where)
 
 
 @contextmanager
-def downloading(weights: Any) -> Iterator[None]:
-    """Says in one sentence why torchvision cannot give weights of its own.
+def download_errors(weights: Any) -> Iterator[None]:
+    """Turns errors while torchvision loads its weights into an InputError.
 
     Args:
         weights: A member of one of torchvision's enumerations of weights.
 
     Raises:
-        InputError: They cannot be downloaded, or are damaged.
+        InputError: The weights cannot be downloaded, or are damaged.
     """
-    path = torchvisions_path(weights)
+    path = torchvision_weights_path(weights)
     try:
         yield
     except (urllib.error.URLError, OSError) as error:
@@ -55,21 +59,21 @@ def downloading(weights: Any) -> Iterator[None]:
         raise InputError(f"the weights at {path} are damaged ({error}); delete them and try again") from None
 
 
-def torchvisions_state(weights: Any) -> State:
-    """Torchvision's own arrays, downloaded where they are not in its cache.
+def torchvision_state_dict(weights: Any) -> StateDict:
+    """Returns torchvision's arrays, downloaded if they are not in its cache.
 
     Raises:
-        InputError: As `downloading`.
+        InputError: The weights cannot be downloaded, or are damaged.
     """
-    with downloading(weights):
+    with download_errors(weights):
         return weights.get_state_dict(progress=False, check_hash=True)  # type: ignore[no-any-return]
 
 
-def torchvisions_path(weights: Any) -> Path:
-    """Where torchvision keeps them."""
+def torchvision_weights_path(weights: Any) -> Path:
+    """Returns the path of weights in torchvision's cache."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
 
 
 def default_weights(name: str) -> Any:
-    """The best that torchvision has for one of its networks."""
+    """Returns torchvision's default, the best, weights of one of its networks."""
     return torchvision.models.get_model_weights(name).DEFAULT

@@ -1,4 +1,9 @@
-"""Tells individuals of one class apart: crops of detections to unit vectors; and classes of crops."""
+"""Re-identification (Re-ID): embedders that turn crops of detections into unit vectors, and classifiers of crops.
+
+- weights.py: `load_embedder` and `load_classifier` build a network and load its weights from a file.
+- embedder.py: cuts the crops out of images and runs a network on them.
+- network.py: the architectures by name; add one there. builtin.py and lenet.py are not torchvision's.
+"""
 
 from tracker.models.reid.embedder import Classifier, Embedder
 from tracker.models.reid.network import build_embedder, crop_size, embedder_names

@@ -1,7 +1,6 @@
-"""Networks on crops of pictures: on any device, with the same answer at any batch size and number of threads."""
+"""Embedders and classifiers that run on crops of images: on any device, with the same results at any batch size."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -12,142 +11,138 @@ from torchvision.transforms.v2 import functional as F
 
 from tracker.models.model_file import ModelInfo
 from tracker.models.reid.network import AppearanceNetwork
-from tracker.models.runtime import picture_workers, upload
+from tracker.models.runtime import inference_executor, upload
 
-Rows = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 
 
 class CropNetwork:
-    """An appearance network and the way that crops are prepared for it.
+    """An appearance network with its preprocessing: it cuts boxes out of images and resizes the crops.
 
-    On the CPU the crops of each picture are computed together, by one thread that uses one core, and several such
-    threads work on several pictures side by side. So neither the number of pictures handed over at once nor that
-    of threads changes the arithmetic.
+    On the CPU the crops of each image are computed together, by one thread on one core, and several such threads work
+    on several images at the same time. So neither the number of images in a call nor the number of threads changes
+    the arithmetic.
 
     Attributes:
-        info: What the network was trained for.
-        device: Where it runs.
-        backend: What computes its body: torch, openvino or onnxruntime.
+        info: The description of the network.
+        device: The device of the network.
+        backend: The backend of its body: torch, openvino or onnxruntime.
     """
 
     def __init__(
-        self,
-        model: AppearanceNetwork,
-        info: ModelInfo,
-        device: torch.device,
-        threads: int = 0,
-        backend: str = "torch",
+        self, model: AppearanceNetwork, info: ModelInfo, device: torch.device, threads: int = 0, backend: str = "torch"
     ) -> None:
         self.info = info
         self.device = device
         self.backend = backend
         self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._workers = picture_workers(device, threads, "crops")
+        self._executor = inference_executor(device, threads, "crops")
 
     def close(self) -> None:
         """Ends the worker threads."""
-        self._workers.shutdown()
+        self._executor.shutdown()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on the device."""
+        """Converts images (H, W, 3) RGB to uint8 tensors (3, H, W) on the device."""
         return upload(images, self.device)
 
-    def judged(self, crops: Tensor) -> Tensor:
-        """float32 (B, 3, *size) RGB from 0 to 255 -> (B, columns)."""
+    def forward(self, crops: Tensor) -> Tensor:
+        """Maps float32 (B, 3, *size) RGB from 0 to 255 to (B, num_outputs)."""
         raise NotImplementedError
 
     @property
-    def columns(self) -> int:
-        """Numbers that the network says of a crop."""
+    def num_outputs(self) -> int:
+        """The length of the network's output for a crop."""
         raise NotImplementedError
 
-    def run(self, images: Sequence[Tensor], boxes: Sequence[Rows]) -> list[Rows]:
-        """What the network says of the crops that boxes cut out of pictures.
+    def predict(self, images: Sequence[Tensor], boxes: Sequence[FloatArray]) -> list[FloatArray]:
+        """Runs the network on the crops of boxes.
 
         Args:
             images: uint8 (3, H, W) RGB each, on the network's device, of any sizes.
-            boxes: float32 (N, 4) xyxy each, pixels, of positive area, inside the picture.
+            boxes: float32 (N, 4) xyxy each, pixels, of positive area, inside the image.
 
         Returns:
-            float32 (N, columns) for each picture.
+            float32 (N, num_outputs) for each image.
 
         Raises:
-            ValueError: The numbers of pictures and of box arrays differ.
+            ValueError: The numbers of images and of box arrays differ.
         """
         if len(images) != len(boxes):
-            raise ValueError(f"{len(images)} pictures do not match the boxes of {len(boxes)}")
+            raise ValueError(f"got {len(images)} images but {len(boxes)} arrays of boxes")
         if self.device.type == "cpu":
-            return list(self._workers.map(self._infer, images, boxes))
-        crops = [self._crops(image, rows) for image, rows in zip(images, boxes, strict=True)]
-        counts = [len(rows) for rows in boxes]
-        return np.split(self._forward(torch.cat(crops)), np.cumsum(counts)[:-1]) if crops else []
+            return list(self._executor.map(self._predict_image, images, boxes))
+        crops = [self._crop(image, image_boxes) for image, image_boxes in zip(images, boxes, strict=True)]
+        counts = [len(image_boxes) for image_boxes in boxes]
+        return np.split(self._predict_crops(torch.cat(crops)), np.cumsum(counts)[:-1]) if crops else []
 
-    def _infer(self, image: Tensor, boxes: Rows) -> Rows:
-        return self._forward(self._crops(image, boxes))
+    def _predict_image(self, image: Tensor, boxes: FloatArray) -> FloatArray:
+        return self._predict_crops(self._crop(image, boxes))
 
-    def _crops(self, image: Tensor, boxes: Rows) -> Tensor:
-        """uint8 (N, 3, *size): the pixels that each box touches."""
+    def _crop(self, image: Tensor, boxes: FloatArray) -> Tensor:
+        """Cuts all pixels that each box touches out of an image and resizes them to uint8 (N, 3, *size)."""
         size = list(self.info.size)
-        low = np.floor(boxes[:, :2]).astype(int)
-        high = np.maximum(np.ceil(boxes[:, 2:]).astype(int), low + 1)
+        top_left = np.floor(boxes[:, :2]).astype(int)
+        bottom_right = np.maximum(np.ceil(boxes[:, 2:]).astype(int), top_left + 1)
         crops = [
             F.resize(image[:, y1:y2, x1:x2], size, antialias=True)
-            for (x1, y1), (x2, y2) in zip(low.tolist(), high.tolist(), strict=True)
+            for (x1, y1), (x2, y2) in zip(top_left.tolist(), bottom_right.tolist(), strict=True)
         ]
         return torch.stack(crops) if crops else image.new_empty((0, 3, *size))
 
     @torch.inference_mode()
-    def _forward(self, crops: Tensor) -> Rows:
+    def _predict_crops(self, crops: Tensor) -> FloatArray:
         if len(crops) == 0:
-            return np.zeros((0, self.columns), np.float32)
+            return np.zeros((0, self.num_outputs), np.float32)
         prepared = crops.float().contiguous(memory_format=torch.channels_last)
-        return self.judged(prepared).cpu().numpy()
+        return self.forward(prepared).cpu().numpy()
 
 
 class Embedder(CropNetwork):
-    """Crops of pictures in, unit vectors out; `info.categories` are the classes whose individuals it tells apart."""
+    """A network that maps crops to unit vectors; it distinguishes identities of the classes `info.categories`.
+
+    `load_embedder` makes one; see its example.
+    """
 
     @property
     def dimension(self) -> int:
-        """Numbers in an embedding."""
+        """The length of an embedding."""
         return self.model.dimension  # type: ignore[no-any-return]
 
-    columns = dimension
+    num_outputs = dimension
 
-    def judged(self, crops: Tensor) -> Tensor:
+    def forward(self, crops: Tensor) -> Tensor:
         return self.model(crops)  # type: ignore[no-any-return]
 
-    def embed(self, images: Sequence[Tensor], boxes: Sequence[Rows]) -> list[Rows]:
-        """Embeds what boxes of pictures show; arguments and errors as those of `run`.
+    def embed(self, images: Sequence[Tensor], boxes: Sequence[FloatArray]) -> list[FloatArray]:
+        """Embeds the crops of boxes; arguments and errors are those of `predict`.
 
         Returns:
-            float32 (N, D) with rows of length 1 for each picture; the cosine distance of two is 1 - their product.
+            float32 (N, D) with rows of length 1 for each image; the cosine distance of two rows is 1 - their product.
         """
-        return self.run(images, boxes)
+        return self.predict(images, boxes)
 
 
 class Classifier(CropNetwork):
-    """Crops of pictures in, probabilities of `info.categories` out."""
+    """A network that maps crops to probabilities of the classes `info.categories`; `load_classifier` makes one."""
 
     @property
-    def columns(self) -> int:
+    def num_outputs(self) -> int:
         return len(self.info.categories)
 
-    def judged(self, crops: Tensor) -> Tensor:
+    def forward(self, crops: Tensor) -> Tensor:
         return self.model.logits(crops).softmax(1)  # type: ignore[no-any-return]
 
-    def classify(self, images: Sequence[Tensor], boxes: Sequence[Rows]) -> list[Rows]:
-        """Says of what class is what boxes of pictures show; arguments and errors as those of `run`.
+    def classify(self, images: Sequence[Tensor], boxes: Sequence[FloatArray]) -> list[FloatArray]:
+        """Classifies the crops of boxes; arguments and errors are those of `predict`.
 
         Returns:
-            float32 (N, C) for each picture, with rows of sum 1.
+            float32 (N, C) for each image: class probabilities, rows with sum 1.
         """
-        return self.run(images, boxes)
+        return self.predict(images, boxes)

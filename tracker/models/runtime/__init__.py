@@ -1,26 +1,26 @@
-"""What the detector and the embedder share: trunks, weights in files, the choice of a device, and threads."""
+"""Code that detectors and embedders share: devices, backends, half precision, weights in files, and threads."""
 
 from tracker.models.runtime.backends import choose_backend, load_graph
-from tracker.models.runtime.checkpoints import State, load_fitting, load_pickled, read_weights
-from tracker.models.runtime.compile import MAPS, ROWS, compiled, fold_batch_norm
-from tracker.models.runtime.device import choose_device, in_half, picture_workers, upload
-from tracker.models.runtime.shufflenet import ShuffleTrunk, load_imagenet_trunk
+from tracker.models.runtime.checkpoints import StateDict, load_matching_weights, load_torch_file, read_weights
+from tracker.models.runtime.compile import BATCH_AXES, FEATURE_MAP_AXES, compile_module, fold_batch_norm
+from tracker.models.runtime.device import choose_device, inference_executor, upload, use_half_precision
+from tracker.models.runtime.shufflenet import ShuffleNetBackbone, load_imagenet_backbone
 
 __all__ = [
-    "MAPS",
-    "ROWS",
-    "ShuffleTrunk",
-    "State",
+    "BATCH_AXES",
+    "FEATURE_MAP_AXES",
+    "ShuffleNetBackbone",
+    "StateDict",
     "choose_backend",
     "choose_device",
-    "compiled",
+    "compile_module",
     "fold_batch_norm",
-    "in_half",
-    "load_fitting",
+    "inference_executor",
     "load_graph",
-    "load_imagenet_trunk",
-    "load_pickled",
-    "picture_workers",
+    "load_imagenet_backbone",
+    "load_matching_weights",
+    "load_torch_file",
     "read_weights",
     "upload",
+    "use_half_precision",
 ]

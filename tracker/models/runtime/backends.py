@@ -1,4 +1,4 @@
-"""Libraries that compute the graph of a network on a CPU faster than PyTorch does."""
+"""Inference libraries that run a network's graph on a CPU faster than PyTorch does: OpenVINO and ONNX Runtime."""
 
 import logging
 import os
@@ -19,109 +19,108 @@ from tracker.models.runtime.device import count_threads
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
-"""Computes a graph: its inputs, C-contiguous and in their order -> its outputs in theirs. Each thread that calls it
-gets one core to itself, so that what it says does not depend on how many there are."""
+GraphFunction = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
+"""A function that runs a graph: C-contiguous input arrays in the graph's order -> output arrays in the graph's order.
+Each calling thread computes on one core, so that results do not depend on the number of threads."""
 
-EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # by backend, the fastest first; ONNX is what they read
-_ONE_BY_ONE = threading.Lock()
-HALF = {"BF16": "bf16", "FP16": "f16"}  # what OpenVINO says that a CPU can do, and how to ask for it
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # package extra by backend, the fastest backend first
+_OPENVINO_LOCK = threading.Lock()
+HALF_PRECISION_HINTS = {"BF16": "bf16", "FP16": "f16"}  # OpenVINO's name of a CPU's capability -> its precision hint
 
 
 def choose_backend(name: str, device: torch.device, precision: str = "auto") -> str:
-    """What computes networks: torch, openvino or onnxruntime.
+    """Returns the backend that runs the networks: torch, openvino or onnxruntime.
 
     Args:
-        name: One of them, or auto: the fastest one that is installed and can do it; on a GPU torch.
-        device: Where.
+        name: One of them, or auto: the fastest installed one that supports device and precision; on a GPU torch.
+        device: The device of the networks.
         precision: auto, fp32 or half.
 
     Raises:
-        InputError: It is not installed, or cannot compute there or so.
+        InputError: The backend is not installed, or does not support the device or the precision.
     """
     if name == "auto":
-        able = [known for known in EXTRAS if _lacks(known, device, precision) == ""]
-        return able[0] if able else "torch"
-    reason = _lacks(name, device, precision)
+        usable = [backend for backend in EXTRAS if _unusable_reason(backend, device, precision) == ""]
+        return usable[0] if usable else "torch"
+    reason = _unusable_reason(name, device, precision)
     if reason:
         raise InputError(reason)
     return name
 
 
-def _lacks(backend: str, device: torch.device, precision: str) -> str:
-    """Why a backend cannot be used; nothing where it can."""
+def _unusable_reason(backend: str, device: torch.device, precision: str) -> str:
+    """Returns the error message for a backend that cannot be used; empty if it can."""
     if backend == "torch":
         return ""
     if device.type != "cpu":
-        return f"{backend} computes on the CPU, not on {device}: leave --backend out, or give --device cpu"
+        return f"{backend} runs on the CPU, not on {device}: leave --backend out, or give --device cpu"
     if backend == "onnxruntime" and precision == "half":
-        return "onnxruntime computes in full precision here: leave --precision out, or give another --backend"
+        return "onnxruntime runs in full precision only: leave --precision out, or give another --backend"
     missing = [package for package in (backend, "onnx") if find_spec(package) is None]
     if missing:
-        return f"the backend {backend} needs the package {missing[0]}: pip install 'tracker[{EXTRAS[backend]}]'"
+        return f"the backend {backend} needs the package {missing[0]}: pip install 'video-tracker[{EXTRAS[backend]}]'"
     return ""
 
 
-def load_graph(graph: bytes | Path, backend: str, half: bool, threads: int) -> Run:
-    """Makes a graph ready to be computed.
+def load_graph(graph: bytes | Path, backend: str, half: bool, threads: int) -> GraphFunction:
+    """Loads a graph and returns the function that runs it.
 
     Args:
         graph: ONNX in memory, or a file: .onnx, for OpenVINO also .xml beside its .bin.
         backend: openvino or onnxruntime.
-        half: Compute in half precision.
-        threads: How many threads will compute at a time, 0 for as many as there are cores.
+        half: Run in half precision.
+        threads: Number of threads that will call the function at the same time, 0 for the number of cores.
 
     Raises:
-        InputError: The CPU cannot compute in half precision.
+        InputError: The CPU does not support half precision.
     """
     if backend == "openvino":
-        return _with_openvino(graph, half, count_threads(threads))
-    return _with_onnxruntime(graph)
+        return _load_openvino_graph(graph, half, count_threads(threads))
+    return _load_onnxruntime_graph(graph)
 
 
-def _with_openvino(graph: bytes | Path, half: bool, threads: int) -> Run:
-
-    with _ONE_BY_ONE:
-        _make_tables()
+def _load_openvino_graph(graph: bytes | Path, half: bool, threads: int) -> GraphFunction:
+    with _OPENVINO_LOCK:
+        _initialize_openvino()
         core = openvino_core()
     settings: Mapping[str, Any] = {
         "NUM_STREAMS": threads,
-        "INFERENCE_NUM_THREADS": threads,  # one for each stream
-        "INFERENCE_PRECISION_HINT": _half_of(core) if half else "f32",
-        "ENABLE_CPU_PINNING": False,  # other threads read, draw and encode meanwhile
+        "INFERENCE_NUM_THREADS": threads,  # one per stream
+        "INFERENCE_PRECISION_HINT": _half_precision_hint(core) if half else "f32",
+        "ENABLE_CPU_PINNING": False,  # other threads read, draw and encode at the same time
     }
-    compiled = core.compile_model(core.read_model(graph), "CPU", settings)
-    own = threading.local()
+    model = core.compile_model(core.read_model(graph), "CPU", settings)
+    local = threading.local()
 
     def run(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        return list(own.request.infer(list(arrays), share_inputs=True).values())
+        if not hasattr(local, "request"):
+            local.request = model.create_infer_request()
+        return list(local.request.infer(list(arrays), share_inputs=True).values())
 
     return run
 
 
 @cache
-def _make_tables() -> None:
-    """Lets OpenVINO's Python bindings make their tables of types, by computing something.
+def _initialize_openvino() -> None:
+    """Runs a tiny model, so that OpenVINO's Python bindings create their type tables now, in one thread.
 
-    They make them when they are first needed, and hold a lock meanwhile, without which another thread that needs them
-    does not give up the interpreter's: two threads that compute for the first time can wait for each other for ever.
+    Otherwise they create them at the first inference, under a lock, and a second thread that waits for that lock does
+    not release the interpreter's lock: two threads whose first inference is at the same time can deadlock.
     """
     openvino = load_openvino()
     from openvino import opset13
 
-    given = opset13.parameter([1], openvino.Type.f32)
-    model = openvino.Model([opset13.relu(given)], [given], "tables")
+    parameter = opset13.parameter([1], openvino.Type.f32)
+    model = openvino.Model([opset13.relu(parameter)], [parameter], "tables")
     request = openvino_core().compile_model(model, "CPU").create_infer_request()
     request.infer([np.zeros(1, np.float32)], share_inputs=True)
 
 
 def load_onnxruntime() -> Any:
-    """ONNX Runtime's Python package, loaded so that it tells nobody.
+    """Imports ONNX Runtime without its telemetry.
 
-    To import it begins to send messages to its makers, the names of graphs among them, and leaves a number in the home
-    folder by which they know the machine, unless this is set.
+    Unless this variable is set, importing it starts to send messages to its makers, with the names of graphs, and
+    stores an identifier of the machine in the home folder.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -130,49 +129,49 @@ def load_onnxruntime() -> Any:
 
 
 def load_openvino() -> Any:
-    """OpenVINO's Python package, loaded so that it tells nobody.
+    """Imports OpenVINO without its telemetry.
 
-    To import it sends a message to its makers, and leaves a number in the home folder by which they know the user,
-    unless the package that does so is missing.
+    Importing it sends a message to its makers and stores an identifier of the user in the home folder, unless the
+    package that does so is missing.
     """
-    sender = "openvino_telemetry"
-    hidden = sender not in sys.modules
-    if hidden:
-        sys.modules[sender] = None  # type: ignore[assignment] # as the documentation of sys.modules has it
+    telemetry = "openvino_telemetry"
+    hide = telemetry not in sys.modules
+    if hide:
+        sys.modules[telemetry] = None  # type: ignore[assignment] # documented in sys.modules: makes its import fail
     try:
         import openvino
     finally:
-        if hidden:
-            del sys.modules[sender]
+        if hide:
+            del sys.modules[telemetry]
     return openvino
 
 
 @cache
 def openvino_core() -> Any:
-    """OpenVINO's runtime, loaded once and for good.
+    """Returns OpenVINO's runtime, loaded once and never unloaded.
 
-    Its CPU plugin gives signals a stack of their own, for the large registers of some CPUs, and takes that memory away
-    when it is unloaded, without telling the system where there was none before: the next Ctrl-C would end the process.
+    Its CPU plugin registers an alternate signal stack, for the large registers of some CPUs. When it is unloaded where
+    there was no such stack before, it frees that memory but leaves it registered: the next Ctrl-C would crash.
     """
     return load_openvino().Core()
 
 
-def _half_of(core: Any) -> str:
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    for name, hint in HALF.items():
-        if name in able:
+def _half_precision_hint(core: Any) -> str:
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for capability, hint in HALF_PRECISION_HINTS.items():
+        if capability in capabilities:
             return hint
-    raise InputError("this CPU cannot compute in half precision: leave --precision out")
+    raise InputError("this CPU does not support half precision: leave --precision out")
 
 
-def _with_onnxruntime(graph: bytes | Path) -> Run:
+def _load_onnxruntime_graph(graph: bytes | Path) -> GraphFunction:
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     source = graph if isinstance(graph, bytes) else str(graph)
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    names = [given.name for given in session.get_inputs()]
+    names = [node.name for node in session.get_inputs()]
 
     def run(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         return session.run(None, dict(zip(names, arrays, strict=True)))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Weights of trained networks in files: our trainers' .safetensors and .ckpt, and what torch.save wrote."""
+"""Weights of trained networks in files: the trainers' .safetensors and .ckpt, and files that torch.save wrote."""
 
 import logging
 from collections.abc import Mapping
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from tracker.errors import InputError
-from tracker.models.model_file import HEADER, ModelInfo, load_model, read_info
+from tracker.models.model_file import METADATA_KEY, ModelInfo, load_model, parse_info
 
 log = logging.getLogger(__name__)
-State = dict[str, Tensor]
-CHECKPOINT_PREFIX = "model."  # of the network's arrays among a checkpoint's
+StateDict = dict[str, Tensor]
+CHECKPOINT_PREFIX = "model."  # of the network's arrays in a checkpoint
 
 
-def read_weights(path: Path, *tasks: str) -> tuple[State, ModelInfo]:
-    """A network's weights and what they are, from a .safetensors or .ckpt file of our trainers; runs no code of it.
+def read_weights(path: Path, *tasks: str) -> tuple[StateDict, ModelInfo]:
+    """Reads the weights and the description of a network from a .safetensors or .ckpt file; runs no code from it.
 
     Args:
-        path: The file.
-        tasks: What the network may be for: `ModelInfo.task`.
+        path: A file that one of our trainers wrote.
+        tasks: The accepted values of `ModelInfo.task`.
 
     Raises:
-        InputError: The file is missing, damaged, or of a network for another task.
+        InputError: The file is missing, damaged, or holds a network for another task.
     """
     if path.suffix == ".ckpt":
         state, info = _read_checkpoint(path)
@@ -36,37 +36,37 @@ def read_weights(path: Path, *tasks: str) -> tuple[State, ModelInfo]:
     return state, info
 
 
-def _read_checkpoint(path: Path) -> tuple[State, ModelInfo]:
-    content = load_pickled(path)
-    info = read_info(str(content.get(HEADER, "")), path)
-    state: State = content.get("state_dict", {})
+def _read_checkpoint(path: Path) -> tuple[StateDict, ModelInfo]:
+    content = load_torch_file(path)
+    info = parse_info(str(content.get(METADATA_KEY, "")), path)
+    state: StateDict = content.get("state_dict", {})
     return {k.removeprefix(CHECKPOINT_PREFIX): v for k, v in state.items() if k.startswith(CHECKPOINT_PREFIX)}, info
 
 
-def load_fitting(model: nn.Module, found: State, architecture: str, source: str) -> None:
-    """Puts what fits of trained weights into an untrained network, and logs how much that is.
+def load_matching_weights(model: nn.Module, state: StateDict, architecture: str, source: str) -> None:
+    """Loads the arrays that match an untrained network by name and shape, and logs how many do.
 
     Args:
-        model: The network; an array fits where one has its name and shape.
-        found: The arrays.
-        architecture: Name of the network.
-        source: Name of the weights.
+        model: The network.
+        state: The trained arrays.
+        architecture: Name of the network, for messages.
+        source: Name of the weights, for messages.
 
     Raises:
-        InputError: Nothing fits.
+        InputError: No array matches.
     """
     own = model.state_dict()
-    fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise InputError(f"nothing of {source} fits {architecture}")
-    model.load_state_dict(fitting, strict=False)
-    noise = sorted({".".join(key.split(".")[:2]) for key in own.keys() - fitting.keys()})
-    count = f"{len(fitting)} of {len(own)} arrays"
-    log.info("%s start from %s; wholly or in part from noise start: %s", count, source, ", ".join(noise) or "none")
+    matching = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    if not matching:
+        raise InputError(f"no weights of {source} match {architecture}")
+    model.load_state_dict(matching, strict=False)
+    random = sorted({".".join(key.split(".")[:2]) for key in own.keys() - matching.keys()})
+    count = f"{len(matching)} of {len(own)} arrays"
+    log.info("loaded %s from %s; randomly initialized, all or in part: %s", count, source, ", ".join(random) or "none")
 
 
-def load_pickled(path: Path) -> Mapping[str, Any]:
-    """What torch.save wrote, a mapping by name; runs no code of the file.
+def load_torch_file(path: Path) -> Mapping[str, Any]:
+    """Reads a mapping by name that torch.save wrote; runs no code from the file.
 
     Raises:
         InputError: The file is missing, damaged, or holds something else.
@@ -75,8 +75,8 @@ def load_pickled(path: Path) -> Mapping[str, Any]:
         raise InputError(f"there is no model file {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # damaged files break torch.load in every way that there is
-        raise InputError(f"{path} is not a readable file of PyTorch's that holds only arrays") from None
+    except Exception:  # damaged files make torch.load raise errors of many types
+        raise InputError(f"{path} is not a readable PyTorch file that holds only arrays") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds no arrays by name")
     return content

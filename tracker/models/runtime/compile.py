@@ -1,4 +1,4 @@
-"""Parts of networks that are computed in half precision, or by another library in PyTorch's stead."""
+"""Modules that run in half precision or by another backend in place of PyTorch, ONNX export, and folded batch norms."""
 
 import io
 import logging
@@ -15,131 +15,131 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops import FrozenBatchNorm2d
 
-from tracker.models.runtime.backends import Run, load_graph
+from tracker.models.runtime.backends import GraphFunction, load_graph
 
-ROWS = (0,)
-MAPS = (0, 2, 3)
-"""Which sides of a part's tensors differ from call to call: the number of rows; that of pictures, height and width."""
+BATCH_AXES = (0,)
+FEATURE_MAP_AXES = (0, 2, 3)
+"""Dynamic axes of a module's tensors: the batch size alone; the batch size, the height and the width."""
 
-OPSET = 17  # the newest that all of the parts can be written in
+OPSET = 17  # the newest ONNX opset in which all modules can be exported
 
 
-class CompiledPart(nn.Module):
-    """Takes and gives what the part does that it stands for, in lists, tuples and dicts of float32 tensors."""
+class CompiledModule(nn.Module):
+    """A drop-in replacement of a module: the same lists, tuples and dicts of float32 tensors in and out."""
 
-    def __init__(self, run: Run, nothing: Sequence[Tensor], form: TreeSpec) -> None:
-        """Takes what computes the part's graph, what that gives for no rows, and how its results are put together."""
+    def __init__(self, run: GraphFunction, empty: Sequence[Tensor], spec: TreeSpec) -> None:
+        """Takes the function that runs the module's graph, its outputs for an empty batch, and their structure."""
         super().__init__()
         self._run = run
-        self._nothing = nothing
-        self._form = form
+        self._empty = empty
+        self._spec = spec
 
     def forward(self, *arguments: Any) -> Any:
-        given = tree_flatten(arguments)[0]
-        found = self._nothing
-        if all(len(tensor) for tensor in given):
-            found = [torch.from_numpy(array) for array in self._run([t.contiguous().numpy() for t in given])]
-        return tree_unflatten(found, self._form)
+        inputs = tree_flatten(arguments)[0]
+        outputs = self._empty
+        if all(len(tensor) for tensor in inputs):
+            outputs = [torch.from_numpy(array) for array in self._run([t.contiguous().numpy() for t in inputs])]
+        return tree_unflatten(outputs, self._spec)
 
 
-def compiled(
-    part: nn.Module, arguments: tuple[Any, ...], axes: Sequence[int], backend: str, half: bool, threads: int
+def compile_module(
+    module: nn.Module, arguments: tuple[Any, ...], axes: Sequence[int], backend: str, half: bool, threads: int
 ) -> nn.Module:
-    """A part of a network that takes and gives the same float32 tensors, but for rounding.
+    """Returns a module with the same float32 tensors in and out, up to rounding, that runs on a backend.
 
     Args:
-        part: The part; what it does must not depend on its input but through tensors.
-        arguments: What it is given, for example; a call with others gets the same arithmetic.
-        axes: Of the sides of all tensors that differ from call to call; the first one is among them.
-        backend: torch, openvino or onnxruntime; with torch and without `half` it stays as it is.
-        half: Compute in half precision.
-        threads: How many threads will compute at a time, 0 for as many as there are cores.
+        module: The module; its computation may depend on its inputs only through tensors.
+        arguments: Example inputs; inputs of other sizes get the same arithmetic.
+        axes: Dynamic axes of all tensors, axis 0 among them.
+        backend: torch, openvino or onnxruntime; with torch and without `half` the module itself is returned.
+        half: Run in half precision.
+        threads: Number of threads that will call the module at the same time, 0 for the number of cores.
     """
     if backend == "torch":
-        return HalfPart(part) if half else part
+        return HalfPrecisionModule(module) if half else module
     with torch.inference_mode():
-        results, form = tree_flatten(part.eval()(*arguments))
-    graph = _as_onnx(part, arguments, axes, len(results))
-    return CompiledPart(load_graph(graph, backend, half, threads), [tensor[:0] for tensor in results], form)
+        outputs, spec = tree_flatten(module.eval()(*arguments))
+    graph = _to_onnx(module, arguments, axes, len(outputs))
+    return CompiledModule(load_graph(graph, backend, half, threads), [tensor[:0] for tensor in outputs], spec)
 
 
-def _as_onnx(part: nn.Module, arguments: tuple[Any, ...], axes: Sequence[int], results: int) -> bytes:
-    given, form = tree_flatten(arguments)
-    inputs, outputs = [f"in{n}" for n in range(len(given))], [f"out{n}" for n in range(results)]
-    sides = {name: {axis: f"{name}_{axis}" for axis in axes} for name in inputs}
-    return export_onnx(_Flat(part, form), tuple(given), inputs, outputs, sides)
+def _to_onnx(module: nn.Module, arguments: tuple[Any, ...], axes: Sequence[int], num_outputs: int) -> bytes:
+    tensors, spec = tree_flatten(arguments)
+    inputs, outputs = [f"in{n}" for n in range(len(tensors))], [f"out{n}" for n in range(num_outputs)]
+    dynamic_axes = {name: {axis: f"{name}_{axis}" for axis in axes} for name in inputs}
+    return export_onnx(_FlatModule(module, spec), tuple(tensors), inputs, outputs, dynamic_axes)
 
 
-class _Flat(nn.Module):
-    """A part as exporters want it: tensors in, a tuple of tensors out."""
+class _FlatModule(nn.Module):
+    """A wrapper for exporters, which need tensors in and a tuple of tensors out."""
 
-    def __init__(self, part: nn.Module, form: TreeSpec) -> None:
+    def __init__(self, module: nn.Module, spec: TreeSpec) -> None:
         super().__init__()
-        self.part = part
-        self.form = form
+        self.module = module
+        self.spec = spec
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        return tuple(tree_flatten(self.part(*tree_unflatten(given, self.form)))[0])
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tree_flatten(self.module(*tree_unflatten(tensors, self.spec)))[0])
 
 
 def export_onnx(
     network: nn.Module,
-    given: tuple[Tensor, ...],
+    example: tuple[Tensor, ...],
     inputs: Sequence[str],
     outputs: Sequence[str],
-    sides: Mapping[str, Mapping[int, str]],
+    dynamic_axes: Mapping[str, Mapping[int, str]],
 ) -> bytes:
-    """A network as ONNX.
+    """Returns a network as serialized ONNX.
 
     Args:
         network: In evaluation mode; tensors in, a tuple of tensors out.
-        given: What it is given, for example.
-        inputs: Names of what it is given.
-        outputs: Names of what it gives.
-        sides: By the name of an input or output, names of its sides that differ from call to call, by axis.
+        example: Example inputs.
+        inputs: Names of the inputs.
+        outputs: Names of the outputs.
+        dynamic_axes: By name of an input or output: the names of its dynamic axes, by axis.
     """
     file = io.BytesIO()
     with quiet_exporters():
         torch.onnx.export(
             network,
-            given,
+            example,
             file,  # type: ignore[arg-type] # the older exporter takes it
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_axes=sides,
+            dynamic_axes=dynamic_axes,
             opset_version=OPSET,
-            dynamo=False,  # the newer exporter follows no shape that depends on what is found in a picture
+            dynamo=False,  # the newer exporter cannot export shapes that depend on the number of detections
         )
     return file.getvalue()
 
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Lets exporters see plain operators, and keeps to itself what they say to those who write networks."""
-    speakers = [logging.getLogger(name) for name in ("torch.onnx", "torch.jit")]
-    levels = [speaker.level for speaker in speakers]
+    """Silences the exporters' log messages and warnings, and has attention computed by operators that ONNX has."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.jit")]
+    levels = [logger.level for logger in loggers]
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
-        torch.backends.mha.set_fastpath_enabled(False)  # one operator for all of an attention, which ONNX does not know
-        for speaker in speakers:
-            speaker.setLevel(logging.ERROR)
+        torch.backends.mha.set_fastpath_enabled(False)  # a single fused attention operator, which ONNX lacks
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for speaker, level in zip(speakers, levels, strict=True):
-            speaker.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """Puts, in place, each batch norm that follows a convolution into that convolution; the function stays the same.
+    """Folds, in place, each batch norm that follows a convolution into that convolution; the function stays the same.
 
-    What follows what is told by the order of a sequence, and elsewhere by torchvision's names: bn1 follows conv1. Other
-    batch norms stay. The network is set to evaluation.
+    The order of a Sequential gives the successor of a module; elsewhere torchvision's names do: bn1 follows conv1.
+    Other batch norms stay. The network is set to evaluation mode.
     """
     for module in list(model.eval().modules()):
-        for first, second in _followed(module):
+        for first, second in _successive_children(module):
             convolution, norm = module.get_submodule(first), module.get_submodule(second)
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d | FrozenBatchNorm2d):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
@@ -147,8 +147,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     return model
 
 
-def _followed(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """Names of a module's parts, of which the second one takes what the first one gives, and nothing else does."""
+def _successive_children(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yields pairs of children's names where the output of the first is used by the second and by nothing else."""
     names = [name for name, _ in module.named_children()]
     if isinstance(module, nn.Sequential | IntermediateLayerGetter):
         return pairwise(names)
@@ -156,28 +156,25 @@ def _followed(module: nn.Module) -> Iterator[tuple[str, str]]:
     return (pair for pair in pairs if pair[1] in names)
 
 
-HALF = torch.float16
+class HalfPrecisionModule(nn.Module):
+    """A wrapper that runs a module in float16; its inputs and outputs, in lists, tuples and dicts, stay float32.
 
-
-class HalfPart(nn.Module):
-    """Computes a part of a network in half precision; what it takes and gives, in lists, tuples and dicts, is float32.
-
-    What is around it keeps full precision, unlike under autocast, where all that follows from a layer's output is
-    rounded as that is: half precision tells pixels beyond 1,024 apart, but nothing finer.
+    Everything outside the module keeps full precision, unlike under autocast, where all that is computed from a
+    layer's output is rounded like that output: beyond 1,024, float16 represents whole pixels only.
     """
 
-    def __init__(self, part: nn.Module) -> None:
-        """Takes the part and rounds its weights, in place."""
+    def __init__(self, module: nn.Module) -> None:
+        """Takes the module and rounds its weights, in place."""
         super().__init__()
-        self.part = part.to(HALF)
+        self.module = module.to(torch.float16)
 
     def forward(self, *arguments: Any) -> Any:
-        return tree_map(_as_float, self.part(*tree_map(_as_half, arguments)))
+        return tree_map(_to_float32, self.module(*tree_map(_to_float16, arguments)))
 
 
-def _as_half(value: Any) -> Any:
-    return value.to(HALF) if isinstance(value, Tensor) and value.is_floating_point() else value
+def _to_float16(value: Any) -> Any:
+    return value.half() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def _as_float(value: Any) -> Any:
+def _to_float32(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

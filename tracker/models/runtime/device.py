@@ -1,4 +1,4 @@
-"""Where networks run, and how pictures get there."""
+"""Devices of networks, the upload of images to them, and the threads that run networks on the CPU."""
 
 import ctypes
 import logging
@@ -13,12 +13,26 @@ from numpy.typing import NDArray
 
 from tracker.errors import InputError
 
+log = logging.getLogger(__name__)
+
+# Settings of glibc's allocator: numbers of mallopt's parameters in malloc.h, and their values.
+MALLOPT = {
+    -4: 0,  # M_MMAP_MAX: no block is mapped separately, which would be returned when freed and come back zeroed
+    -1: 512 * 2**20,  # M_TRIM_THRESHOLD: free bytes at the end of the heap from which they are returned
+    -2: 64 * 2**20,  # M_TOP_PAD: bytes by which the heap grows beyond the request
+    -8: 1,  # M_ARENA_MAX: threads share one heap, because a thread's own heap is returned whenever it is empty
+}
+
 
 def choose_device(name: str) -> torch.device:
-    """A device by name: auto, cpu, cuda, cuda:N or mps. Auto is the first GPU where there is one.
+    """Returns the device of a name: auto, cpu, cuda, cuda:N or mps; auto is the first GPU if there is one.
 
     Raises:
         InputError: The name is unknown or this machine has no such device.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -34,74 +48,63 @@ def choose_device(name: str) -> torch.device:
     if count is None:
         raise InputError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:N, mps")
     if (device.index or 0) >= count:
-        raise InputError(f"this machine has no device {name!r} (PyTorch sees {count} of the kind {device.type})")
+        raise InputError(f"this machine has no device {name!r} (PyTorch sees {count} of type {device.type})")
     return device
 
 
-def in_half(precision: str, device: torch.device) -> bool:
-    """Whether networks compute in half precision; `precision` is auto, fp32 or half."""
+def use_half_precision(precision: str, device: torch.device) -> bool:
+    """Returns True if networks run in half precision; `precision` is auto, fp32 or half."""
     return precision == "half" or (precision == "auto" and device.type == "cuda")
 
 
 def upload(images: Sequence[NDArray[np.uint8]], device: torch.device) -> list[torch.Tensor]:
-    """Pictures (H, W, 3) RGB -> uint8 tensors (3, H, W) on a device, on the CPU without a copy.
+    """Converts images (H, W, 3) RGB to uint8 tensors (3, H, W) on a device; on the CPU without a copy.
 
-    To a CUDA device they go from page-locked memory: nobody waits until they are there.
+    Uploads to a CUDA device come from page-locked memory and are asynchronous.
     """
-    arrays = [image if image.flags.writeable else image.copy() for image in images]  # torch shares no others
+    arrays = [image if image.flags.writeable else image.copy() for image in images]  # torch needs writable arrays
     tensors = [torch.from_numpy(array) for array in arrays]
     if device.type == "cuda":
         tensors = [tensor.pin_memory() for tensor in tensors]
     return [tensor.to(device, non_blocking=True).permute(2, 0, 1) for tensor in tensors]
 
 
-log = logging.getLogger(__name__)
+def tune_malloc() -> None:
+    """Makes this process reuse memory that layers free, instead of returning it to the system; may be called twice.
 
-# Numbers of mallopt's parameters in glibc's malloc.h, and their values.
-SETTINGS = {
-    -4: 0,  # M_MMAP_MAX: no block gets pages of its own, which would be returned with it and come back zeroed
-    -1: 512 * 2**20,  # M_TRIM_THRESHOLD: bytes free at the end of the heap from which they are returned
-    -2: 64 * 2**20,  # M_TOP_PAD: bytes by which the heap grows beyond what is asked for
-    -8: 1,  # M_ARENA_MAX: threads share one heap, for one of their own would be returned whenever it is empty
-}
-
-
-def keep_memory() -> None:
-    """Lets this process keep memory that networks give back, for the next layer; once it is done, again does nothing.
-
-    A layer's result takes megabytes. Blocks of that size glibc takes from the system, and returns at once, page by
-    page. Other C libraries do otherwise and are left alone, and so is glibc where a variable MALLOC_... or
-    GLIBC_TUNABLES is set: then the user has decided.
+    A layer's output takes megabytes. By default glibc requests blocks of that size from the system and returns them at
+    once, page by page. Other C libraries behave differently and are not changed. Neither is glibc if an environment
+    variable MALLOC_... or GLIBC_TUNABLES is set: then the user has decided.
     """
     if platform.libc_ver()[0] != "glibc" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
     mallopt = ctypes.CDLL(None).mallopt
-    refused = [number for number, value in SETTINGS.items() if not mallopt(number, value)]
+    refused = [parameter for parameter, value in MALLOPT.items() if not mallopt(parameter, value)]
     if refused:
-        log.info("the C library does not know the settings %s of its memory", refused)
+        log.info("the C library does not support the malloc settings %s", refused)
 
 
-def picture_workers(device: torch.device, threads: int, name: str) -> ThreadPoolExecutor:
-    """Threads for work on pictures, on the CPU each with one core to itself.
+def inference_executor(device: torch.device, threads: int, name: str) -> ThreadPoolExecutor:
+    """Returns threads that run networks on images, on the CPU each on one core.
 
-    A picture that is computed alone, by one thread on one core, gives the same bits however many others are
-    computed beside it. Two cores on one picture could split its sums in another way than one does.
+    One thread on one core computes the same bits for an image however many other images are computed at the same time.
+    Two cores on one image could split its sums in another way than one does.
 
     Args:
-        device: Where the networks run; devices other than the CPU get one thread.
-        threads: How many on the CPU, 0 for as many as there are cores.
-        name: Of the threads, for debuggers.
+        device: The device of the networks; devices other than the CPU get one thread.
+        threads: Number of threads on the CPU, 0 for the number of cores.
+        name: Prefix of the threads' names, for debuggers.
     """
     if device.type != "cpu":
         return ThreadPoolExecutor(1, name)
-    keep_memory()
-    return ThreadPoolExecutor(count_threads(threads), name, initializer=_one_core)
+    tune_malloc()
+    return ThreadPoolExecutor(count_threads(threads), name, initializer=_use_one_core)
 
 
 def count_threads(threads: int) -> int:
-    """How many threads that is; 0 stands for as many as there are cores."""
+    """Returns the number of threads that a setting means; 0 means one per core."""
     return threads or os.cpu_count() or 1
 
 
-def _one_core() -> None:
+def _use_one_core() -> None:
     torch.set_num_threads(1)

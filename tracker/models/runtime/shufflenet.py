@@ -1,8 +1,8 @@
-"""The trunk of the built-in networks: ShuffleNetV2 x0.5 without its last convolution.
+"""The backbone of the built-in embedder: ShuffleNetV2 x0.5 without its last convolution.
 
 Source: Ma et al. 2018, arXiv 1807.11164. Channels are split into even and odd before each block, as the paper's
-authors do, and not shuffled after it as in torchvision, so that the ImageNet weights that the built-in networks
-started from keep their meaning (from dog-qiuqiu/FastestDet, BSD-3-Clause, copyright 2022 xuehao.ma).
+authors do, and not shuffled after it as in torchvision: the ImageNet weights from which the built-in embedder was
+trained need that order (from dog-qiuqiu/FastestDet, BSD-3-Clause, copyright 2022 xuehao.ma).
 """
 
 import torch
@@ -18,18 +18,18 @@ def _conv(in_channels: int, out_channels: int, kernel: int, stride: int, groups:
 
 
 class ShuffleBlock(nn.Module):
-    """One unit: half of the channels pass by (stride 1), or both halves are transformed (stride 2)."""
+    """A unit of ShuffleNetV2: half of the channels skip it (stride 1), or two branches transform all (stride 2)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        passed = in_channels // 2 if stride == 1 else in_channels
-        middle = out_channels // 2
+        branch_channels = in_channels // 2 if stride == 1 else in_channels
+        mid_channels = out_channels // 2
         self.branch_main = nn.Sequential(
-            *_conv(passed, middle, 1, 1),
+            *_conv(branch_channels, mid_channels, 1, 1),
             nn.ReLU(inplace=True),
-            *_conv(middle, middle, 3, stride, groups=middle),
-            *_conv(middle, out_channels - passed, 1, 1),
+            *_conv(mid_channels, mid_channels, 3, stride, groups=mid_channels),
+            *_conv(mid_channels, out_channels - branch_channels, 1, 1),
             nn.ReLU(inplace=True),
         )
         self.branch_proj = (
@@ -49,8 +49,8 @@ class ShuffleBlock(nn.Module):
         return torch.cat((x[:, 0::2], self.branch_main(x[:, 1::2])), 1)
 
 
-class ShuffleTrunk(nn.Module):
-    """Stages of 48, 96 and 192 channels at strides 8, 16 and 32."""
+class ShuffleNetBackbone(nn.Module):
+    """ShuffleNetV2 x0.5 with stages of 48, 96 and 192 channels at strides 8, 16 and 32."""
 
     stage_channels = (48, 96, 192)
 
@@ -66,17 +66,17 @@ class ShuffleTrunk(nn.Module):
             channels = out_channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) RGB from 0 to 1 -> the three stages' maps by name."""
+        """Maps (B, 3, H, W) RGB from 0 to 1 to the feature maps of the three stages by name."""
         x = self.maxpool(self.first_conv(images))
-        maps = {}
+        feature_maps = {}
         for name in ("stage2", "stage3", "stage4"):
             x = getattr(self, name)(x)
-            maps[name] = x
-        return maps
+            feature_maps[name] = x
+        return feature_maps
 
 
-def load_imagenet_trunk(trunk: ShuffleTrunk, state: dict[str, Tensor]) -> None:
-    """Loads weights that were trained on BGR pictures, and turns their first layer round to take RGB."""
+def load_imagenet_backbone(backbone: ShuffleNetBackbone, state: dict[str, Tensor]) -> None:
+    """Loads weights that were trained on BGR images, and flips their first layer to take RGB."""
     state = {key: value for key, value in state.items() if not key.startswith("fc")}
     state["first_conv.0.weight"] = state["first_conv.0.weight"].flip(1)
-    trunk.load_state_dict(state)
+    backbone.load_state_dict(state)

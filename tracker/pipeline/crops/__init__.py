@@ -1,4 +1,4 @@
-"""Collects crops of the tracks of videos: a folder for each track, to be looked through, mended and learnt from."""
+"""Extracts crops of the tracks of videos: a folder for each track, to be sorted by hand and trained on."""
 
 from tracker.pipeline.crops.extractor import CropExtractionResult, CropExtractor
 

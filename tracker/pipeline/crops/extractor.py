@@ -1,4 +1,4 @@
-"""Tracks videos and collects crops of their tracks."""
+"""Tracks videos and extracts crops of their tracks."""
 
 import io
 from collections import deque
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -16,35 +15,36 @@ from PIL import Image
 from tracker.config import Config, CropsConfig
 from tracker.data.detections import read_detections
 from tracker.errors import InputError
-from tracker.pipeline.analyzer import Stages, check_source
-from tracker.pipeline.crops.selection import CropCandidate, CropReservoir, farthest_point_sampling, quality
-from tracker.pipeline.crops.writer import TimeInterval, TrackFolders, place_for
-from tracker.pipeline.file_run import Looker, Watcher
-from tracker.pipeline.frame_sampler import Sight
-from tracker.pipeline.stored import StoredPipeline, open_stored
+from tracker.pipeline.analyzer import FrameAnalyzer
+from tracker.pipeline.crops.selection import CropCandidate, CropReservoir, crop_quality, farthest_point_sampling
+from tracker.pipeline.crops.writer import TimeInterval, TrackFolders, crops_folder
+from tracker.pipeline.frame_analysis import FrameAnalysis
+from tracker.pipeline.monitor import RunMonitor
+from tracker.pipeline.stored import StoredAnalyzer, open_frames
+from tracker.pipeline.tracking_run import TrackingRun, check_source
 from tracker.structures.boxes import clip, expand
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source, open_source
 
 CANDIDATES = 4
-"""Candidates that are kept of a live track, for each crop that is written of it at most."""
-MOST_STRETCHES = 1000
-"""Times that a track was seen without a break, the latest of which are remembered."""
-MISSES = 1
-"""Frames in a row, of those that are looked at, that a track may miss without a break: in that time no other can be
-confirmed in its place."""
+"""Candidates that are kept of a live track, for each crop that is written at most."""
+MAX_INTERVALS = 1000
+"""Most visible intervals that are kept of a track, the latest ones."""
+MAX_MISSES = 1
+"""Frames in a row, of those on which the detector runs, that a track may miss within one visible interval: too few for
+another track to be confirmed in its place."""
 
 
 @dataclass
 class CropExtractionResult:
-    """What came of a source.
+    """The result for one source.
 
     Attributes:
-        folder: Where its crops are.
-        tracks: How many folders there are in it, by class.
-        crops: How many pictures.
-        frames: How many frames were looked at.
-        stopped: It was stopped before the end.
+        folder: Folder of its crops.
+        tracks: Number of track folders in it, by class.
+        crops: Number of crops.
+        frames: Number of frames processed.
+        stopped: True if it was stopped before the end.
     """
 
     folder: Path
@@ -55,181 +55,172 @@ class CropExtractionResult:
 
 
 class CropExtractor:
-    """Collects crops of videos, one after the other; the networks are loaded once.
+    """Extracts crops of videos, one after the other; the networks are loaded once.
 
-    Of a live track at most `CANDIDATES` x `per_track` crops are kept, encoded; it is written and forgotten when it has
-    ended, so that memory does not grow with the length of a video.
+    Of a live track at most `CANDIDATES` x `per_track` crops are kept, encoded; a track is written and released when it
+    has ended, so that memory does not grow with the length of a video.
     """
 
     def __init__(self, root: Path, config: Config, crops: CropsConfig) -> None:
-        """Loads nothing yet.
-
-        Args:
-            root: The folder to which each source's folder is added.
-            config: How sources are tracked; of `output` only `overwrite` counts.
-            crops: Which crops are kept.
-        """
+        """Takes the folder of all sources' folders, the settings of the tracking, and those of the crops."""
         self._root = root
         self._config = config
         self._crops = crops
-        self._places: list[Path] = []
-        self._pipelines: list[Stages] = []
+        self._folders: list[Path] = []
+        self._networks: FrameAnalyzer | None = None
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._resources.close()
 
-    def collect(
-        self, video: str, detections: str = "", watch: Watcher = lambda *_: True, look: Looker = lambda *_: True
-    ) -> CropExtractionResult:
-        """Collects the crops of a video's tracks.
+    def extract(self, video: str, detections: str = "", monitor: RunMonitor | None = None) -> CropExtractionResult:
+        """Extracts the crops of a video's tracks.
 
         Args:
             video: A file, a folder or glob of images, a URL, or a camera's number.
-            detections: A file of detections that were found in it; without, they are looked for.
-            watch: Called after each frame; False ends the run, and the tracks up to there are written.
-            look: With `offline`, called after each frame of the first look; False ends that look.
+            detections: A file of detections that were found in it; without it the detector runs.
+            monitor: Follows the run. If it stops the run, the tracks up to there are written.
 
         Raises:
             InputError: The video, the detections, the config or the folder cannot be used.
         """
         with ExitStack() as stack:
-            source, load = self._opened(video, detections)
+            source, load = self._open(video, detections)
             stack.enter_context(source)
             check_source(self._config, source)
-            place = place_for(self._root, source.name, self._places, self._config.output.overwrite)
-            self._places.append(place)
-            stages = load(stack)
-            folders = stack.enter_context(closing(TrackFolders(place)))
-            return _Collection(source, stages, folders, self._crops).collect(watch, look)
+            folder = crops_folder(self._root, source.name, self._folders, self._config.output.overwrite)
+            self._folders.append(folder)
+            run = TrackingRun(source, load(stack))
+            folders = stack.enter_context(closing(TrackFolders(folder)))
+            return _Extraction(run, folders, self._crops).run(monitor or RunMonitor())
 
-    def _opened(self, video: str, detections: str) -> tuple[Source, Callable[[ExitStack], Stages]]:
-        """The frames, and what loads the stages."""
+    def _open(self, video: str, detections: str) -> tuple[Source, Callable[[ExitStack], FrameAnalyzer]]:
+        """Returns the frames, and a function that loads their analyzer."""
         if not detections:
-            return open_source(video, self._config.source, self._config.detector.threads), lambda _: self._pipeline()
+            source = open_source(video, self._config.source, self._config.detector.threads)
+            return source, lambda _: self._load_networks()
         stored = read_detections(detections, self._config.source.fps)
-        source = open_stored(stored, self._config, video)
-        return source, lambda stack: stack.enter_context(StoredPipeline(self._config, stored, source))
+        source = open_frames(stored, self._config, video)
+        return source, lambda stack: stack.enter_context(StoredAnalyzer(self._config, stored, source))
 
-    def _pipeline(self) -> Stages:
-        if not self._pipelines:
-            # Loads torch, which stored detections may do without.
-            from tracker.pipeline.networks import Pipeline
+    def _load_networks(self) -> FrameAnalyzer:
+        if self._networks is None:
+            # Imports torch, which stored detections may do without.
+            from tracker.pipeline.networks import NetworkAnalyzer
 
-            self._pipelines.append(self._resources.enter_context(Pipeline(self._config)))
-        return self._pipelines[0]
+            self._networks = self._resources.enter_context(NetworkAnalyzer(self._config))
+        return self._networks
 
 
 @dataclass(eq=False)
-class _Live:
-    """A track that may go on: its class, its views, and when it was seen."""
+class _LiveTrack:
+    """A track that may go on: its class, its crops, and when it was seen."""
 
     label: int
-    views: CropReservoir
+    candidates: CropReservoir
     visible_intervals: deque[TimeInterval]
-    frame: int = 0  # the latest one that it was seen in, counted over the processed ones
+    frame: int = 0  # the latest one in which it was observed, counted over the processed ones
     first: float = 0.0  # seconds
 
 
-class _Collection:
-    """The live tracks of a source; those that ended are written and forgotten."""
+class _Extraction:
+    """The live tracks of a source; those that ended are written and released."""
 
-    def __init__(self, source: Source, stages: Stages, folders: TrackFolders, config: CropsConfig) -> None:
-        self._source = source
-        self._stages = stages
+    def __init__(self, run: TrackingRun, folders: TrackFolders, config: CropsConfig) -> None:
+        self._run = run
         self._folders = folders
         self._config = config
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, _LiveTrack] = {}
         self._result = CropExtractionResult(folders.folder)
-        tracking = stages.config.tracker
-        self._unbroken = (1 + MISSES) * stages.config.detector.detect_every
-        self._patience = max(tracking.max_age, tracking.link_gap if tracking.offline else 0)
+        tracking = run.config.tracker
+        self._max_step = (1 + MAX_MISSES) * run.config.detector.detect_every
+        self._max_age = max(tracking.max_age, tracking.link_gap if tracking.offline else 0)
 
-    def collect(self, watch: Watcher, look: Looker) -> CropExtractionResult:
-        """Goes through the source. Where that breaks down, what was seen until then is written first."""
-        result = self._result
+    def run(self, monitor: RunMonitor) -> CropExtractionResult:
+        """Processes the source. If that fails, the tracks up to there are written first."""
+        result, source = self._result, self._run.source
 
-        def observe(sight: Sight) -> bool:
-            if self._stages.config.tracker.offline and not look(self._source, sight.frame):
-                result.stopped = True
+        def on_analysis(analysis: FrameAnalysis) -> bool:
+            if self._run.config.tracker.offline:
+                monitor.on_first_pass(source, analysis.frame)
+                result.stopped |= monitor.stop_requested()
             return not result.stopped
 
         try:
-            with closing(self._stages.run(self._source, observe)) as frames:
+            with closing(self._run.tracks(on_analysis)) as frames:
                 for frame, tracks in frames:
                     self._add(frame, tracks[tracks.observed])
-                    self._end(frame.time - self._patience)
-                    if not watch(self._source, frame, tracks):
+                    self._write_ended(frame.time - self._max_age)
+                    monitor.on_frame(source, frame, tracks)
+                    if monitor.stop_requested():
                         result.stopped = True
                         break
         except InputError:
-            self._end(np.inf)
+            self._write_ended(np.inf)
             raise
-        self._end(np.inf)
+        self._write_ended(np.inf)
         return result
 
     def _add(self, frame: Frame, tracks: Tracks) -> None:
         height, width, _ = frame.image.shape
-        worth = quality(tracks.boxes, tracks.scores, (width, height))
+        quality = crop_quality(tracks.boxes, tracks.scores, (width, height))
         boxes = clip(expand(tracks.boxes, self._config.margin), width, height)
-        for row, number in enumerate(tracks.ids.tolist()):
-            if number not in self._live:
-                self._live[number] = self._begun(frame.time)
-            live = self._live[number]
+        for row, track_id in enumerate(tracks.ids.tolist()):
+            if track_id not in self._live:
+                self._live[track_id] = self._started(frame.time)
+            live = self._live[track_id]
             live.label = int(tracks.labels[row])
-            self._lengthen(live, frame.time, float(tracks.scores[row]))
-            if worth[row] > 0 and live.views.would_keep(frame.time, worth[row]):
-                jpeg = _encoded(frame.image, boxes[row], self._config.quality)
-                live.views.add(CropCandidate(frame.index, frame.time, float(worth[row]), jpeg))
+            self._extend_interval(live, frame.time, float(tracks.scores[row]))
+            if quality[row] > 0 and live.candidates.would_keep(frame.time, quality[row]):
+                jpeg = _encode_crop(frame.image, boxes[row], self._config.quality)
+                live.candidates.add(CropCandidate(frame.index, frame.time, float(quality[row]), jpeg))
         self._result.frames += 1
 
-    def _begun(self, time: float) -> _Live:
-        return _Live(
-            0, CropReservoir(CANDIDATES * self._config.per_track, time), deque(maxlen=MOST_STRETCHES), first=time
-        )
+    def _started(self, time: float) -> _LiveTrack:
+        candidates = CropReservoir(CANDIDATES * self._config.per_track, time)
+        return _LiveTrack(0, candidates, deque(maxlen=MAX_INTERVALS), first=time)
 
-    def _lengthen(self, live: _Live, time: float, score: float) -> None:
-        """Notes that a track was seen."""
-        visible_intervals = live.visible_intervals
-        if visible_intervals and self._result.frames - live.frame <= self._unbroken:
-            first, _, count, mean = visible_intervals.pop()
-            visible_intervals.append((first, time, count + 1, mean + (score - mean) / (count + 1)))
+    def _extend_interval(self, live: _LiveTrack, time: float, score: float) -> None:
+        """Adds a detection to the latest visible interval of a track, or starts a new one."""
+        intervals = live.visible_intervals
+        if intervals and self._result.frames - live.frame <= self._max_step:
+            first, _, count, mean = intervals.pop()
+            intervals.append((first, time, count + 1, mean + (score - mean) / (count + 1)))
         else:
-            visible_intervals.append((time, time, 1, score))
+            intervals.append((time, time, 1, score))
         live.frame = self._result.frames
 
-    def _end(self, since: float) -> None:
-        """Writes and forgets the tracks that were not seen since a time, seconds."""
-        ended = [number for number, live in self._live.items() if live.visible_intervals[-1][1] < since]
-        for number in ended:
-            live = self._live.pop(number)
-            if live.visible_intervals[-1][1] - live.first >= self._config.shortest and live.views.kept:
-                views = self._chosen(live)
-                category = self._stages.categories[live.label]
-                self._folders.write(number, category, views, live.visible_intervals)
+    def _write_ended(self, since: float) -> None:
+        """Writes and releases the tracks that were not observed since a time, seconds."""
+        ended = [track_id for track_id, live in self._live.items() if live.visible_intervals[-1][1] < since]
+        for track_id in ended:
+            live = self._live.pop(track_id)
+            duration = live.visible_intervals[-1][1] - live.first
+            if duration >= self._config.min_duration and live.candidates.kept:
+                crops = self._select(live)
+                category = self._run.analyzer.categories[live.label]
+                self._folders.write(track_id, category, crops, live.visible_intervals)
                 self._result.tracks[category] = self._result.tracks.get(category, 0) + 1
-                self._result.crops += len(views)
+                self._result.crops += len(crops)
 
-    def _chosen(self, live: _Live) -> list[CropCandidate]:
-        """The best view, then those that differ most: in what the embedder says of them, or else in time."""
-        views = live.views.above_quality()
-        points: NDArray[np.floating] = np.array([[view.time] for view in views])
-        if live.label in self._stages.reid_class_ids:
-            for embedder in self._stages.embedders:
-                images = [_decoded(view.jpeg) for view in views]
-                boxes = [np.array([[0, 0, *image.shape[1::-1]]], np.float32) for image in images]
-                points = np.concatenate(embedder.embed(embedder.upload(images), boxes))
-        rows = farthest_point_sampling(points, np.array([view.quality for view in views]), self._config.per_track)
-        return [views[row] for row in rows]
+    def _select(self, live: _LiveTrack) -> list[CropCandidate]:
+        """Returns the best crop, then those that differ most, by their embeddings or otherwise by their time."""
+        crops = live.candidates.above_quality()
+        points: NDArray[np.floating] = np.array([[crop.time] for crop in crops])
+        analyzer = self._run.analyzer
+        if analyzer.embedder and live.label in analyzer.reid_class_ids:
+            images = [_decode_crop(crop.jpeg) for crop in crops]
+            boxes = [np.array([[0, 0, *image.shape[1::-1]]], np.float32) for image in images]
+            points = np.concatenate(analyzer.embedder.embed(analyzer.embedder.upload(images), boxes))
+        rows = farthest_point_sampling(points, np.array([crop.quality for crop in crops]), self._config.per_track)
+        return [crops[row] for row in rows]
 
 
-def _encoded(image: NDArray[np.uint8], box: NDArray[np.floating], quality: int) -> bytes:
-    """The pixels that a box, inside the picture, touches."""
+def _encode_crop(image: NDArray[np.uint8], box: NDArray[np.floating], quality: int) -> bytes:
+    """Returns the pixels that a box, inside the image, touches, as a JPEG."""
     x1, y1 = np.floor(box[:2]).astype(int)
     x2, y2 = np.maximum(np.ceil(box[2:]).astype(int), (x1 + 1, y1 + 1))
     data = io.BytesIO()
@@ -237,5 +228,5 @@ def _encoded(image: NDArray[np.uint8], box: NDArray[np.floating], quality: int) 
     return data.getvalue()
 
 
-def _decoded(jpeg: bytes) -> NDArray[np.uint8]:
+def _decode_crop(jpeg: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))

@@ -1,4 +1,4 @@
-"""Crops of tracks on disk: a folder for each track, and the table that says when it was seen."""
+"""Crops of tracks on disk: a folder for each track, and a table of the times at which it was visible."""
 
 import csv
 import io
@@ -9,29 +9,30 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.data.reid_crops import TABLE
+from tracker.data.files import replace_file
+from tracker.data.reid_crops import TRACKS_CSV
 from tracker.data.tracklets import COLUMNS
 from tracker.errors import InputError
-from tracker.output import numbered
+from tracker.output import numbered_names
 from tracker.output.text_file import AppendOnlyFile
 from tracker.pipeline.crops.selection import CropCandidate
 
 TimeInterval = tuple[float, float, int, float]
-"""First and last second of a time that a track was seen without a break, number and mean score of the detections."""
+"""First and last second of an interval in which a track was visible, number and mean score of its detections."""
 
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 class TrackFolders:
-    """Writes the crops of one source's tracks into FOLDER/CATEGORY-ID/ORDER_CHECKSUM_FRAME.jpg, and FOLDER/tracks.csv.
+    """Writes the crops of one source's tracks to FOLDER/CATEGORY-ID/ORDER_CHECKSUM_FRAME.jpg, and FOLDER/tracks.csv.
 
-    With the checksum of their bytes only equal pictures have one name, so that nothing is lost where a person puts
-    tracks of several videos together. A picture gets its name when it is whole, and a track its rows when all of its
-    pictures are there.
+    The checksum in their names lets only equal crops share a name, so that nothing is lost when tracks of several
+    videos are moved into one folder. A crop gets its name when it is complete, and a track its rows in the table when
+    all of its crops are there.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Makes the folder, in place of the one that is there.
+        """Makes the folder, and replaces one that exists.
 
         Raises:
             InputError: It cannot be made.
@@ -43,27 +44,29 @@ class TrackFolders:
             folder.mkdir(parents=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {folder} for the crops: {error.strerror}") from None
-        self._table = AppendOnlyFile(folder / TABLE, ",".join(COLUMNS) + "\n")
+        self._table = AppendOnlyFile(folder / TRACKS_CSV, ",".join(COLUMNS) + "\n")
 
     def write(
-        self, number: int, category: str, views: Sequence[CropCandidate], visible_intervals: Sequence[TimeInterval]
+        self, track_id: int, category: str, crops: Sequence[CropCandidate], visible_intervals: Sequence[TimeInterval]
     ) -> None:
         """Writes a track.
 
         Args:
-            number: Its id.
+            track_id: Its id.
             category: Its class.
-            views: Its crops, the best first.
-            visible_intervals: When it was seen.
+            crops: Its crops, the best first.
+            visible_intervals: The intervals in which it was visible.
 
         Raises:
-            InputError: The disk takes no more. The tracks before are kept.
+            InputError: The crops cannot be written, say because the disk is full. Earlier tracks are kept.
         """
-        folder = self.folder / f"{_NOT_IN_NAMES.sub('_', category)}-{number:04}"
+        folder = self.folder / f"{_NOT_IN_NAMES.sub('_', category)}-{track_id:04}"
         try:
             folder.mkdir()
-            for order, view in enumerate(views):
-                _write_whole(folder / f"{order:02}_{zlib.crc32(view.jpeg):08X}_{view.frame:08}.jpg", view.jpeg)
+            for order, crop in enumerate(crops):
+                name = f"{order:02}_{zlib.crc32(crop.jpeg):08X}_{crop.frame:08}.jpg"
+                with replace_file(folder / name) as temporary:
+                    temporary.write_bytes(crop.jpeg)
         except OSError as error:
             raise InputError(
                 f"cannot write on to {folder}: {error.strerror}; what was written so far is kept - free some space"
@@ -79,30 +82,24 @@ class TrackFolders:
         self._table.close()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_bytes(data)
-    os.replace(unfinished, path)
-
-
-def place_for(root: Path, name: str, taken: Sequence[Path], overwrite: bool) -> Path:
-    """The folder for the crops of a source, which does not exist, or is an earlier run's that may be replaced.
+def crops_folder(root: Path, name: str, taken: Sequence[Path], overwrite: bool) -> Path:
+    """Returns the folder for the crops of a source: one that does not exist, or an earlier run's to be replaced.
 
     Args:
-        root: Where the folders of all sources are.
-        name: The source's.
+        root: Folder of the folders of all sources.
+        name: Name of the source.
         taken: Folders of other sources of this run, which may have the same name.
-        overwrite: Whether crops of an earlier run may be replaced.
+        overwrite: True if crops of an earlier run may be replaced.
 
     Raises:
-        InputError: There is something already, or nothing can be made there.
+        InputError: The folder exists, or cannot be made.
     """
-    folder = next(folder for folder in map(root.joinpath, numbered(name)) if folder not in taken)
+    folder = next(folder for folder in map(root.joinpath, numbered_names(name)) if folder not in taken)
     if folder.exists() and not overwrite:
         raise InputError(f"{folder} exists, and may have been sorted by hand: give --overwrite or another --folder")
-    if folder.exists() and not (folder / TABLE).is_file():
-        raise InputError(f"{folder} holds no {TABLE}, so `track crops` did not write it: give another --folder")
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"cannot make the folder {folder} for the crops: {there} is no folder to write to")
+    if folder.exists() and not (folder / TRACKS_CSV).is_file():
+        raise InputError(f"{folder} holds no {TRACKS_CSV}, so `track crops` did not write it: give another --folder")
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"cannot make the folder {folder} for the crops: {existing} is not a writable folder")
     return folder

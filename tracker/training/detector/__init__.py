@@ -1,1 +1,1 @@
-"""The detector's training."""
+"""Training of detectors."""

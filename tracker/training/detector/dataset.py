@@ -1,4 +1,4 @@
-"""Annotated pictures, put together into training pictures, or as they are for scoring."""
+"""Datasets of a detector's training: augmented training images, and validation images as they are."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from tracker.config import DetectorTrainingConfig
 from tracker.data import AnnotatedImage, ImageSet, read_image
 from tracker.errors import InputError, did_you_mean
 from tracker.training.detector.copy_paste import paste
-from tracker.training.detector.targets import BoxTargets, Rectangle, joined, mask_of, objects_of
+from tracker.training.detector.targets import BoxTargets, Rectangle, concatenate, rasterize
 
-GREY = 114  # what surrounds a picture that does not fill its place
+PADDING = 114  # gray around an image that does not fill its mosaic cell
 Pixels = NDArray[np.uint8]
 
-PHOTOMETRIC: Mapping[str, v2.Transform] = {
+COLOR_AUGMENTATIONS: Mapping[str, v2.Transform] = {
     "jitter": v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4),
     "distort": v2.RandomPhotometricDistort(),
     "none": v2.Identity(),
@@ -30,111 +30,107 @@ PHOTOMETRIC: Mapping[str, v2.Transform] = {
 
 
 def sampling_weights(
-    pictures: Sequence[AnnotatedImage],
-    repeat: float,
+    images: Sequence[AnnotatedImage],
+    repeat_factor_threshold: float,
     crowd_sampling_weight: float,
     class_sampling_weights: Mapping[int, float],
 ) -> NDArray[np.float64]:
-    """How often each picture is drawn, relative to the others.
+    """Returns the relative sampling frequency of each of all training images, float64 (N,).
 
-    Args:
-        pictures: All of them.
-        repeat: See `DetectorTrainingConfig.repeat`.
-        crowd_sampling_weight: See `DetectorTrainingConfig.crowd_sampling_weight`.
-        class_sampling_weights: Factors by label; of a picture's labels the largest factor counts.
+    The settings are those of `DetectorTrainingConfig`, but with factors by label instead of class name, of which the
+    largest factor of an image's labels counts.
     """
-    present = [np.unique(p.labels) for p in pictures]
+    present = [np.unique(image.labels) for image in images]
     counts = np.bincount(np.concatenate(present)) if present else np.zeros(1)
-    factor = np.maximum(1.0, np.sqrt(repeat * len(pictures) / np.maximum(counts, 1)))
-    weights = np.array([factor[labels].max(initial=1.0) for labels in present])
-    weights *= [
-        max((class_sampling_weights.get(int(label), 1.0) for label in labels), default=1.0) for labels in present
-    ]
-    several = np.array([len(p.labels) > 0 and np.bincount(p.labels).max() > 1 for p in pictures])
-    return np.where(several, weights * crowd_sampling_weight, weights)
+    repeat_factors = np.maximum(1.0, np.sqrt(repeat_factor_threshold * len(images) / np.maximum(counts, 1)))
+    weights = np.array([repeat_factors[labels].max(initial=1.0) for labels in present])
+    factors = [[class_sampling_weights.get(int(label), 1.0) for label in labels] for labels in present]
+    weights *= [max(each, default=1.0) for each in factors]
+    has_crowd = np.array([len(image.labels) > 0 and np.bincount(image.labels).max() > 1 for image in images])
+    return np.where(has_crowd, weights * crowd_sampling_weight, weights)
 
 
-class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
-    """Training pictures of one size: one annotated picture, or a mosaic of two or four, changed at random.
+class DetectionTrainDataset(Dataset[tuple[Tensor, dict[str, Tensor]]]):
+    """Augmented training images of one size, each from one annotated image or a mosaic of two or four.
 
     Each is uint8 (3, H, W) RGB, with a target of
         boxes: float32 (N, 4) xyxy pixels; labels: int64 (N,), from 1;
-        masks: uint8 (N, H, W), where they are wanted;
-        ignore (K, 4), regions (R, 4) and unlabelled (R, C): see `tracker.detection.partial`;
-        sources: int64 (P,), the annotated pictures that it is made of, by their number in the set.
+        masks: uint8 (N, H, W), if requested;
+        ignore (K, 4), regions (R, 4) and unlabeled (R, C): see `tracker.models.detection.partial_labels`;
+        sources: int64 (P,), indices of the annotated images in it.
     """
 
-    def __init__(self, pictures: ImageSet, config: DetectorTrainingConfig, masks: bool = False) -> None:
-        """Takes annotated pictures.
-
-        Args:
-            pictures: All that may be drawn.
-            config: How they are drawn and changed.
-            masks: Whether targets hold the objects' masks.
+    def __init__(self, image_set: ImageSet, config: DetectorTrainingConfig, masks: bool = False) -> None:
+        """Takes all training images, the settings, and True if targets shall have the objects' masks.
 
         Raises:
-            InputError: No object is annotated, a favoured class is unknown, or masks are wanted of what has no outline.
+            InputError: No object is annotated, a class with a sampling weight is unknown, or masks are requested and an
+                object has no polygons.
         """
-        categories = list(pictures.categories)
+        categories = list(image_set.categories)
         for name in config.class_sampling_weights:
             if name not in categories:
-                raise InputError(f"cannot favour the unknown class {name!r}{did_you_mean(name, categories)}")
-        if not any(len(picture.labels) for picture in pictures.pictures):
-            raise InputError("there is no object on any of the training pictures: there is nothing to learn")
-        if masks:
-            _check_outlines(pictures)
-        self.pictures = pictures.pictures
+                raise InputError(f"class_sampling_weights: unknown class {name!r}{did_you_mean(name, categories)}")
+        if not any(len(image.labels) for image in image_set.images):
+            raise InputError("there is no object on any of the training images: there is nothing to learn")
+        for image in image_set.images if masks else ():
+            if not all(image.segmentations):
+                raise InputError(
+                    f"masks are learned from polygons, and {image.name} has objects without: annotate polygons of all "
+                    "of them, or train a network without masks"
+                )
+        self.images = image_set.images
         self.num_classes = len(categories) + 1
         self.config = config
         self.masks = masks
-        class_sampling_weights = {
-            categories.index(name): factor for name, factor in config.class_sampling_weights.items()
-        }
-        weights = sampling_weights(self.pictures, config.repeat, config.crowd_sampling_weight, class_sampling_weights)
-        self.cumulative = np.cumsum(weights) / weights.sum()
-        self.cached: dict[Path, Pixels] = {}
-        self.photometric = PHOTOMETRIC[config.photometric]
+        class_weights = {categories.index(name): factor for name, factor in config.class_sampling_weights.items()}
+        weights = sampling_weights(
+            self.images, config.repeat_factor_threshold, config.crowd_sampling_weight, class_weights
+        )
+        self.cumulative_weights = np.cumsum(weights) / weights.sum()
+        self.cache: dict[Path, Pixels] = {}
+        self.color_augmentation = COLOR_AUGMENTATIONS[config.color_augmentation]
 
     def __len__(self) -> int:
         return self.config.steps * self.config.batch_size
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Picture `index` of the whole training: the same one whichever worker makes it, and after a resume."""
+        """Returns training image `index`: the same one in any worker, and after a resume."""
         rng = random.Random(f"{self.config.seed}-{index}")
         torch.manual_seed(rng.getrandbits(31))
-        width, height = self.config.canvas
-        canvas = np.full((height, width, 3), GREY, np.uint8)
+        width, height = self.config.train_image_size
+        canvas = np.full((height, width, 3), PADDING, np.uint8)
         sources, parts, regions = [], [], []
-        for cell in self._cells(rng):
-            sources.append(self._draw(rng))
-            parts.append(self._place(canvas, cell, self.pictures[sources[-1]], rng))
+        for cell in self._mosaic_cells(rng):
+            sources.append(self._sample_index(rng))
+            parts.append(self._draw_image(canvas, cell, self.images[sources[-1]], rng))
             regions.append(np.array(cell, np.float32))
-        objects, pasted = joined(parts), 0
-        if self.config.copy_paste and rng.random() < self.config.copy_paste:
-            sources.append(self._draw(rng))
-            picture = self.pictures[sources[-1]]
-            objects, pasted = paste(canvas, objects, picture, self._pixels(picture.path), rng)
-            regions += list(objects.boxes[len(objects.boxes) - pasted :])
-        self._check(objects, sources)
-        owners = sources[: len(parts)] + sources[-1:] * pasted
-        target = self._target(objects, regions, owners, sources)
+        targets, num_pasted = concatenate(parts), 0
+        if self.config.copy_paste_prob and rng.random() < self.config.copy_paste_prob:
+            sources.append(self._sample_index(rng))
+            source = self.images[sources[-1]]
+            targets, num_pasted = paste(canvas, targets, source, self._read_pixels(source.path), rng)
+            regions += list(targets.boxes[len(targets.boxes) - num_pasted :])
+        self._check_boxes(targets, sources)
+        region_sources = sources[: len(parts)] + sources[-1:] * num_pasted
+        target = self._to_tensors(targets, regions, region_sources, sources)
         if self.masks:
-            target["masks"] = torch.from_numpy(_masks(objects, pasted, width, height))
-        return self.photometric(torch.from_numpy(canvas).permute(2, 0, 1)), target
+            target["masks"] = torch.from_numpy(_masks(targets, num_pasted, width, height))
+        return self.color_augmentation(torch.from_numpy(canvas).permute(2, 0, 1)), target
 
-    def _draw(self, rng: random.Random) -> int:
-        return int(np.searchsorted(self.cumulative, rng.random()))
+    def _sample_index(self, rng: random.Random) -> int:
+        return int(np.searchsorted(self.cumulative_weights, rng.random()))
 
-    def _pixels(self, path: Path) -> Pixels:
-        if not self.config.cache:
+    def _read_pixels(self, path: Path) -> Pixels:
+        if not self.config.cache_images:
             return read_image(path)
-        if path not in self.cached:
-            self.cached[path] = read_image(path)
-        return self.cached[path]
+        if path not in self.cache:
+            self.cache[path] = read_image(path)
+        return self.cache[path]
 
-    def _cells(self, rng: random.Random) -> list[Rectangle]:
-        width, height = self.config.canvas
-        if rng.random() >= self.config.mosaic:
+    def _mosaic_cells(self, rng: random.Random) -> list[Rectangle]:
+        width, height = self.config.train_image_size
+        if rng.random() >= self.config.mosaic_prob:
             return [(0, 0, width, height)]
         x = int(width * rng.uniform(0.35, 0.65))
         if rng.random() < 0.5:
@@ -142,96 +138,88 @@ class TrainingPictures(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         y = int(height * rng.uniform(0.35, 0.65))
         return [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
 
-    def _place(self, canvas: Pixels, cell: Rectangle, picture: AnnotatedImage, rng: random.Random) -> BoxTargets:
-        """Draws a picture into a cell of the canvas; returns what is to be seen of its objects there."""
-        pixels, objects = self._window(picture, rng)
+    def _draw_image(self, canvas: Pixels, cell: Rectangle, image: AnnotatedImage, rng: random.Random) -> BoxTargets:
+        """Draws an image, scaled and flipped at random, into a cell of the canvas; returns its visible objects."""
+        pixels, targets = self._random_window(image, rng)
         x1, y1, x2, y2 = cell
         height, width = pixels.shape[:2]
-        low, high = np.log(self.config.scale)
+        low, high = np.log(self.config.scale_range)
         scale = float(np.exp(rng.uniform(low, high)))
-        # Between the size at which the picture just fits its cell and the one at which it just covers it.
-        fit = scale * ((x2 - x1) / width * (y2 - y1) / height) ** 0.5
-        stretch = float(np.exp(rng.uniform(-0.15, 0.15)))
-        size = (max(8, round(width * fit * stretch)), max(8, round(height * fit / stretch)))
-        objects = objects.scaled((size[0] / width, size[1] / height))
+        # At scale 1 the image has the area of its cell.
+        factor = scale * ((x2 - x1) / width * (y2 - y1) / height) ** 0.5
+        aspect = float(np.exp(rng.uniform(-0.15, 0.15)))
+        size = (max(8, round(width * factor * aspect)), max(8, round(height * factor / aspect)))
+        targets = targets.scale((size[0] / width, size[1] / height))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-        if rng.random() < self.config.flip:
-            pixels, objects = pixels[:, ::-1], objects.mirrored(size[0])
-        # The picture's corner in the cell: negative where the picture is larger and a part is cut off.
-        left, top = (round(rng.uniform(min(0, room), max(0, room))) for room in (x2 - x1 - size[0], y2 - y1 - size[1]))
-        inner = (x1 + max(0, left), y1 + max(0, top), min(x2, x1 + left + size[0]), min(y2, y1 + top + size[1]))
-        canvas[inner[1] : inner[3], inner[0] : inner[2]] = pixels[
-            inner[1] - y1 - top : inner[3] - y1 - top, inner[0] - x1 - left : inner[2] - x1 - left
+        if rng.random() < self.config.hflip_prob:
+            pixels, targets = pixels[:, ::-1], targets.hflip(size[0])
+        # Position in the cell: negative if the image is larger than the cell and a part is cut off.
+        left, top = (round(rng.uniform(min(0, gap), max(0, gap))) for gap in (x2 - x1 - size[0], y2 - y1 - size[1]))
+        visible = (x1 + max(0, left), y1 + max(0, top), min(x2, x1 + left + size[0]), min(y2, y1 + top + size[1]))
+        canvas[visible[1] : visible[3], visible[0] : visible[2]] = pixels[
+            visible[1] - y1 - top : visible[3] - y1 - top, visible[0] - x1 - left : visible[2] - x1 - left
         ]
-        return objects.shifted(x1 + left, y1 + top).cut(inner)
+        return targets.translate(x1 + left, y1 + top).crop(visible)
 
-    def _window(self, picture: AnnotatedImage, rng: random.Random) -> tuple[Pixels, BoxTargets]:
-        """The whole picture or, by chance, a part of it; its objects are not cut yet."""
-        pixels, objects = self._pixels(picture.path), objects_of(picture)
-        if not (self.config.iou_crop and len(picture.boxes) and rng.random() < self.config.iou_crop):
-            return pixels, objects
-        boxes = tv_tensors.BoundingBoxes(picture.boxes, format="XYXY", canvas_size=pixels.shape[:2])
-        part = v2.RandomIoUCrop().make_params([Image.fromarray(pixels), boxes])
-        if not part:  # it chose to leave the picture whole
-            return pixels, objects
-        left, top = part["left"], part["top"]
-        window = pixels[top : top + part["height"], left : left + part["width"]]
-        return np.ascontiguousarray(window), objects.shifted(-left, -top)
+    def _random_window(self, image: AnnotatedImage, rng: random.Random) -> tuple[Pixels, BoxTargets]:
+        """Returns the image or, with `iou_crop_prob`, a random window of it; the targets are not cropped yet."""
+        pixels, targets = self._read_pixels(image.path), BoxTargets.from_image(image)
+        probability = self.config.iou_crop_prob
+        if not (probability and len(image.boxes) and rng.random() < probability):
+            return pixels, targets
+        boxes = tv_tensors.BoundingBoxes(image.boxes, format="XYXY", canvas_size=pixels.shape[:2])
+        window = v2.RandomIoUCrop().make_params([Image.fromarray(pixels), boxes])
+        if not window:  # one of the transform's options is not to crop
+            return pixels, targets
+        left, top = window["left"], window["top"]
+        cropped = pixels[top : top + window["height"], left : left + window["width"]]
+        return np.ascontiguousarray(cropped), targets.translate(-left, -top)
 
-    def _check(self, objects: BoxTargets, sources: Sequence[int]) -> None:
-        """A box that is not sane now was made so here: all were sane when they were read."""
-        width, height = self.config.canvas
-        low, high = objects.boxes[:, :2], objects.boxes[:, 2:]
-        sane = (low >= 0).all() and (high <= (width, height)).all() and (high > low).all()
-        if not (sane and np.isfinite(objects.boxes).all()):
-            names = ", ".join(self.pictures[number].name for number in sources)
-            raise RuntimeError(f"augmenting {names} made bad boxes: {objects.boxes.tolist()}")
+    def _check_boxes(self, targets: BoxTargets, sources: Sequence[int]) -> None:
+        """Raises RuntimeError for an invalid box: the annotations were valid, so the augmentation is wrong."""
+        width, height = self.config.train_image_size
+        low, high = targets.boxes[:, :2], targets.boxes[:, 2:]
+        valid = (low >= 0).all() and (high <= (width, height)).all() and (high > low).all()
+        if not (valid and np.isfinite(targets.boxes).all()):
+            names = ", ".join(self.images[index].name for index in sources)
+            raise RuntimeError(f"augmenting {names} made bad boxes: {targets.boxes.tolist()}")
 
-    def _target(
-        self, objects: BoxTargets, regions: list[NDArray[np.float32]], owners: list[int], sources: list[int]
+    def _to_tensors(
+        self, targets: BoxTargets, regions: list[NDArray[np.float32]], region_sources: list[int], sources: list[int]
     ) -> dict[str, Tensor]:
-        """The target without masks; each region belongs to the picture that is its owner."""
-        unlabelled = np.zeros((len(regions), self.num_classes), bool)
-        for row, owner in enumerate(owners):
-            unlabelled[row, [label + 1 for label in self.pictures[owner].unlabelled]] = True
+        """Returns the target without masks; region_sources has the index of each region's annotated image."""
+        unlabeled = np.zeros((len(regions), self.num_classes), bool)
+        for region, source in enumerate(region_sources):
+            unlabeled[region, [label + 1 for label in self.images[source].unlabeled]] = True
         arrays = {
-            "boxes": objects.boxes,
-            "labels": objects.labels + 1,
-            "ignore": objects.ignore,
+            "boxes": targets.boxes,
+            "labels": targets.labels + 1,
+            "ignore": targets.ignore,
             "regions": np.stack(regions),
-            "unlabelled": unlabelled,
+            "unlabeled": unlabeled,
             "sources": np.array(sources, np.int64),
         }
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
 
-def _check_outlines(pictures: ImageSet) -> None:
-    for picture in pictures.pictures:
-        if not all(picture.outlines):
-            raise InputError(
-                f"masks are learned from outlines, and {picture.name} has objects without: give outlines to all of "
-                "them, or train a network without masks"
-            )
-
-
-def _masks(objects: BoxTargets, pasted: int, width: int, height: int) -> NDArray[np.uint8]:
-    """uint8 (N, height, width); what was pasted, the last ones, hides what lies below."""
-    masks = np.zeros((len(objects.boxes), height, width), np.uint8)
-    for row, (outline, box) in enumerate(zip(objects.outlines, objects.boxes, strict=True)):
-        masks[row] = mask_of(outline, box, width, height)
-        if row >= len(masks) - pasted:
-            masks[:row][:, masks[row] > 0] = 0
+def _masks(targets: BoxTargets, num_pasted: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Returns masks uint8 (N, height, width); the pasted objects, which are the last ones, hide those below them."""
+    masks = np.zeros((len(targets.boxes), height, width), np.uint8)
+    for index, (polygons, box) in enumerate(zip(targets.segmentations, targets.boxes, strict=True)):
+        masks[index] = rasterize(polygons, box, width, height)
+        if index >= len(masks) - num_pasted:
+            masks[:index][:, masks[index] > 0] = 0
     return masks
 
 
-class ScoredPictures(Dataset[tuple[int, Pixels]]):
-    """Whole pictures, as they are, each with its number in the set."""
+class DetectionValDataset(Dataset[tuple[int, Pixels]]):
+    """Validation images without augmentation, each with its index: (index, uint8 (H, W, 3) RGB)."""
 
-    def __init__(self, pictures: ImageSet) -> None:
-        self.pictures = pictures.pictures
+    def __init__(self, image_set: ImageSet) -> None:
+        self.images = image_set.images
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[int, Pixels]:
-        return index, read_image(self.pictures[index].path)
+        return index, read_image(self.images[index].path)

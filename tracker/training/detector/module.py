@@ -1,4 +1,4 @@
-"""A detector as Lightning trains it."""
+"""The Lightning module of a detector's training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,70 +16,60 @@ from tracker.data import ImageSet
 from tracker.errors import InputError
 from tracker.evaluation.detection import average_precision
 from tracker.models.detection import Detector, backbone_stages
-from tracker.models.model_file import HEADER, ModelInfo
+from tracker.models.model_file import METADATA_KEY, ModelInfo
 from tracker.structures.types import Detections
 from tracker.training.detector.data import Batch
-from tracker.training.detector.phases import PARTS, TrainingStage, compute_losses
+from tracker.training.detector.training_stages import PARTS, TrainingStage, compute_losses
 from tracker.training.trainer import all_gather, with_warmup
 
 
 class DetectorModule(L.LightningModule):
-    """One phase of a detector's training: losses, scoring, and which parts learn how fast."""
+    """A stage of a detector's training: losses, validation, frozen parts and learning rates."""
 
     def __init__(
         self,
         model: nn.Module,
-        earlier: Sequence[nn.Module],
-        phase: TrainingStage,
+        proposal_network: nn.Module | None,
+        stage: TrainingStage,
         config: DetectorTrainingConfig,
         info: ModelInfo,
-        names: Sequence[str],
-        scored: ImageSet,
+        image_names: Sequence[str],
+        val_set: ImageSet,
     ) -> None:
-        """Takes a network and what it shall learn from.
+        """Takes a network with the interface of torchvision's detectors, and its training data.
 
-        Args:
-            model: The network, in torchvision's detection form.
-            earlier: The network on whose proposals this one learns, where that is not itself.
-            phase: What learns.
-            config: How.
-            info: What the network is.
-            names: Of the training pictures, by their number.
-            scored: The pictures that are scored.
+        `proposal_network` is another network that makes the proposals, None if `model` does; `image_names` are those of
+        the training images by index.
         """
         super().__init__()
         self.model: Any = model
-        self.earlier = nn.ModuleList(earlier).requires_grad_(False)
-        self.phase = phase
+        self.proposal_network = None if proposal_network is None else proposal_network.requires_grad_(False)
+        self.stage = stage
         self.config = config
         self.info = info
-        self.names = names
-        self.scored = scored
-        self.found: dict[int, Detections] = {}
-        # Parts that learn later than others are left out by their gradients (`on_before_optimizer_step`), because DDP
-        # has to know all parts that will ever learn from the beginning.
+        self.image_names = image_names
+        self.val_set = val_set
+        self.predictions: dict[int, Detections] = {}
+        # Stages that are unfrozen later keep requires_grad, because DDP has to know all parameters from the beginning;
+        # `on_before_optimizer_step` removes their gradients.
         model.requires_grad_(True)
-        for part in [*self._fixed_parts(), *([] if config.unfreeze_every else self.frozen_stages())]:
+        always_frozen = [getattr(model, name) for name in PARTS if name in stage.frozen]
+        for part in [*always_frozen, *([] if config.unfreeze_every else self.frozen_backbone_stages())]:
             part.requires_grad_(False)
 
-    def _fixed_parts(self) -> list[nn.Module]:
-        return [getattr(self.model, name) for name in PARTS if name in self.phase.fixed]
-
-    def frozen_stages(self) -> list[nn.Module]:
-        """The stages of the trunk that do not learn now."""
+    def frozen_backbone_stages(self) -> list[nn.Module]:
+        """Returns the stages of the backbone that are frozen at the current step."""
         every = self.config.unfreeze_every
-        thawed = self.trainer.global_step // every if every and self._trainer else 0
-        return backbone_stages(self.model)[: max(0, self.config.freeze - thawed)]
+        unfrozen = self.trainer.global_step // every if every and self._trainer else 0
+        return backbone_stages(self.model)[: max(0, self.config.frozen_stages - unfrozen)]
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         images, targets = batch
         self._set_modes()
-        # Random numbers of this step's own: the same ones after a resume.
+        # A seed for each step, so that a resumed training has the same random numbers.
         torch.manual_seed(self.config.seed + (index * self.trainer.world_size + self.global_rank) * 2**20)
-        proposal_network = self.earlier[0] if len(self.earlier) else self.model
-        losses = compute_losses(
-            self.phase, self.model, proposal_network, [image.float() for image in images], list(targets)
-        )
+        proposal_network = self.model if self.proposal_network is None else self.proposal_network
+        losses = compute_losses(self.stage, self.model, proposal_network, [i.float() for i in images], list(targets))
         total: Tensor = sum(losses.values())  # type: ignore[assignment]
         if not torch.isfinite(total):
             raise self._not_finite(losses, targets)
@@ -87,66 +77,63 @@ class DetectorModule(L.LightningModule):
         return total
 
     def _set_modes(self) -> None:
-        """Batch norms of what does not learn keep their statistics; RPNs make as many proposals as in training."""
+        """Sets training mode. Frozen batch norms keep their statistics; RPNs make as many proposals as in training."""
         self.model.train()
-        self.earlier.eval()
-        still = [*self.frozen_stages(), *([self.model.backbone] if "backbone" in self.phase.fixed else [])]
-        for part in still:
+        frozen_backbone = [self.model.backbone] if "backbone" in self.stage.frozen else []
+        for part in [*self.frozen_backbone_stages(), *frozen_backbone]:
             part.eval()
-        for network in self.earlier:
-            network.get_submodule("rpn").train()
+        if self.proposal_network is not None:
+            self.proposal_network.eval()
+            self.proposal_network.get_submodule("rpn").train()
 
     def _not_finite(self, losses: dict[str, Tensor], targets: list[dict[str, Tensor]]) -> InputError:
         parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        numbers = dict.fromkeys(int(number) for target in targets for number in target["sources"])
-        pictures = ", ".join(self.names[number] for number in numbers)
+        indices = dict.fromkeys(int(index) for target in targets for index in target["sources"])
+        images = ", ".join(self.image_names[index] for index in indices)
         return InputError(
-            f"the loss of step {self.global_step} is not finite ({parts}) on {pictures}: lower learning_rate or clip, "
-            "train with another precision, or look at these pictures"
+            f"the loss of step {self.global_step} is not finite ({parts}) on {images}: lower learning_rate or "
+            "clip_grad_norm, use another precision, or check these images"
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        for stage in self.frozen_stages():
+        for stage in self.frozen_backbone_stages():
             for parameter in stage.parameters():
                 parameter.grad = None
 
     def validation_step(self, batch: list[tuple[int, NDArray[np.uint8]]], index: int) -> None:
         with Detector(self.model, self.info, self.device) as detector:
-            found = detector.detect([image for _, image in batch])
-        self.found |= {number: detections for (number, _), detections in zip(batch, found, strict=True)}
+            predictions = detector.detect([image for _, image in batch])
+        self.predictions |= {image_id: each for (image_id, _), each in zip(batch, predictions, strict=True)}
 
     def on_validation_epoch_end(self) -> None:
-        found = all_gather(self.trainer, self.found)
-        self.found = {}
-        pairs = [(found[number], self.scored.pictures[number]) for number in sorted(found)]
-        figures = average_precision(pairs, self.info.categories)
-        self.log_dict(figures, sync_dist=True)
+        predictions = all_gather(self.trainer, self.predictions)
+        self.predictions = {}
+        pairs = [(predictions[index], self.val_set.images[index]) for index in sorted(predictions)]
+        self.log_dict(average_precision(pairs, self.info.categories), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[HEADER] = self.info.model_dump_json()
-        checkpoint["phase"] = self.phase.name
+        checkpoint[METADATA_KEY] = self.info.model_dump_json()
+        checkpoint["stage"] = self.stage.name
 
     def configure_optimizers(self) -> Any:
-        config, steps = self.config, self.phase.steps
+        config, steps, groups = self.config, self.stage.steps, self._parameter_groups()
         if config.optimizer == "sgd":
-            optimizer: Optimizer = SGD(self._groups(), momentum=config.momentum, weight_decay=config.weight_decay)
+            optimizer: Optimizer = SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
         else:
-            optimizer = AdamW(self._groups(), weight_decay=config.weight_decay)
+            optimizer = AdamW(groups, weight_decay=config.weight_decay)
         warmup = max(1, min(config.warmup_steps, steps // 4))
         if config.schedule == "cosine":
             return with_warmup(optimizer, warmup, CosineAnnealingLR(optimizer, max(1, steps - warmup)))
-        falls = [max(0, round(share * steps) - warmup) for share in config.milestones]
-        return with_warmup(optimizer, warmup, MultiStepLR(optimizer, falls, config.gamma))
+        milestones = [max(0, round(fraction * steps) - warmup) for fraction in config.milestones]
+        return with_warmup(optimizer, warmup, MultiStepLR(optimizer, milestones, config.gamma))
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """The parameters that learn, by their learning rate: the trunk, what judges regions or places, the rest."""
-        head = getattr(self.model, "roi_heads", None) or self.model.head
-        rates = {id(p): self.config.head_learning_rate for p in head.parameters()}
-        rates |= {
-            id(p): self.config.trunk_learning_rate for stage in backbone_stages(self.model) for p in stage.parameters()
-        }
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Returns the trained parameters grouped by learning rate: backbone, head, and the rest."""
+        head, config = getattr(self.model, "roi_heads", None) or self.model.head, self.config
+        factors = {id(p): config.head_lr_factor for p in head.parameters()}
+        factors |= {id(p): config.backbone_lr_factor for s in backbone_stages(self.model) for p in s.parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter in self.model.parameters():
             if parameter.requires_grad:
-                groups.setdefault(rates.get(id(parameter), 1.0), []).append(parameter)
-        return [{"params": members, "lr": self.config.learning_rate * rate} for rate, members in groups.items()]
+                groups.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
+        return [{"params": group, "lr": config.learning_rate * factor} for factor, group in groups.items()]

@@ -1,4 +1,4 @@
-"""Trains a detector: `train_detector` reads the pictures and goes through the recipe's phases."""
+"""`train_detector` trains a detector stage by stage."""
 
 import logging
 from dataclasses import dataclass
@@ -9,32 +9,17 @@ import torch
 from torch import nn
 
 from tracker.config import DetectorEvalConfig, DetectorTrainingConfig
-from tracker.data import ImageSet, read_pictures, same_classes
+from tracker.data import ImageSet, align_categories, read_image_set
 from tracker.errors import InputError
-from tracker.models.detection import (
-    build_detector,
-    read_weights,
-    set_thresholds,
-    start_weights,
-    supports_partial_labels,
-    use_checkpointing,
-)
+from tracker.models import detection
 from tracker.models.model_file import ModelInfo
-from tracker.models.runtime import load_pickled
-from tracker.training.detector.artifacts import finish
-from tracker.training.detector.data import DetectorData
-from tracker.training.detector.dataset import TrainingPictures
+from tracker.models.runtime import load_torch_file
+from tracker.training.detector.artifacts import model_info, write_artifacts
+from tracker.training.detector.data import DetectionDataModule
+from tracker.training.detector.dataset import DetectionTrainDataset
 from tracker.training.detector.module import DetectorModule
-from tracker.training.detector.phases import TrainingStage, check_recipe, phases_of
-from tracker.training.trainer import (
-    BEST,
-    LAST,
-    checkpoint_to_resume,
-    enough_memory,
-    fit,
-    new_folder,
-    new_trainer,
-)
+from tracker.training.detector.training_stages import TrainingStage, check_recipe, training_stages
+from tracker.training.trainer import BEST_CHECKPOINT, build_trainer, explain_out_of_memory, fit, open_run_folder
 
 log = logging.getLogger(__name__)
 
@@ -42,144 +27,132 @@ log = logging.getLogger(__name__)
 def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path:
     """Trains a detector.
 
-    In `config.folder` are left: best.ckpt and last.ckpt; model.safetensors, the best model; card.md, which describes
-    it; config.yaml; curves.png; all figures of the training in log/ and, for TensorBoard, tensorboard/; and in report/
-    how good the model is on `config.val`.
+    Writes into `config.folder`: best.ckpt and last.ckpt; model.safetensors, the best model; card.md, its model card;
+    config.yaml; curves.png; all metrics of the training in log/ and, for TensorBoard, tensorboard/; and the evaluation
+    of the model on `config.val` in report/.
 
     Args:
-        config: What to train on, how, and where to put it.
-        resume: Go on from the last checkpoint in `config.folder`, to the same result.
+        config: The data, the network and all other settings.
+        resume: Continue from the last checkpoint in `config.folder`; the result is that of an uninterrupted training.
 
     Returns:
-        The finished model: a .safetensors file that `Detector` loads.
+        The path of the finished model, a .safetensors file for `load_detector`.
 
     Raises:
-        InputError: The pictures, the network, the starting weights, the checkpoint or Lightning's settings cannot be
-            used; memory does not suffice; a loss is not finite.
+        InputError: The images, the network, the pretrained weights, the checkpoint or Lightning's settings cannot be
+            used; the memory is too small; a loss is not finite.
+
+    Example:
+        >>> config = DetectorTrainingConfig(train="pets/data.yaml:train", val="pets/data.yaml:val", steps=1000)
+        >>> train_detector(config)  # doctest: +SKIP
+        PosixPath('runs/detector/model.safetensors')
     """
     folder = Path(config.folder)
-    phases = phases_of(config)
-    pictures, scored = _read(config)
-    training = _Training(config, folder, _info(config, pictures), pictures, scored)
-    model = training.start()
-    at = _resumed(training.info, folder, [phase.name for phase in phases]) if resume else ResumeState()
-    if not resume:
-        new_folder(folder)
-    for number, phase in enumerate(phases[at.phase :], at.phase):
-        with enough_memory(
-            f"batches of {config.batch_size} pictures: lower batch_size (and raise accumulate by the same factor), "
-            "canvas or network.max_size, or try activation_checkpointing or bf16-mixed precision"
+    stages = training_stages(config)
+    train_set, val_set = _read_datasets(config)
+    size = config.size if config.network.architecture == "builtin" else (0, 0)
+    info = model_info(config, "detection", train_set.categories, size)
+    run = _TrainingRun(config, folder, info, train_set, val_set)
+    model = run.initial_model()
+    checkpoint = open_run_folder(folder, resume)
+    state = _read_resume_state(info, checkpoint, [stage.name for stage in stages]) if checkpoint else ResumeState()
+    for index, stage in enumerate(stages[state.stage :], state.stage):
+        with explain_out_of_memory(
+            f"batches of {config.batch_size} images: lower batch_size (and raise accumulate_grad_batches by the same "
+            "factor), train_image_size or network.max_size, or try activation_checkpointing or bf16-mixed precision"
         ):
-            last = number == len(phases) - 1
-            model, first_process = training.run(phase, last, model, at if number == at.phase else ResumeState())
-    finished = folder / "model.safetensors"
-    if first_process:
-        if (folder / BEST).is_file():
-            model.load_state_dict(read_weights(folder / BEST)[0])
-        finish(folder, config, training.info, phases, pictures, scored, model)
-        log.info("the finished model, for track --weights, is %s", finished)
-    return finished
+            is_last = index == len(stages) - 1
+            resume_from = state if index == state.stage else ResumeState()
+            model, is_global_zero = run.train_stage(stage, is_last, model, resume_from)
+    model_path = folder / "model.safetensors"
+    if is_global_zero:
+        if (folder / BEST_CHECKPOINT).is_file():
+            model.load_state_dict(detection.read_weights(folder / BEST_CHECKPOINT)[0])
+        write_artifacts(folder, config, info, stages, train_set, val_set, model)
+        log.info("the finished model, for track --weights, is %s", model_path)
+    return model_path
 
 
 @dataclass(frozen=True)
 class ResumeState:
-    """Where a training begins: in which phase, after how many of its steps, and, if any, from which checkpoint."""
+    """The state from which a training continues: index of the stage, its step, and the checkpoint, if any."""
 
-    phase: int = 0
+    stage: int = 0
     step: int = 0
-    checkpoint: tuple[Path, ...] = ()
+    checkpoint: Path | None = None
 
 
-def _resumed(info: ModelInfo, folder: Path, phases: list[str]) -> ResumeState:
-    """The last checkpoint of a training.
-
-    Raises:
-        InputError: There is none, or it is of another training.
-    """
-    path = checkpoint_to_resume(folder)
-    _, written = read_weights(path)
-    if written.categories != info.categories:
-        lists = f"{', '.join(written.categories)} against {', '.join(info.categories)}"
-        raise InputError(f"{path} knows other categories than the training pictures have: {lists}")
-    content = load_pickled(path)
-    phase = str(content.get("phase", ""))
-    if written.network != info.network or phase not in phases:
-        raise InputError(f"{path} is of a training with another network or recipe: go on with the settings it had")
-    return ResumeState(phases.index(phase), int(content["global_step"]), (path,))
+def _read_resume_state(info: ModelInfo, path: Path, stages: list[str]) -> ResumeState:
+    """Reads a checkpoint; raises InputError if it belongs to another training."""
+    _, stored = detection.read_weights(path)
+    if stored.categories != info.categories:
+        lists = f"{', '.join(stored.categories)} against {', '.join(info.categories)}"
+        raise InputError(f"{path} has other categories than the training images: {lists}")
+    content = load_torch_file(path)
+    stage = str(content.get("stage", ""))
+    if stored.network != info.network or stage not in stages:
+        raise InputError(f"{path} is of a training with another network or recipe: resume it with its own settings")
+    return ResumeState(stages.index(stage), int(content["global_step"]), path)
 
 
-def _read(config: DetectorTrainingConfig) -> tuple[ImageSet, ImageSet]:
-    """The pictures that are learned from and those that are scored, with the same categories."""
+def _read_datasets(config: DetectorTrainingConfig) -> tuple[ImageSet, ImageSet]:
+    """Reads the training and the validation images, with the same categories."""
     for name, value in (("train", config.train), ("val", config.val)):
         if not value:
-            raise InputError(f"training needs pictures to {'learn from' if name == 'train' else 'score'}: give {name}")
-    pictures = read_pictures(Path(config.train), config.classes)
-    scored = same_classes(read_pictures(Path(config.val), config.classes), pictures.categories, config.val)
-    if not any(len(picture.boxes) for picture in scored.pictures):
-        raise InputError(f"there is no object on any of the pictures of {config.val}: there is nothing to score")
-    return pictures, scored
-
-
-def _info(config: DetectorTrainingConfig, pictures: ImageSet) -> ModelInfo:
-    return ModelInfo(
-        task="detection",
-        architecture=config.network.architecture,
-        categories=pictures.categories,
-        size=config.size if config.network.architecture == "builtin" else (0, 0),
-        license=config.license,
-        provenance=config.provenance,
-        network=config.network.model_dump(mode="json"),
-    )
+            raise InputError(f"there are no images for {'training' if name == 'train' else 'validation'}: give {name}")
+    train_set = read_image_set(Path(config.train), config.class_map)
+    val_set = align_categories(read_image_set(Path(config.val), config.class_map), train_set.categories, config.val)
+    if not any(len(image.boxes) for image in val_set.images):
+        raise InputError(f"there is no object on any image of {config.val}: there is nothing to validate on")
+    return train_set, val_set
 
 
 @dataclass(frozen=True, eq=False)
-class _Training:
-    """What all phases of a training have in common."""
+class _TrainingRun:
+    """Settings and data of all stages of a training."""
 
     config: DetectorTrainingConfig
     folder: Path
     info: ModelInfo
-    pictures: ImageSet
-    scored: ImageSet
+    train_set: ImageSet
+    val_set: ImageSet
 
-    def start(self) -> nn.Module:
-        """The network before its first step, the same each time."""
+    def initial_model(self) -> nn.Module:
+        """Builds the network before its first step; it is the same each time."""
         config = self.config
         L.seed_everything(config.seed, workers=True)
-        model = build_detector(config.network, len(self.info.categories))
+        model = detection.build_detector(config.network, len(self.info.categories))
         check_recipe(model, config)
-        set_thresholds(model, DetectorEvalConfig())  # so that scorings say what `track eval detector` says
-        partial = [p.name for p in self.pictures.pictures if len(p.ignore) or p.unlabelled]
-        if partial and not supports_partial_labels(model):
+        detection.set_thresholds(model, DetectorEvalConfig())  # validation gives the metrics of `track eval detector`
+        partial = [image.name for image in self.train_set.images if len(image.ignore) or image.unlabeled]
+        if partial and not detection.supports_partial_labels(model):
             log.warning(
-                "%s takes for background what is not annotated on %d pictures, such as %s: an R-CNN would not",
+                "%s learns unannotated objects as background, on %d images such as %s: an R-CNN does not",
                 *(config.network.architecture, len(partial), partial[0]),
             )
-        if config.start_from:
-            start_weights(model, self.info, config.start_from)
-        elif config.freeze:
-            log.warning("%d stages are frozen as noise: give start_from, or no freeze", config.freeze)
+        if config.pretrained:
+            detection.load_pretrained_weights(model, self.info, config.pretrained)
+        elif config.frozen_stages:
+            log.warning("%d stages are frozen with random weights: give pretrained", config.frozen_stages)
         return model.to(memory_format=torch.channels_last)
 
-    def run(self, phase: TrainingStage, last: bool, model: nn.Module, at: ResumeState) -> tuple[nn.Module, bool]:
-        """Goes through a phase.
-
-        Returns:
-            The network, and whether this is the first of all processes.
-        """
-        earlier = []
-        if phase.reinitialize:
-            earlier, model = [model], self.start()
-            model.rpn.load_state_dict(earlier[0].rpn.state_dict())  # type: ignore[union-attr]
+    def train_stage(
+        self, stage: TrainingStage, is_last: bool, model: nn.Module, state: ResumeState
+    ) -> tuple[nn.Module, bool]:
+        """Trains one stage; returns the network, and True if this is the first of all processes."""
+        proposal_network = None
+        if stage.reinitialize:
+            proposal_network, model = model, self.initial_model()
+            model.rpn.load_state_dict(proposal_network.rpn.state_dict())  # type: ignore[union-attr]
         if self.config.activation_checkpointing:
-            use_checkpointing(model)
+            detection.use_checkpointing(model)
         masks = self.config.network.architecture.startswith("maskrcnn")
-        pictures = TrainingPictures(self.pictures, self.config, masks)
-        names = [picture.name for picture in self.pictures.pictures]
-        module = DetectorModule(model, earlier, phase, self.config, self.info, names, self.scored)
-        data = DetectorData(self.config, phase.steps, pictures, self.scored)
-        part = f"{phase.name}/{at.step:08}"  # no log is written over
-        trainer = new_trainer(self.config, phase.steps, part, "AP" if last else "")  # before, the parts do not fit yet
-        fit(trainer, module, data, *at.checkpoint)
-        trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+        dataset = DetectionTrainDataset(self.train_set, self.config, masks)
+        names = [image.name for image in self.train_set.images]
+        module = DetectorModule(model, proposal_network, stage, self.config, self.info, names, self.val_set)
+        data = DetectionDataModule(self.config, stage.steps, dataset, self.val_set)
+        log_name = f"{stage.name}/{state.step:08}"  # the step keeps the logs of earlier runs
+        monitor = "AP" if is_last else ""  # in earlier stages the parts do not fit together yet
+        trainer = build_trainer(self.config, stage.steps, log_name, monitor)
+        fit(trainer, module, data, self.folder, state.checkpoint)
         return module.model, trainer.is_global_zero

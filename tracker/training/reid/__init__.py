@@ -1,1 +1,1 @@
-"""The training of embedders and of classifiers of crops."""
+"""Training of embedders and of classifiers of crops."""

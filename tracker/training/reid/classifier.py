@@ -1,4 +1,4 @@
-"""Trains a classifier of crops: `train_classifier` reads a folder of pictures for each class."""
+"""`train_classifier` trains a classifier of crops on a folder of images for each class."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker.config import ClassifierTrainingConfig
-from tracker.data import ReIDDataset, read_crop, read_crops
+from tracker.data import ReIDDataset, read_crop, read_reid_dataset
 from tracker.errors import InputError, did_you_mean
-from tracker.evaluation.classification import class_figures, write_class_report
-from tracker.models.model_file import ModelInfo
+from tracker.evaluation.classification import classification_metrics, write_class_report
 from tracker.models.reid import Classifier
-from tracker.training.reid.data import SCORED_TOGETHER, CropBatches, ShuffledBatches
+from tracker.training.detector.artifacts import model_info
+from tracker.training.reid.data import VAL_BATCH_SIZE, CropBatchDataset, ShuffledBatchDataset
 from tracker.training.reid.module import CropModule
-from tracker.training.reid.train import new_network, train_on_crops, with_size
+from tracker.training.reid.train import build_initial_model, train_on_crops, with_default_size
 
 log = logging.getLogger(__name__)
 
@@ -27,115 +27,105 @@ log = logging.getLogger(__name__)
 def train_classifier(config: ClassifierTrainingConfig, resume: bool = False) -> Path:
     """Trains a classifier of crops.
 
-    In `config.folder` are left: best.ckpt and last.ckpt; model.safetensors, the best model; card.md, which describes
-    it; config.yaml; curves.png; all figures of the training in log/ and, for TensorBoard, tensorboard/; and in report/
-    how good the model is.
+    Writes into `config.folder`: best.ckpt and last.ckpt; model.safetensors, the best model; card.md, its model card;
+    config.yaml; curves.png; all metrics of the training in log/ and, for TensorBoard, tensorboard/; and the evaluation
+    of the model in report/.
 
     Args:
-        config: What to train on, how, and where to put it.
-        resume: Go on from the last checkpoint in `config.folder`, to the same result.
+        config: The data, the network and all other settings.
+        resume: Continue from the last checkpoint in `config.folder`; the result is that of an uninterrupted training.
 
     Returns:
-        The finished model: a .safetensors file that `load_classifier` takes.
+        The path of the finished model, a .safetensors file for `load_classifier`.
 
     Raises:
-        InputError: The pictures, the network, the starting weights, the checkpoint or Lightning's settings cannot be
-            used; memory does not suffice; a loss is not finite.
+        InputError: The images, the network, the pretrained weights, the checkpoint or Lightning's settings cannot be
+            used; the memory is too small; a loss is not finite.
+
+    Example:
+        >>> config = ClassifierTrainingConfig(train="breeds", folder="runs/breeds")
+        >>> train_classifier(config)  # doctest: +SKIP
+        PosixPath('runs/breeds/model.safetensors')
     """
-    config = with_size(config)
-    learned, scored = _read(config)
-    return train_on_crops(ClassifierModule(config, ShuffledBatches(learned, config), scored), resume)
+    config = with_default_size(config)
+    train_set, val_set = _read_datasets(config)
+    return train_on_crops(ClassifierModule(config, ShuffledBatchDataset(train_set, config), val_set), resume)
 
 
-def _read(config: ClassifierTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:
-    """The crops that are learned from, and those that are scored, with the same numbers of classes."""
+def _read_datasets(config: ClassifierTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:
+    """Reads the training and the validation crops, with the same class labels."""
     if not config.train:
-        raise InputError("training needs pictures to learn from, a folder for each class: give train")
+        raise InputError("training needs images, a folder for each class: give train")
     crops = _read_folders(Path(config.train))
     if len(crops.identities) < 2:
-        raise InputError(f"{config.train} shows one class only, {crops.identities[0]}: give a folder for each class")
+        raise InputError(f"{config.train} has one class only, {crops.identities[0]}: give a folder for each class")
     if config.val:
-        return crops, _same_classes(_read_folders(Path(config.val)), crops.identities, config.val)
-    learned, scored = _split(crops, config.val_share, config.seed)
-    log.warning("%d of %d pictures in %s are not learned from but scored", len(scored), len(crops), config.train)
-    return learned, scored
+        return crops, _align_classes(_read_folders(Path(config.val)), crops.identities, config.val)
+    train_set, val_set = _stratified_split(crops, config.val_fraction, config.seed)
+    log.warning("%d of %d images in %s are held out for validation", len(val_set), len(crops), config.train)
+    return train_set, val_set
 
 
 def _read_folders(path: Path) -> ReIDDataset:
-    crops = read_crops([path])
+    crops = read_reid_dataset([path])
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
         if not any(name == folder.name or name.startswith(f"{folder.name}/") for name in crops.identities):
-            raise InputError(f"the class {folder.name} has no picture in {folder}: add some, or remove the folder")
+            raise InputError(f"the class {folder.name} has no image in {folder}: add some, or remove the folder")
     return crops
 
 
-def _same_classes(crops: ReIDDataset, names: tuple[str, ...], where: str) -> ReIDDataset:
-    """Gives the classes of crops the numbers that they have among `names`."""
-    unknown = [name for name in crops.identities if name not in names]
+def _align_classes(crops: ReIDDataset, classes: tuple[str, ...], source: str) -> ReIDDataset:
+    """Returns the crops with labels that are indices into `classes`; `source` is their path, for messages."""
+    unknown = [name for name in crops.identities if name not in classes]
     if unknown:
-        known = did_you_mean(unknown[0], list(names))
-        raise InputError(f"{where} has the class {unknown[0]!r}, which is not learned{known}")
-    numbers = np.array([names.index(name) for name in crops.identities], np.int64)
-    return replace(crops, ids=numbers[crops.ids], identities=names)
+        hint = did_you_mean(unknown[0], list(classes))
+        raise InputError(f"{source} has the class {unknown[0]!r}, which the training images do not have{hint}")
+    labels = np.array([classes.index(name) for name in crops.identities], np.int64)
+    return replace(crops, ids=labels[crops.ids], identities=classes)
 
 
-def _split(crops: ReIDDataset, share: float, seed: int) -> tuple[ReIDDataset, ReIDDataset]:
-    """Two parts with about the same shares of classes, the second of `share` of the crops; each class keeps one."""
+def _stratified_split(crops: ReIDDataset, val_fraction: float, seed: int) -> tuple[ReIDDataset, ReIDDataset]:
+    """Splits crops, class by class, into training and validation crops; at least one of each class is for training."""
     rng = np.random.default_rng(seed % 2**32)
-    held = np.zeros(len(crops), bool)
-    for number in range(len(crops.identities)):
-        rows = rng.permutation(np.flatnonzero(crops.ids == number))
-        held[rows[: min(round(share * len(rows)), len(rows) - 1)]] = True
-    return crops.of_rows(np.flatnonzero(~held)), crops.of_rows(np.flatnonzero(held))
+    is_val = np.zeros(len(crops), bool)
+    for label in range(len(crops.identities)):
+        indices = rng.permutation(np.flatnonzero(crops.ids == label))
+        is_val[indices[: min(round(val_fraction * len(indices)), len(indices) - 1)]] = True
+    return crops.select(np.flatnonzero(~is_val)), crops.select(np.flatnonzero(is_val))
 
 
 class ClassifierModule(CropModule):
-    """Classes are told apart by cross-entropy with label smoothing."""
+    """Trains a classifier by cross-entropy with label smoothing."""
 
     KIND = "classifier"
-    SCORES = ("top-1", "top-5", "mean recall")
+    METRICS = ("top-1", "top-5", "mean recall")
 
-    def __init__(self, config: ClassifierTrainingConfig, batches: CropBatches, scored: ReIDDataset) -> None:
-        """Takes how it shall learn, and what from, and what is scored.
+    def __init__(self, config: ClassifierTrainingConfig, train_set: CropBatchDataset, val_set: ReIDDataset) -> None:
+        """Takes the settings and the training and validation data."""
+        classes = train_set.crops.identities
+        info = model_info(config, "classification", classes, config.size)
+        super().__init__(build_initial_model(config, len(classes)), config, info, train_set, val_set)
 
-        Raises:
-            InputError: The network or its starting weights cannot be used.
-        """
-        names = batches.crops.identities
-        super().__init__(new_network(config, len(names)), config, _info(config, names), batches, scored)
-
-    def losses(self, images: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def compute_losses(self, images: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         logits = self.model.logits(images).float()
         loss = F.cross_entropy(logits, ids, label_smoothing=self.config.label_smoothing)
-        return {"classes": loss}, {"right": (logits.argmax(1) == ids).float().mean()}
+        return {"classes": loss}, {"accuracy": (logits.argmax(1) == ids).float().mean()}
 
-    def answer(self, images: Tensor) -> Tensor:
+    def forward_eval(self, images: Tensor) -> Tensor:
         return self.model.logits(images).float().softmax(1)
 
-    def score(self, answers: NDArray[np.float32]) -> Mapping[str, float]:
-        return class_figures(answers, self.scored.ids)
+    def compute_metrics(self, outputs: NDArray[np.float32]) -> Mapping[str, float]:
+        return classification_metrics(outputs, self.val_set.ids)
 
-    def report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
+    def write_report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
         with Classifier(self.model, self.info, device) as classifier:
-            probabilities = np.concatenate(list(_said(classifier, self.scored)))
-        return write_class_report(folder, probabilities, self.scored, self.info.categories)
+            probabilities = np.concatenate(list(_classify(classifier, self.val_set)))
+        return write_class_report(folder, probabilities, self.val_set, self.info.categories)
 
 
-def _said(classifier: Classifier, crops: ReIDDataset) -> Iterator[NDArray[np.float32]]:
-    """The probabilities of the classes (1, C) of each crop."""
-    for start in range(0, len(crops), SCORED_TOGETHER):
-        pixels = [read_crop(crops, row) for row in range(start, min(start + SCORED_TOGETHER, len(crops)))]
-        whole = [np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in pixels]
-        yield from classifier.classify(classifier.upload(pixels), whole)
-
-
-def _info(config: ClassifierTrainingConfig, names: tuple[str, ...]) -> ModelInfo:
-    return ModelInfo(
-        task="classification",
-        architecture=config.network.architecture,
-        categories=names,
-        size=config.size,
-        license=config.license,
-        provenance=config.provenance,
-        network=config.network.model_dump(mode="json"),
-    )
+def _classify(classifier: Classifier, crops: ReIDDataset) -> Iterator[NDArray[np.float32]]:
+    """Yields the class probabilities (1, C) of each crop."""
+    for start in range(0, len(crops), VAL_BATCH_SIZE):
+        images = [read_crop(crops, index) for index in range(start, min(start + VAL_BATCH_SIZE, len(crops)))]
+        boxes = [np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32) for image in images]
+        yield from classifier.classify(classifier.upload(images), boxes)

@@ -1,4 +1,4 @@
-"""Crops of known individuals or classes: drawn in batches for learning, and one by one for scoring."""
+"""Crops of known identities or classes: batches for training, and single crops for validation."""
 
 import random
 from collections import defaultdict
@@ -15,110 +15,101 @@ from torchvision.transforms.v2 import functional as T
 
 from tracker.config import ClassifierTrainingConfig, CropTrainingConfig, EmbedderTrainingConfig
 from tracker.data import ReIDDataset, read_crop
-from tracker.training.reid.augment import CONTEXT, augment, canvas
-from tracker.training.trainer import BatchesToCome, distributed_eval_indices
+from tracker.training.reid.augment import CONTEXT, augment, context_size
+from tracker.training.trainer import ResumableSampler, distributed_eval_indices
 
-SCORED_TOGETHER = 64  # crops
-KEPT = 256 * 2**20  # bytes of crops that each process keeps, so as not to read their pictures again
+VAL_BATCH_SIZE = 64
+CACHE_BYTES = 256 * 2**20  # of crops that each process keeps in memory, instead of reading their images again
 
 
-def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     resized: Tensor = T.resize(torch.from_numpy(np.array(pixels)).permute(2, 0, 1), list(size), antialias=True)
     return resized
 
 
-class CropBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Batches of crops, changed at random: the same ones whichever process makes them, and after a resume."""
+class CropBatchDataset(Dataset[tuple[Tensor, Tensor]]):
+    """A dataset whose items are augmented batches of crops: the same ones in any process, and after a resume."""
 
-    apart = 1  # distance in a batch to a crop of another individual
+    identity_offset = 1
+    """Distance in a batch to a crop of another identity."""
 
     def __init__(self, crops: ReIDDataset, config: CropTrainingConfig) -> None:
-        """Takes the crops, and how they are drawn and changed; `config.size` says how large they are."""
+        """Takes the crops, and the settings of sampling and augmentation; `config.size` is the size of the crops."""
         self.crops = crops
-        self.settings = config
-        self._kept: dict[int, Tensor] = {}
+        self.crop_config = config
+        self._cache: dict[int, Tensor] = {}
 
-    def drawn(self, number: int) -> list[int]:
-        """The rows of the crops in a batch, by the batch's number."""
+    def sample_batch(self, batch: int) -> list[int]:
+        """Returns the indices of the crops in a batch, by the batch's index."""
         raise NotImplementedError
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        """The batch of a number.
+    def __getitem__(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Returns a batch: float32 (B, 3, *config.size) RGB from 0 to 255, and int64 (B,) identities or classes."""
+        indices = self.sample_batch(batch)
+        images = torch.stack([self._read_with_context(index) for index in indices])
+        generator = torch.Generator().manual_seed(random.Random(f"{self.crop_config.seed}-{batch}+").getrandbits(31))
+        augmented = augment(images, self.crop_config, generator, self.identity_offset)
+        return augmented, torch.from_numpy(self.crops.ids[indices])
 
-        Returns:
-            float32 (B, 3, *config.size) RGB from 0 to 255, and int64 (B,) individuals or classes.
-
-        Raises:
-            InputError: A picture cannot be read.
-        """
-        rows = self.drawn(number)
-        images = torch.stack([self._with_surroundings(row) for row in rows])
-        generator = torch.Generator().manual_seed(random.Random(f"{self.settings.seed}-{number}+").getrandbits(31))
-        return augment(images, self.settings, generator, self.apart), torch.from_numpy(self.crops.ids[rows])
-
-    def _with_surroundings(self, row: int) -> Tensor:
-        """A crop with its surroundings, uint8 (3, *canvas(config.size)) RGB."""
-        if row in self._kept:
-            return self._kept[row]
-        image = _resized(read_crop(self.crops, row, CONTEXT), canvas(self.settings.size))
-        if len(self._kept) * image.numel() < KEPT:
-            self._kept[row] = image
+    def _read_with_context(self, index: int) -> Tensor:
+        """Returns a crop with its margin, uint8 (3, *context_size(config.size)) RGB."""
+        if index in self._cache:
+            return self._cache[index]
+        image = _resize(read_crop(self.crops, index, CONTEXT), context_size(self.crop_config.size))
+        if len(self._cache) * image.numel() < CACHE_BYTES:
+            self._cache[index] = image
         return image
 
 
-class IndividualBatches(CropBatches):
-    """Batches of several individuals with several crops each. Source: Hermans et al. 2017, arXiv 1703.07737.
-
-    Attributes:
-        rows: Of each individual's crops.
-    """
+class IdentityBatchDataset(CropBatchDataset):
+    """Batches of several identities with several crops each. Source: Hermans et al. 2017, arXiv 1703.07737."""
 
     def __init__(self, crops: ReIDDataset, config: EmbedderTrainingConfig) -> None:
-        """Takes what `CropBatches` does."""
+        """Takes the arguments of `CropBatchDataset`."""
         super().__init__(crops, config)
         self.config = config
-        self.apart = config.crops
-        self.rows: dict[int, list[int]] = defaultdict(list)
-        for row, individual in enumerate(crops.ids.tolist()):
-            self.rows[individual].append(row)
+        self.identity_offset = config.crops_per_identity
+        self.indices: dict[int, list[int]] = defaultdict(list)  # of the crops of each identity
+        for index, identity in enumerate(crops.ids.tolist()):
+            self.indices[identity].append(index)
 
-    def drawn(self, number: int) -> list[int]:
-        """`config.crops` rows each of up to `config.identities` individuals."""
-        rng = random.Random(f"{self.config.seed}-{number}")
-        return [row for individual in self.identities(rng) for row in self.draw(individual, rng)]
+    def sample_batch(self, batch: int) -> list[int]:
+        """Samples `config.crops_per_identity` crops of each of up to `config.identities_per_batch` identities."""
+        rng = random.Random(f"{self.config.seed}-{batch}")
+        return [index for identity in self.sample_identities(rng) for index in self.sample_crops(identity, rng)]
 
-    def identities(self, rng: random.Random) -> list[int]:
-        """Those in a batch."""
-        return rng.sample(sorted(self.rows), min(self.config.identities, len(self.rows)))
+    def sample_identities(self, rng: random.Random) -> list[int]:
+        """Samples the identities of a batch."""
+        return rng.sample(sorted(self.indices), min(self.config.identities_per_batch, len(self.indices)))
 
-    def draw(self, individual: int, rng: random.Random) -> list[int]:
-        """`config.crops` rows of an individual; one that has fewer comes with some of them several times."""
-        rows, count = self.rows[individual], self.config.crops
-        return rng.sample(rows, count) if len(rows) >= count else rng.choices(rows, k=count)
+    def sample_crops(self, identity: int, rng: random.Random) -> list[int]:
+        """Samples `config.crops_per_identity` crops of an identity; with repetition if it has fewer."""
+        indices, count = self.indices[identity], self.config.crops_per_identity
+        return rng.sample(indices, count) if len(indices) >= count else rng.choices(indices, k=count)
 
 
-class ShuffledBatches(CropBatches):
-    """Batches that go through all crops again and again, each time in another order."""
+class ShuffledBatchDataset(CropBatchDataset):
+    """Batches that go through all crops epoch by epoch, each time in another order."""
 
     def __init__(self, crops: ReIDDataset, config: ClassifierTrainingConfig) -> None:
-        """Takes what `CropBatches` does."""
+        """Takes the arguments of `CropBatchDataset`."""
         super().__init__(crops, config)
         self.batch_size = config.batch_size
 
-    def drawn(self, number: int) -> list[int]:
-        """The next `config.batch_size` rows after those of the batch before."""
-        places = range(number * self.batch_size, (number + 1) * self.batch_size)
-        times = [divmod(place, len(self.crops)) for place in places]
-        return [int(_order(len(self.crops), self.settings.seed, time)[place]) for time, place in times]
+    def sample_batch(self, batch: int) -> list[int]:
+        """Returns the next `config.batch_size` indices after those of the previous batch."""
+        count, seed = len(self.crops), self.crop_config.seed
+        positions = [divmod(n, count) for n in range(batch * self.batch_size, (batch + 1) * self.batch_size)]
+        return [int(_permutation(count, seed, epoch)[position]) for epoch, position in positions]
 
 
 @lru_cache(maxsize=2)
-def _order(count: int, seed: int, time: int) -> NDArray[np.int64]:
-    return np.random.default_rng((seed % 2**32, time)).permutation(count)
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed % 2**32, epoch)).permutation(count)
 
 
-class ScoredCrops(Dataset[tuple[int, Tensor]]):
-    """Crops that are scored, with their rows."""
+class CropValDataset(Dataset[tuple[int, Tensor]]):
+    """Crops for validation, each with its index."""
 
     def __init__(self, crops: ReIDDataset, size: tuple[int, int]) -> None:
         """Takes the crops and their (height, width)."""
@@ -128,33 +119,29 @@ class ScoredCrops(Dataset[tuple[int, Tensor]]):
     def __len__(self) -> int:
         return len(self.crops)
 
-    def __getitem__(self, row: int) -> tuple[int, Tensor]:
-        """A row and its crop, uint8 (3, *size) RGB.
-
-        Raises:
-            InputError: The picture cannot be read.
-        """
-        return row, _resized(read_crop(self.crops, row), self.size)
+    def __getitem__(self, index: int) -> tuple[int, Tensor]:
+        """Returns an index and its crop, uint8 (3, *size) RGB."""
+        return index, _resize(read_crop(self.crops, index), self.size)
 
 
-class CropData(L.LightningDataModule):
-    """Batches to learn from, and crops that are scored; each process has its share."""
+class CropDataModule(L.LightningDataModule):
+    """Lightning's data module of a training on crops; each process loads its part."""
 
-    def __init__(self, config: CropTrainingConfig, batches: CropBatches, scored: ReIDDataset) -> None:
+    def __init__(self, config: CropTrainingConfig, train_set: CropBatchDataset, val_set: ReIDDataset) -> None:
         """Takes the settings and all crops."""
         super().__init__()
         self.config = config
-        self.batches = batches
-        self.scored = ScoredCrops(scored, config.size)
+        self.train_set = train_set
+        self.val_set = CropValDataset(val_set, config.size)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches as `CropBatches` makes them."""
+        """Returns a loader of the batches of `CropBatchDataset`."""
         assert self.trainer is not None
-        to_come = BatchesToCome(self.trainer, self.config.steps, self.config.accumulate)
-        return DataLoader(self.batches, batch_size=None, sampler=to_come, num_workers=self.config.workers)
+        sampler = ResumableSampler(self.trainer, self.config.steps, self.config.accumulate_grad_batches)
+        return DataLoader(self.train_set, batch_size=None, sampler=sampler, num_workers=self.config.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Batches int64 (B,) rows, uint8 (B, 3, *size) crops."""
+        """Returns a loader of batches int64 (B,) indices, uint8 (B, 3, *size) crops."""
         assert self.trainer is not None
-        share = distributed_eval_indices(self.trainer, len(self.scored))
-        return DataLoader(self.scored, SCORED_TOGETHER, sampler=share, num_workers=self.config.workers)
+        indices = distributed_eval_indices(self.trainer, len(self.val_set))
+        return DataLoader(self.val_set, VAL_BATCH_SIZE, sampler=indices, num_workers=self.config.workers)

@@ -1,4 +1,4 @@
-"""Trains an embedder: `train_embedder` reads the crops of known individuals and goes through the training."""
+"""`train_embedder` trains an embedder on crops of known identities."""
 
 import logging
 from collections.abc import Mapping
@@ -11,130 +11,121 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker.config import EmbedderTrainingConfig
-from tracker.data import ReIDDataset, read_crops, split_by_individual
+from tracker.data import ReIDDataset, read_reid_dataset, split_by_identity
 from tracker.errors import InputError
-from tracker.evaluation.reid import embed_crops, measured, write_report
-from tracker.models.model_file import ModelInfo
+from tracker.evaluation.reid import embed_crops, evaluate_embeddings, write_report
 from tracker.models.reid import Embedder
-from tracker.training.reid.data import IndividualBatches
-from tracker.training.reid.losses import IndividualLosses
+from tracker.training.detector.artifacts import model_info
+from tracker.training.reid.data import IdentityBatchDataset
+from tracker.training.reid.losses import EmbedderLosses
 from tracker.training.reid.module import CropModule
-from tracker.training.reid.tracklet_sampler import SimultaneousTracklets
-from tracker.training.reid.train import new_network, train_on_crops, with_size
+from tracker.training.reid.tracklet_sampler import TrackletBatchDataset
+from tracker.training.reid.train import build_initial_model, train_on_crops, with_default_size
 
 log = logging.getLogger(__name__)
-FEWEST_TO_SPLIT = 5  # individuals seen several times, of whom some can be spared for scoring
+MIN_IDENTITIES_TO_SPLIT = 5  # identities with several images, of which some are held out for validation
 
 
 def train_embedder(config: EmbedderTrainingConfig, resume: bool = False) -> Path:
     """Trains an embedder.
 
-    In `config.folder` are left: best.ckpt and last.ckpt; model.safetensors, the best model, which says at which
-    distance two crops are as likely of one individual as of two; card.md, which describes it; config.yaml; curves.png;
-    all figures of the training in log/ and, for TensorBoard, tensorboard/; and in report/ how good the model is.
+    Writes into `config.folder`: best.ckpt (with validation data) and last.ckpt; model.safetensors, the best model, with
+    the cosine distance at which two crops are as likely of one identity as of two; card.md, its model card;
+    config.yaml; curves.png; all metrics of the training in log/ and, for TensorBoard, tensorboard/; and the evaluation
+    of the model in report/.
 
     Args:
-        config: What to train on, how, and where to put it.
-        resume: Go on from the last checkpoint in `config.folder`, to the same result.
+        config: The data, the network and all other settings.
+        resume: Continue from the last checkpoint in `config.folder`; the result is that of an uninterrupted training.
 
     Returns:
-        The finished model: a .safetensors file that `load_embedder` takes.
+        The path of the finished model, a .safetensors file for `load_embedder`.
 
     Raises:
-        InputError: The crops, the network, the starting weights, the checkpoint or Lightning's settings cannot be used;
-            memory does not suffice; a loss is not finite.
+        InputError: The crops, the network, the pretrained weights, the checkpoint or Lightning's settings cannot be
+            used; the memory is too small; a loss is not finite.
+
+    Example:
+        >>> config = EmbedderTrainingConfig(train="bounding_box_train", pretrained="builtin", folder="runs/people")
+        >>> train_embedder(config)  # doctest: +SKIP
+        PosixPath('runs/people/model.safetensors')
     """
-    config = with_size(config)
-    crops, scored = _read(config)
-    batches = (SimultaneousTracklets if config.tracklets else IndividualBatches)(crops, config)
-    return train_on_crops(EmbedderModule(config, batches, scored), resume)
+    config = with_default_size(config)
+    crops, val_set = _read_datasets(config)
+    train_set = (TrackletBatchDataset if config.tracklets else IdentityBatchDataset)(crops, config)
+    return train_on_crops(EmbedderModule(config, train_set, val_set), resume)
 
 
-def _read(config: EmbedderTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:
-    """The crops that are learned from, and those that are scored: no individual is in both."""
+def _read_datasets(config: EmbedderTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:
+    """Reads the training and the validation crops; no identity is in both."""
     if not config.train:
-        raise InputError("training needs crops to learn from: give train")
-    crops = read_crops([Path(config.train)])
+        raise InputError("training needs crops: give train")
+    crops = read_reid_dataset([Path(config.train)])
     if len(crops.identities) < 2:
-        raise InputError(f"{config.train} shows one individual only: there is nothing to tell apart, give at least two")
+        raise InputError(f"{config.train} has crops of one identity only: give at least two")
     if config.val:
-        scored = read_crops([Path(path) for path in config.val])
-        if not scored.seen_again().any() or len(scored.identities) < 2:
+        val_set = read_reid_dataset([Path(path) for path in config.val])
+        if not val_set.has_positives().any() or len(val_set.identities) < 2:
             raise InputError(
-                f"nobody in {', '.join(config.val)} can be looked for: at least two individuals are needed, and one of "
-                "them in two pictures, by different cameras where these are known"
+                f"{', '.join(config.val)} has no query with a match: at least two identities are needed, and one of "
+                "them in two images, by different cameras where these are known"
             )
-        return crops, scored
+        return crops, val_set
     return _split(crops, config)
 
 
 def _split(crops: ReIDDataset, config: EmbedderTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:
-    again = int(crops.seen_again().sum())
-    spared = again >= FEWEST_TO_SPLIT and round(config.val_share * again) >= 2
-    learned, scored = split_by_individual(crops, config.val_share if spared else 0.0, config.seed)
-    if spared:
-        names = ", ".join(scored.identities[:20]) + (", ..." if len(scored.identities) > 20 else "")
+    num_queries = int(crops.has_positives().sum())
+    enough = num_queries >= MIN_IDENTITIES_TO_SPLIT and round(config.val_fraction * num_queries) >= 2
+    train_set, val_set = split_by_identity(crops, config.val_fraction if enough else 0.0, config.seed)
+    if enough:
+        names = ", ".join(val_set.identities[:20]) + (", ..." if len(val_set.identities) > 20 else "")
         log.warning(
-            "%d of %d individuals in %s are not learned from but scored: %s",
-            *(len(scored.identities), len(crops.identities), config.train, names),
+            "%d of %d identities in %s are held out for validation: %s",
+            *(len(val_set.identities), len(crops.identities), config.train, names),
         )
     else:
         log.warning(
-            "nothing is scored: %d individuals in %s were seen several times, and none is left out for val_share %g",
-            *(again, config.train, config.val_share),
+            "no validation: %d identities in %s have several images, and none is held out with val_fraction %g",
+            *(num_queries, config.train, config.val_fraction),
         )
-    return learned, scored
+    return train_set, val_set
 
 
 class EmbedderModule(CropModule):
-    """Individuals are told apart by the directions of their crops' features."""
+    """Trains embeddings by metric learning and validates them by retrieval."""
 
     KIND = "embedder"
-    SCORES = ("mAP", "rank-1", "mINP")
+    METRICS = ("mAP", "rank-1", "mINP")
 
-    def __init__(self, config: EmbedderTrainingConfig, batches: IndividualBatches, scored: ReIDDataset) -> None:
-        """Takes how it shall learn, and what from, and what is scored.
+    def __init__(self, config: EmbedderTrainingConfig, train_set: IdentityBatchDataset, val_set: ReIDDataset) -> None:
+        """Takes the settings and the training and validation data."""
+        model = build_initial_model(config)
+        info = model_info(config, "embedding", config.categories, config.size)
+        super().__init__(model, config, info, train_set, val_set)
+        self.criterion = EmbedderLosses(config, model.dimension, len(train_set.crops.identities))
 
-        Raises:
-            InputError: The network, its starting weights or the losses cannot be used.
-        """
-        model = new_network(config)
-        super().__init__(model, config, _info(config), batches, scored)
-        self.parts = IndividualLosses(config, model.dimension, len(batches.crops.identities))
+    def compute_losses(self, images: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        before_neck = self.model.forward_features(images)
+        features = self.model.neck(before_neck)
+        return self.criterion(before_neck, features, ids), {"batch_rank1": _batch_rank1(features.detach(), ids)}
 
-    def losses(self, images: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        projected = self.model.projected(images)
-        features = self.model.neck(projected)
-        return self.parts(projected, features, ids), {"nearest_is_same": _nearest_is_same(features.detach(), ids)}
-
-    def answer(self, images: Tensor) -> Tensor:
+    def forward_eval(self, images: Tensor) -> Tensor:
         return self.model(images)  # type: ignore[no-any-return]
 
-    def score(self, answers: NDArray[np.float32]) -> Mapping[str, float]:
-        likeness = measured(answers, self.scored)
-        self.info = self.info.model_copy(update={"max_distance": likeness.figures["max distance"]})
-        return likeness.figures
+    def compute_metrics(self, outputs: NDArray[np.float32]) -> Mapping[str, float]:
+        metrics = evaluate_embeddings(outputs, self.val_set).metrics
+        self.info = self.info.model_copy(update={"max_distance": metrics["max distance"]})
+        return metrics
 
-    def report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
+    def write_report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
         with Embedder(self.model, self.info, device) as embedder:
-            embeddings = embed_crops(embedder, self.scored)
-        return write_report(folder, embeddings, self.scored).figures
+            embeddings = embed_crops(embedder, self.val_set)
+        return write_report(folder, embeddings, self.val_set).metrics
 
 
-def _info(config: EmbedderTrainingConfig) -> ModelInfo:
-    return ModelInfo(
-        task="embedding",
-        architecture=config.network.architecture,
-        categories=config.categories,
-        size=config.size,
-        license=config.license,
-        provenance=config.provenance,
-        network=config.network.model_dump(mode="json"),
-    )
-
-
-def _nearest_is_same(features: Tensor, ids: Tensor) -> Tensor:
-    """Share of a batch's crops whose most similar other one shows the same individual."""
+def _batch_rank1(features: Tensor, ids: Tensor) -> Tensor:
+    """Returns the fraction of a batch's crops whose nearest other crop shows the same identity."""
     unit = F.normalize(features.float(), dim=1)
     nearest = (unit @ unit.T).fill_diagonal_(-2).argmax(1)
     return (ids[nearest] == ids).float().mean()

@@ -1,4 +1,4 @@
-"""Losses that make the embeddings of one individual alike and those of different ones unlike."""
+"""Metric learning losses: classification losses with or without margins, triplet and contrastive losses."""
 
 import torch
 import torch.nn.functional as F
@@ -12,113 +12,118 @@ from tracker.config import EmbedderTrainingConfig
 from tracker.errors import InputError, did_you_mean
 
 LOSSES = ["softmax", "cosine_softmax", "arcface", "triplet", "supcon"]
-COMPARING = ("triplet", "supcon")  # the crops of a batch with each other, so that nothing has to be known of others
+PAIR_LOSSES = ("triplet", "supcon")  # compare crops within a batch, so they need no classes
 
 
-def compute_losses(config: EmbedderTrainingConfig) -> dict[str, float]:
-    """The weight of each loss.
+def loss_weights(config: EmbedderTrainingConfig) -> dict[str, float]:
+    """Returns the weight of each loss.
 
     Raises:
-        InputError: A loss is unknown; or tracklets shall be classified, of which several may be one individual.
+        InputError: A loss is unknown, or a classification loss is given for tracklets, of which several may show one
+            identity.
     """
     for name in config.losses:
         if name not in LOSSES:
             raise InputError(f"unknown loss {name!r}{did_you_mean(name, LOSSES)}")
     if not config.losses:
         return {"triplet": 1.0, "supcon" if config.tracklets else "cosine_softmax": 1.0}
-    wrong = [name for name in config.losses if name not in COMPARING]
-    if config.tracklets and wrong:
+    class_losses = [name for name in config.losses if name not in PAIR_LOSSES]
+    if config.tracklets and class_losses:
         raise InputError(
-            f"the loss {wrong[0]} needs classes, but two tracklets may be one individual: give {' or '.join(COMPARING)}"
+            f"the loss {class_losses[0]} needs classes, but two tracklets may show one identity: "
+            f"give {' or '.join(PAIR_LOSSES)}"
         )
     return dict(config.losses)
 
 
-class IndividualLosses(nn.Module):
-    """The losses of a training, weighted, with what they learn themselves."""
+class EmbedderLosses(nn.Module):
+    """The weighted losses of a training, with their learned parameters."""
 
-    def __init__(self, config: EmbedderTrainingConfig, dimension: int, identities: int) -> None:
-        """Takes which losses they are, the length of an embedding, and the number of individuals in all."""
+    def __init__(self, config: EmbedderTrainingConfig, dimension: int, num_identities: int) -> None:
+        """Takes the settings of the losses, the dimension of an embedding, and the number of identities."""
         super().__init__()
-        self.weights = compute_losses(config)
-        self.before_neck = config.before_neck
-        self.parts = nn.ModuleDict({name: _loss(name, config, dimension, identities) for name in self.weights})
+        self.weights = loss_weights(config)
+        self.triplet_before_neck = config.triplet_before_neck
+        self.losses = nn.ModuleDict({name: _loss(name, config, dimension, num_identities) for name in self.weights})
 
-    def forward(self, projected: Tensor, features: Tensor, ids: Tensor) -> dict[str, Tensor]:
-        """The loss of a batch, in its parts.
+    def forward(self, before_neck: Tensor, features: Tensor, ids: Tensor) -> dict[str, Tensor]:
+        """Computes the losses of a batch by name, from features (B, D) before the network's neck and after it.
 
-        Args:
-            projected: (B, D) before the network's neck.
-            features: (B, D) after it; their directions are the embeddings.
-            ids: int64 (B,) individuals, at least two different ones.
+        The directions of the latter are the embeddings. The identities, int64 (B,), are at least two different ones.
         """
         with torch.autocast(ids.device.type, enabled=False):
-            seen = dict.fromkeys(self.weights, features.float())
-            if self.before_neck and "triplet" in seen:
-                seen["triplet"] = projected.float()
-            return {name: weight * self.parts[name](seen[name], ids) for name, weight in self.weights.items()}
+            inputs = dict.fromkeys(self.weights, features.float())
+            if self.triplet_before_neck and "triplet" in inputs:
+                inputs["triplet"] = before_neck.float()
+            return {name: weight * self.losses[name](inputs[name], ids) for name, weight in self.weights.items()}
 
 
-def _loss(name: str, config: EmbedderTrainingConfig, dimension: int, identities: int) -> nn.Module:
-    smooth = nn.CrossEntropyLoss(reduction="none", label_smoothing=config.label_smoothing)
+def _loss(name: str, config: EmbedderTrainingConfig, dimension: int, num_identities: int) -> nn.Module:
+    cross_entropy = nn.CrossEntropyLoss(reduction="none", label_smoothing=config.label_smoothing)
     if name == "softmax":
-        return Softmax(dimension, identities, config.label_smoothing)
+        return SoftmaxLoss(dimension, num_identities, config.label_smoothing)
     if name == "cosine_softmax":
-        return CosineSoftmax(dimension, identities, config.sharpness, config.learn_sharpness, smooth)
+        return CosineSoftmaxLoss(dimension, num_identities, config.logit_scale, config.learn_logit_scale, cross_entropy)
     if name == "arcface":
-        arcface: nn.Module = ArcFaceLoss(identities, dimension, margin=config.angle, scale=config.sharpness)
-        arcface.cross_entropy = smooth
+        arcface: nn.Module = ArcFaceLoss(num_identities, dimension, config.arcface_margin, config.logit_scale)
+        arcface.cross_entropy = cross_entropy
         return arcface
     if name == "supcon":
         return SupConLoss(config.temperature)  # type: ignore[no-any-return]
-    return BatchHardTriplet(config.margin, euclidean=config.before_neck)
+    return BatchHardTripletLoss(config.triplet_margin, euclidean=config.triplet_before_neck)
 
 
-class Softmax(nn.Module):
-    """Cross-entropy of a classification without bias. Source: Luo et al. 2019, arXiv 1903.07071, section 3.5."""
+class SoftmaxLoss(nn.Module):
+    """Cross-entropy of a linear classifier without bias. Source: Luo et al. 2019, arXiv 1903.07071, section 3.5."""
 
-    def __init__(self, dimension: int, identities: int, label_smoothing: float) -> None:
-        """Takes the length of an embedding, the number of classes, and the share of the target spread over all."""
+    def __init__(self, dimension: int, num_identities: int, label_smoothing: float) -> None:
+        """Takes the dimension of an embedding, the number of classes, and the amount of label smoothing."""
         super().__init__()
-        self.judge = nn.Linear(dimension, identities, bias=False)
+        self.classifier = nn.Linear(dimension, num_identities, bias=False)
         self.label_smoothing = label_smoothing
 
     def forward(self, features: Tensor, ids: Tensor) -> Tensor:
-        """(B, D) and int64 (B,) -> the mean loss."""
-        return F.cross_entropy(self.judge(features), ids, label_smoothing=self.label_smoothing)
+        """Returns the mean loss of features (B, D) and identities int64 (B,)."""
+        return F.cross_entropy(self.classifier(features), ids, label_smoothing=self.label_smoothing)
 
 
-class CosineSoftmax(NormalizedSoftmaxLoss):
-    """Cross-entropy over cosines times a sharpness that may be learnt.
+class CosineSoftmaxLoss(NormalizedSoftmaxLoss):
+    """Cross-entropy over scaled cosines; the scale can be learned.
 
-    Source: Wojke and Bewley 2018, arXiv 1812.00442, equation 6; fixed, Wang et al. 2017, arXiv 1704.06369.
+    Source: Wojke and Bewley 2018, arXiv 1812.00442, equation 6; with a constant scale, Wang et al. 2017, arXiv
+    1704.06369.
     """
 
     def __init__(
-        self, dimension: int, identities: int, sharpness: float, learn: bool, cross_entropy: nn.CrossEntropyLoss
+        self,
+        dimension: int,
+        num_identities: int,
+        logit_scale: float,
+        learn_logit_scale: bool,
+        cross_entropy: nn.CrossEntropyLoss,
     ) -> None:
-        super().__init__(identities, dimension, temperature=1 / sharpness)
+        super().__init__(num_identities, dimension, temperature=1 / logit_scale)
         self.cross_entropy = cross_entropy
-        self.log_factor = nn.Parameter(torch.zeros(()), requires_grad=learn)
+        self.log_factor = nn.Parameter(torch.zeros(()), requires_grad=learn_logit_scale)
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, C)."""
+        """Returns the logits (B, C) of embeddings (B, D)."""
         return super().get_logits(embeddings) * self.log_factor.exp()  # type: ignore[no-any-return]
 
 
-class BatchHardTriplet(nn.Module):
-    """Mean over the batch of how much nearer than `margin` the nearest other is, compared with the farthest same.
+class BatchHardTripletLoss(nn.Module):
+    """Triplet loss of the farthest positive and the nearest negative of each crop in a batch.
 
     Source: Hermans et al. 2017, arXiv 1703.07737, equation 5, with cosine or Euclidean distance.
     """
 
     def __init__(self, margin: float, euclidean: bool) -> None:
-        """Takes the margin, and whether the distance is Euclidean."""
+        """Takes the margin, and True for the Euclidean distance."""
         super().__init__()
         distance = LpDistance(normalize_embeddings=False) if euclidean else CosineSimilarity()
         self.miner = BatchHardMiner(distance=distance)
         self.loss = TripletMarginLoss(margin, distance=distance, reducer=MeanReducer())
 
     def forward(self, features: Tensor, ids: Tensor) -> Tensor:
-        """(B, D) and int64 (B,) -> the mean loss."""
+        """Returns the mean loss of features (B, D) and identities int64 (B,)."""
         return self.loss(features, ids, self.miner(features, ids))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""An appearance network as Lightning trains it, whatever its losses and scores are."""
+"""The Lightning module of trainings on crops, for any losses and metrics."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,108 +15,103 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tracker.config import CropTrainingConfig
 from tracker.data import ReIDDataset
 from tracker.errors import InputError
-from tracker.models.model_file import HEADER, ModelInfo
+from tracker.models.model_file import METADATA_KEY, ModelInfo
 from tracker.models.reid.network import AppearanceNetwork
-from tracker.training.reid.data import CropBatches
-from tracker.training.reid.pretrained import backbone_stages, trunk
+from tracker.training.reid.data import CropBatchDataset
+from tracker.training.reid.pretrained import backbone, backbone_stages
 from tracker.training.trainer import all_gather, with_warmup
 
 
 class CropModule(L.LightningModule):
-    """Losses, scores, and which parts learn how fast; subclasses say which losses and scores.
+    """Training and validation steps, frozen stages and learning rates; subclasses define losses and metrics."""
 
-    Attributes:
-        KIND: What is trained, in a word.
-        SCORES: The figures that are drawn over the steps; the first one says which model is best.
-        model: The network.
-        info: What it is.
-        scored: The crops that are scored.
-    """
-
-    KIND: ClassVar[str]
-    SCORES: ClassVar[tuple[str, ...]]
+    KIND: ClassVar[str]  # "embedder" or "classifier"
+    METRICS: ClassVar[tuple[str, ...]]
+    """Metrics that are plotted over the steps; the best model is the one with the highest first metric."""
 
     def __init__(
         self,
         model: AppearanceNetwork,
         config: CropTrainingConfig,
         info: ModelInfo,
-        batches: CropBatches,
-        scored: ReIDDataset,
+        train_set: CropBatchDataset,
+        val_set: ReIDDataset,
     ) -> None:
-        """Takes a network, how it shall learn, what it is, what it learns from, and what is scored."""
+        """Takes a network, the settings, the network's description, and the training and validation data."""
         super().__init__()
         self.model = model
         self.config = config
         self.info = info
-        self.batches = batches
-        self.scored = scored
-        self.answers: dict[int, NDArray[np.float32]] = {}
-        self.still = backbone_stages(model)[: config.freeze]
-        for stage in self.still:
+        self.train_set = train_set
+        self.val_set = val_set
+        self.outputs: dict[int, NDArray[np.float32]] = {}
+        self.frozen_stages = backbone_stages(model)[: config.frozen_stages]
+        for stage in self.frozen_stages:
             stage.requires_grad_(False)
 
-    def losses(self, images: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The losses of a batch, which are summed up, and other figures of it."""
+    def compute_losses(self, images: Tensor, ids: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Computes the losses of a batch, which are summed, and other values to log."""
         raise NotImplementedError
 
-    def answer(self, images: Tensor) -> Tensor:
-        """What is scored of crops, (B, 3, H, W) -> (B, K)."""
+    def forward_eval(self, images: Tensor) -> Tensor:
+        """Computes the outputs (B, K) that validation needs of crops (B, 3, H, W)."""
         raise NotImplementedError
 
-    def score(self, answers: NDArray[np.float32]) -> Mapping[str, float]:
-        """How good the answers on all scored crops are, `SCORES` and more."""
+    def compute_metrics(self, outputs: NDArray[np.float32]) -> Mapping[str, float]:
+        """Computes `METRICS`, and more, from the outputs (N, K) of all validation crops."""
         raise NotImplementedError
 
-    def report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
-        """Measures the finished network on a device, fills a folder with what there is to see, and gives figures."""
+    def write_report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
+        """Evaluates the finished network on a device, writes a report into a folder, and returns the metrics."""
         raise NotImplementedError
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, ids = batch
         self.model.train()
-        for stage in self.still:
+        for stage in self.frozen_stages:
             stage.eval()
-        number = index * self.trainer.world_size + self.global_rank
-        torch.manual_seed(self.config.seed + number * 2**20)  # this batch's own: the same after a resume
-        losses, more = self.losses(images.contiguous(memory_format=torch.channels_last), ids)
+        batch_index = index * self.trainer.world_size + self.global_rank
+        torch.manual_seed(self.config.seed + batch_index * 2**20)  # for each batch, so that a resume changes nothing
+        losses, values = self.compute_losses(images.contiguous(memory_format=torch.channels_last), ids)
         total: Tensor = sum(losses.values())  # type: ignore[assignment]
         if not torch.isfinite(total):
-            raise self._not_finite(losses, number)
-        named = {f"loss_{name}": value for name, value in losses.items()}
-        self.log_dict({**named, "loss": total, **more}, prog_bar=True, batch_size=len(ids))
+            raise self._not_finite(losses, batch_index)
+        named_losses = {f"loss_{name}": value for name, value in losses.items()}
+        self.log_dict({**named_losses, "loss": total, **values}, prog_bar=True, batch_size=len(ids))
         return total
 
-    def _not_finite(self, losses: Mapping[str, Tensor], number: int) -> InputError:
+    def _not_finite(self, losses: Mapping[str, Tensor], batch_index: int) -> InputError:
         parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        files = dict.fromkeys(self.batches.crops.files[row].name for row in self.batches.drawn(number))
+        crops = self.train_set.crops
+        files = dict.fromkeys(crops.files[index].name for index in self.train_set.sample_batch(batch_index))
         return InputError(
             f"the loss of step {self.global_step} is not finite ({parts}) on {', '.join(files)}: lower learning_rate "
-            "or clip, train with another precision, or look at these crops"
+            "or clip_grad_norm, use another precision, or check these crops"
         )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        rows, images = batch
-        answers = self.answer(images.float().contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
-        self.answers |= dict(zip(rows.tolist(), answers, strict=True))
+        indices, images = batch
+        outputs = self.forward_eval(images.float().contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+        self.outputs |= dict(zip(indices.tolist(), outputs, strict=True))
 
     def on_validation_epoch_end(self) -> None:
-        answers = all_gather(self.trainer, self.answers)
-        self.answers = {}
-        self.log_dict(dict(self.score(np.stack([answers[row] for row in sorted(answers)]))), sync_dist=True)
+        outputs = all_gather(self.trainer, self.outputs)
+        self.outputs = {}
+        metrics = self.compute_metrics(np.stack([outputs[index] for index in sorted(outputs)]))
+        self.log_dict(dict(metrics), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[HEADER] = self.info.model_dump_json()
+        checkpoint[METADATA_KEY] = self.info.model_dump_json()
 
     def configure_optimizers(self) -> Any:
         config = self.config
-        slow = {id(parameter) for parameter in trunk(self.model).parameters()}
+        in_backbone = {id(parameter) for parameter in backbone(self.model).parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter in self.parameters():
             if parameter.requires_grad:
-                rate = config.trunk_learning_rate if id(parameter) in slow else 1.0
-                groups.setdefault(rate, []).append(parameter)
-        rates = [{"params": members, "lr": config.learning_rate * rate} for rate, members in groups.items()]
-        optimizer = AdamW(rates, weight_decay=config.weight_decay)
+                factor = config.backbone_lr_factor if id(parameter) in in_backbone else 1.0
+                groups.setdefault(factor, []).append(parameter)
+        parameter_groups = [{"params": group, "lr": config.learning_rate * factor} for factor, group in groups.items()]
+        optimizer = AdamW(parameter_groups, weight_decay=config.weight_decay)
         warmup = max(1, min(config.warmup_steps, config.steps // 4))
         return with_warmup(optimizer, warmup, CosineAnnealingLR(optimizer, max(1, config.steps - warmup)))

@@ -1,4 +1,4 @@
-"""Batches of tracks that surely differ, as they were seen at one moment: learning individuals without labels."""
+"""Batches of tracklets that are visible at the same time, and so show different identities: learning without labels."""
 
 import random
 from itertools import pairwise
@@ -9,64 +9,60 @@ from numpy.typing import NDArray
 
 from tracker.config import EmbedderTrainingConfig
 from tracker.data import ReIDDataset
-from tracker.data.tracklets import read_spans
+from tracker.data.tracklets import read_track_intervals
 from tracker.errors import InputError
-from tracker.training.reid.data import IndividualBatches
+from tracker.training.reid.data import IdentityBatchDataset
 
 
-class SimultaneousTracklets(IndividualBatches):
-    """Batches of tracks that were seen at one moment of one video, with crops of each from all of its time.
+class TrackletBatchDataset(IdentityBatchDataset):
+    """Batches of tracks that are visible at the same time in a video, with crops from the whole length of each.
 
-    Two crops of a track show one individual, and those of two tracks seen at one moment show two; of all other pairs
-    nothing is known, so they never meet in a batch. Source: the constraints of Cinbis et al. 2011, "Unsupervised metric
-    learning for face identification in TV video".
+    Two crops of one track show the same identity, and crops of two simultaneous tracks show different ones. Nothing is
+    known about other pairs, so they never occur in one batch. Source: the constraints of Cinbis et al. 2011,
+    "Unsupervised metric learning for face identification in TV video".
     """
 
     def __init__(self, crops: ReIDDataset, config: EmbedderTrainingConfig) -> None:
-        """Takes what `IndividualBatches` does; `config.train` is the folder that `track crops` wrote.
-
-        Raises:
-            InputError: No two tracks were seen at one moment, or it is not known when they were.
-        """
+        """Takes the arguments of `IdentityBatchDataset`; `config.train` is the folder that `track crops` wrote."""
         super().__init__(crops, config)
-        self.spans = read_spans(Path(config.train), crops)
-        self.accompanied: dict[int, list[int]] = {}  # by individual, its spans at which others were there too
-        for row in range(len(self.spans)):
-            if self._beside(row).any():
-                self.accompanied.setdefault(int(self.spans[row, 0]), []).append(row)
-        if not self.accompanied:
+        self.intervals = read_track_intervals(Path(config.train), crops)
+        self.overlapping: dict[int, list[int]] = {}  # by identity, its intervals that overlap another identity's
+        for interval in range(len(self.intervals)):
+            if self._overlaps(interval).any():
+                self.overlapping.setdefault(int(self.intervals[interval, 0]), []).append(interval)
+        if not self.overlapping:
             raise InputError(
-                f"no two tracks in {config.train} were ever seen at one moment, so that none are known to differ: give "
-                "more video, or sort the crops into a folder for each individual and train without tracklets"
+                f"no two tracks in {config.train} are visible at the same time, so none are known to differ: give more "
+                "video, or sort the crops into a folder for each identity and train without tracklets"
             )
-        for rows in self.rows.values():
-            rows.sort(key=lambda row: crops.files[row].stem.rpartition("_")[2])  # by frame
+        for indices in self.indices.values():
+            indices.sort(key=lambda index: crops.files[index].stem.rpartition("_")[2])  # by frame
 
-    def identities(self, rng: random.Random) -> list[int]:
-        """Up to `config.identities` that were all seen at one moment.
+    def sample_identities(self, rng: random.Random) -> list[int]:
+        """Samples up to `config.identities_per_batch` tracks that are all visible at one time.
 
-        One is drawn, then one of those beside it, and a moment that they share; a moment that was drawn first would
-        mostly show those who were seen longest.
+        Samples a track, then one that overlaps it, then a time at which both are visible. Sampling the time first
+        would prefer long tracks.
         """
-        row = rng.choice(self.accompanied[rng.choice(sorted(self.accompanied))])
-        other = rng.choice(np.flatnonzero(self._beside(row)).tolist())
-        number, video, first, last = self.spans.T
-        moment = rng.uniform(max(first[row], first[other]), min(last[row], last[other]))
-        there = number[(video == video[row]) & (first <= moment) & (moment <= last)].astype(int).tolist()
-        pair = [int(number[row]), int(number[other])]
-        more = sorted(set(there) - set(pair))
-        return pair + rng.sample(more, min(self.config.identities - 2, len(more)))
+        interval = rng.choice(self.overlapping[rng.choice(sorted(self.overlapping))])
+        other = rng.choice(np.flatnonzero(self._overlaps(interval)).tolist())
+        identity, video, first, last = self.intervals.T
+        time = rng.uniform(max(first[interval], first[other]), min(last[interval], last[other]))
+        visible = identity[(video == video[interval]) & (first <= time) & (time <= last)].astype(int).tolist()
+        pair = [int(identity[interval]), int(identity[other])]
+        others = sorted(set(visible) - set(pair))
+        return pair + rng.sample(others, min(self.config.identities_per_batch - 2, len(others)))
 
-    def draw(self, individual: int, rng: random.Random) -> list[int]:
-        """`config.crops` rows from all of an individual's time: one of each of so many equal parts of it."""
-        rows = self.rows[individual]
-        edges = np.linspace(0, len(rows), self.config.crops + 1)
-        parts = [rows[int(low) : int(np.ceil(high))] for low, high in pairwise(edges)]
+    def sample_crops(self, identity: int, rng: random.Random) -> list[int]:
+        """Samples one crop from each of `config.crops_per_identity` equal parts of a track's crops, by frame."""
+        indices = self.indices[identity]
+        edges = np.linspace(0, len(indices), self.config.crops_per_identity + 1)
+        parts = [indices[int(low) : int(np.ceil(high))] for low, high in pairwise(edges)]
         return [rng.choice(part) for part in parts]
 
-    def _beside(self, row: int) -> NDArray[np.bool_]:
-        """Which spans of other individuals have a moment in common with one: bool (S,)."""
-        own = self.spans[row]
-        number, video, first, last = self.spans.T
-        beside: NDArray[np.bool_] = (number != own[0]) & (video == own[1]) & (first <= own[3]) & (last >= own[2])
-        return beside
+    def _overlaps(self, interval: int) -> NDArray[np.bool_]:
+        """Marks the intervals of other identities that overlap one in time: bool (S,)."""
+        own = self.intervals[interval]
+        identity, video, first, last = self.intervals.T
+        overlaps: NDArray[np.bool_] = (identity != own[0]) & (video == own[1]) & (first <= own[3]) & (last >= own[2])
+        return overlaps

@@ -1,4 +1,4 @@
-"""The course of a training on crops, from settings to a folder worth looking at."""
+"""The training of an embedder or classifier of crops: runs it, and writes the model and its model card."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,32 +10,25 @@ import torch
 
 from tracker.config import CropTrainingConfig
 from tracker.data import ReIDDataset
+from tracker.data.files import write_text
 from tracker.errors import InputError
 from tracker.models.model_file import ModelInfo
 from tracker.models.reid import build_embedder, crop_size
 from tracker.models.reid.network import AppearanceNetwork
-from tracker.models.runtime import choose_device, load_pickled, read_weights
-from tracker.training.curves import draw_course, read_metrics_log
-from tracker.training.detector.artifacts import figure_table, write_model
-from tracker.training.reid.data import CropData
+from tracker.models.runtime import choose_device, load_torch_file, read_weights
+from tracker.training.curves import plot_metrics_log, read_metrics_log
+from tracker.training.detector.artifacts import metrics_table, write_model
+from tracker.training.reid.data import CropDataModule
 from tracker.training.reid.module import CropModule
-from tracker.training.reid.pretrained import start_weights
-from tracker.training.trainer import (
-    BEST,
-    LAST,
-    checkpoint_to_resume,
-    enough_memory,
-    fit,
-    new_folder,
-    new_trainer,
-)
+from tracker.training.reid.pretrained import load_pretrained_weights
+from tracker.training.trainer import BEST_CHECKPOINT, build_trainer, explain_out_of_memory, fit, open_run_folder
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=CropTrainingConfig)
 MODEL = "model.safetensors"
 
 CARD = """\
-# {architecture}: {what}
+# {architecture}: {categories}
 
 {article} {kind} that was trained with `tracker`.
 
@@ -45,109 +38,90 @@ CARD = """\
 | Crops | {height} x {width} pixels (height x width) |
 | Weights | {parameters:.1f} million |
 | Steps | {steps}, learning rate {learning_rate:g} |
-| Started from | {start} |
-| Learned from | {train} |
-| Scored on | {val} |
-| Licence | {license} |
+| Pretrained weights | {pretrained} |
+| Training data | {train} |
+| Validation data | {val} |
+| License | {license} |
 | Provenance | {provenance} |
 
-## Figures on the scored crops
+## Metrics on the validation crops
 
-{figures}
+{metrics}
 
-The same training again: `track train {kind} config.yaml`.
+To repeat the training: `track train {kind} config.yaml`.
 """
 
 
-def with_size(config: C) -> C:
-    """The settings with the size of crops that the network was made for, where they name none.
-
-    Raises:
-        InputError: The architecture is unknown.
-    """
+def with_default_size(config: C) -> C:
+    """Returns the settings, with the network's default size of crops if they have none."""
     return config if any(config.size) else config.model_copy(update={"size": crop_size(config.network.architecture)})
 
 
-def new_network(config: CropTrainingConfig, classes: int = 0) -> AppearanceNetwork:
-    """The network before its first step, the same each time.
-
-    Raises:
-        InputError: The network cannot be built, or the starting weights cannot be used.
-    """
+def build_initial_model(config: CropTrainingConfig, num_classes: int = 0) -> AppearanceNetwork:
+    """Builds the network before its first step; it is the same each time."""
     L.seed_everything(config.seed, workers=True)
-    model = build_embedder(config.network, config.size, classes)
-    if config.start_from:
-        start_weights(model, config.network.architecture, config.start_from)
-    elif config.freeze:
-        log.warning("%d stages are frozen as noise: give start_from, or no freeze", config.freeze)
+    model = build_embedder(config.network, config.size, num_classes)
+    if config.pretrained:
+        load_pretrained_weights(model, config.network.architecture, config.pretrained)
+    elif config.frozen_stages:
+        log.warning("%d stages are frozen with random weights: give pretrained", config.frozen_stages)
     return model.to(memory_format=torch.channels_last)
 
 
 def train_on_crops(module: CropModule, resume: bool) -> Path:
-    """Goes through a training.
+    """Trains an embedder or a classifier, or continues its training; returns the path of the finished model.
 
-    In the folder are left best.ckpt (where anything is scored) and last.ckpt; model.safetensors, the best model;
-    card.md, which describes it; config.yaml; curves.png; all figures of the training in log/ and, for TensorBoard,
-    tensorboard/; and in report/ how good the model is.
-
-    Args:
-        module: What is trained, how, and on what.
-        resume: Go on from the last checkpoint.
-
-    Returns:
-        The finished model.
-
-    Raises:
-        InputError: The checkpoint or Lightning's settings cannot be used; memory does not suffice; a loss is not
-            finite; a picture cannot be read.
+    Writes the files that `train_embedder` and `train_classifier` describe into the folder of the training, and raises
+    their errors.
     """
-    config, scored = module.config, len(module.scored) > 0
-    folder = Path(config.folder)
-    checkpoint = [_of_this_training(checkpoint_to_resume(folder), module)] if resume else []
-    if not resume:
-        new_folder(folder)
-    begun = int(load_pickled(checkpoint[0])["global_step"]) if resume else 0
-    trainer = new_trainer(config, config.steps, f"{module.KIND}/{begun:08}", module.SCORES[0] if scored else "")
-    with enough_memory("such batches: lower their size (and raise accumulate) or size, or try bf16-mixed precision"):
-        fit(trainer, module, CropData(config, module.batches, module.scored), *checkpoint)
-    trainer.save_checkpoint(folder / LAST, weights_only=False)
+    config, folder, first_step = module.config, Path(module.config.folder), 0
+    checkpoint = open_run_folder(folder, resume)
+    if checkpoint:
+        _check_compatible(checkpoint, module)
+        first_step = int(load_torch_file(checkpoint)["global_step"])
+    monitor = module.METRICS[0] if len(module.val_set) else ""
+    trainer = build_trainer(config, config.steps, f"{module.KIND}/{first_step:08}", monitor)
+    with explain_out_of_memory(
+        "such batches: lower their size (and raise accumulate_grad_batches) or size, or try bf16-mixed precision"
+    ):
+        fit(trainer, module, CropDataModule(config, module.train_set, module.val_set), folder, checkpoint)
     if trainer.is_global_zero:
-        _finish(folder, module)
+        _write_artifacts(folder, module)
     return folder / MODEL
 
 
-def _finish(folder: Path, module: CropModule) -> None:
-    """Writes the best model, how good it is, how it came about, and the settings that lead to it."""
+def _write_artifacts(folder: Path, module: CropModule) -> None:
+    """Writes the best model, its training curves, evaluation and model card, and the settings."""
     info = module.info
-    if (folder / BEST).is_file():
-        state, info = read_weights(folder / BEST, info.task)
+    if (folder / BEST_CHECKPOINT).is_file():
+        state, info = read_weights(folder / BEST_CHECKPOINT, info.task)
         module.model.load_state_dict(state)
     write_model(folder / MODEL, module.config, info, module.model)
     log.info("the finished model is %s", folder / MODEL)
-    draw_course(read_metrics_log(folder, {module.KIND: module.config.steps}), folder / "curves.png", module.SCORES)
+    metrics_log = read_metrics_log(folder, {module.KIND: module.config.steps})
+    plot_metrics_log(metrics_log, folder / "curves.png", module.METRICS)
     device = choose_device("cpu" if module.config.accelerator == "cpu" else "auto")
-    figures = module.report(folder / "report", device) if len(module.scored) else {}
-    (folder / "card.md").write_text(_card(module, figures), encoding="utf-8")
+    metrics = module.write_report(folder / "report", device) if len(module.val_set) else {}
+    write_text(folder / "card.md", _model_card(module, metrics))
 
 
-def _of_this_training(path: Path, module: CropModule) -> Path:
-    """Makes sure that a checkpoint is of a training with these settings."""
+def _check_compatible(path: Path, module: CropModule) -> None:
+    """Raises InputError if a checkpoint belongs to another training."""
     info = read_weights(path, module.info.task)[1]
-    found = {key: value.shape for key, value in load_pickled(path)["state_dict"].items()}
+    stored = {key: value.shape for key, value in load_torch_file(path)["state_dict"].items()}
     own = {key: value.shape for key, value in module.state_dict().items()}
-    if found != own or info.network != module.info.network or info.categories != module.info.categories:
+    if stored != own or info.network != module.info.network or info.categories != module.info.categories:
         raise InputError(
-            f"{path} is of a training with another network, other losses or other individuals: go on with the settings "
-            "and the crops that it had"
+            f"{path} is of a training with another network, other losses or other identities: resume it with its own "
+            "settings and crops"
         )
-    return path
 
 
-def _card(module: CropModule, figures: Mapping[str, float]) -> str:
+def _model_card(module: CropModule, metrics: Mapping[str, float]) -> str:
     config, info = module.config, module.info
     return CARD.format(
         architecture=info.architecture,
-        what=_first(info.categories),
+        categories=_join_names(info.categories),
         article="An" if module.KIND[0] in "aeiou" else "A",
         kind=module.KIND,
         network=", ".join(f"{k}: {v}" for k, v in config.network.model_dump(mode="json").items()),
@@ -156,20 +130,20 @@ def _card(module: CropModule, figures: Mapping[str, float]) -> str:
         parameters=sum(array.numel() for array in module.model.state_dict().values()) / 1e6,
         steps=config.steps,
         learning_rate=config.learning_rate,
-        start=config.start_from or "noise",
-        train=f"{config.train}: {_counts(module.batches.crops, info)}",
-        val=f"{_first(config.val or config.train)}: {_counts(module.scored, info)}" if figures else "nothing",
+        pretrained=config.pretrained or "none",
+        train=f"{config.train}: {_crop_counts(module.train_set.crops, info)}",
+        val=f"{_join_names(config.val or config.train)}: {_crop_counts(module.val_set, info)}" if metrics else "none",
         license=info.license or "not stated",
         provenance=info.provenance or "not stated",
-        figures=figure_table(figures) if figures else "None: nothing was scored.",
+        metrics=metrics_table(metrics) if metrics else "None: there are no validation crops.",
     )
 
 
-def _first(names: str | Sequence[str]) -> str:
-    """All names, or of many the first."""
+def _join_names(names: str | Sequence[str]) -> str:
+    """Joins names by commas, at most ten of them."""
     names = [names] if isinstance(names, str) else names
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _counts(crops: ReIDDataset, info: ModelInfo) -> str:
-    return f"{len(crops)} crops of {len(crops.identities)} {'individuals' if info.task == 'embedding' else 'classes'}"
+def _crop_counts(crops: ReIDDataset, info: ModelInfo) -> str:
+    return f"{len(crops)} crops of {len(crops.identities)} {'identities' if info.task == 'embedding' else 'classes'}"

@@ -1,1 +1,1 @@
-"""Pictures of every id switch."""
+"""Draws the id switches of tracks."""

@@ -1,4 +1,4 @@
-"""What the README promises to somebody who teaches individuals of their own, done as it stands there."""
+"""Runs the commands of the user guide for identities of one's own, as they are written there."""
 
 import csv
 import json
@@ -7,22 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from doc_commands import marked_commands, run_track
 from paths import CLIPS
-from readme_commands import readme_commands, run_track
 
 pytest.importorskip("lightning", reason="the extra [train] is not installed")
 pytest.importorskip("matplotlib", reason="the extra [eval] is not installed")
 
 CLIP = CLIPS / "one_by_one_person.mp4"
-# Short, so that a test can wait for it. The words of the README stay as they are.
+# Few steps, so that the test is short. The guide's own arguments are not changed.
 MINIATURE = {
     "crops": "--every 4",
-    "train": "--steps 20 --warmup-steps 2 --individuals 3 --crops 4 --validate-every 10 --val-share 0.3 --workers 0",
+    "train": "--steps 20 --warmup-steps 2 --identities-per-batch 3 --crops-per-identity 4 --validate-every 10 "
+    "--val-fraction 0.3 --workers 0",
     "video.mp4": "--every 4",
 }
 
 
-def sort_by_hand(crops: Path) -> int:
+def sort_folders(crops: Path) -> int:
     """Splits the longest track, and merges its second half with another one; returns the number of folders."""
     folders = sorted((crops / "video").glob("person-*"), key=lambda folder: (len(list(folder.iterdir())), folder.name))
     for file in sorted(folders[-1].iterdir())[::2]:
@@ -33,14 +34,14 @@ def sort_by_hand(crops: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CLIP.exists(), reason=f"the clip {CLIP.name} is not here")
-def test_from_a_video_to_tracks_by_an_embedder_of_ones_own(tmp_path: Path) -> None:
+def test_from_a_video_to_tracks_with_an_embedder_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "video.mp4").symlink_to(CLIP)
-    commands = readme_commands("own individuals")
+    commands = marked_commands("own identities")
     assert [command[0] for command in commands] == ["crops", "train", "eval", "video.mp4"]
     for command in commands:
         run_track([*command, *shlex.split(MINIATURE.get(command[0], ""))], tmp_path)
         if command[0] == "crops":
-            assert sort_by_hand(tmp_path / "crops") == 6
+            assert sort_folders(tmp_path / "crops") == 6
     assert (tmp_path / "runs/mine/best.ckpt").is_file()
     assert json.loads((tmp_path / "runs/mine/all/report.json").read_text())
     with (tmp_path / "tracked/video/tracks.csv").open() as file:

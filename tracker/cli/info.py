@@ -1,0 +1,50 @@
+"""`track models` and `track info`: what there is to choose from, and what this machine has."""
+
+from tracker.cli.options import CommandApp
+from tracker.models.model_file import load_model
+from tracker.pipeline.run_record import versions
+
+models_app = CommandApp(name="models")
+info_app = CommandApp(name="info")
+
+
+@models_app.default
+def models() -> int:
+    """Prints the values of `--model`, `--embedder`, and `network.architecture` and `network.backbone` in training."""
+    from tracker.models.detection import BUILTIN as BUILTIN_DETECTOR
+    from tracker.models.detection import backbone_names, detector_names, torchvision_names
+    from tracker.models.reid import BUILTIN as BUILTIN_EMBEDDER
+
+    for flag, path in (("--model", BUILTIN_DETECTOR), ("--embedder", BUILTIN_EMBEDDER)):
+        _, info = load_model(path)
+        print(f"{flag} builtin ({path.stat().st_size / 1e6:.1f} MB): {', '.join(info.categories)}")
+        print(f"    license: {info.license}")
+        print(f"    trained on: {info.provenance}")
+    print("--embedder none: motion alone")
+    for name in torchvision_names():
+        print(f"--model {name} --weights coco: COCO's 80 classes, downloaded once by torchvision, BSD-3-Clause")
+    print(
+        "--weights and --embedder also take the files of `track train`: model.safetensors, or a detector's best.ckpt."
+    )
+    print(f"network.architecture in `track train detector`: {', '.join(detector_names())}")
+    print(f"network.backbone of fasterrcnn_fpn and maskrcnn_fpn: {', '.join(backbone_names())}")
+    return 0
+
+
+@info_app.default
+def info() -> int:
+    """Prints versions, devices and codecs."""
+    import av
+    import torch
+
+    for name, version in versions().items():
+        print(f"{name}: {version}")
+    devices = [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    print(f"devices: {', '.join(['cpu', *devices])}; {torch.get_num_threads()} CPU threads")
+    libraries = [f"{name} {'.'.join(map(str, number))}" for name, number in sorted(av.library_versions.items())]
+    print(f"FFmpeg libraries: {', '.join(libraries)}")
+    wanted = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "gif", "prores")
+    print(f"decoders: {', '.join(name for name in wanted if name in av.codecs_available)}")
+    print(f"encoder libx264: {'yes' if 'libx264' in av.codecs_available else 'no'}")
+    return 0

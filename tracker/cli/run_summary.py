@@ -1,0 +1,47 @@
+"""The summary of a run that is printed at its end."""
+
+from rich.console import Console
+from rich.table import Table
+
+from tracker.pipeline.file_run import RunResult
+from tracker.pipeline.summary import TrackSummary
+
+
+def print_summary(result: RunResult) -> None:
+    """Prints the number of frames and tracks, the longest tracks, and the files that were written."""
+    console = Console(highlight=False, markup=False)
+    # Captured, because rich would end the program itself if the reader of its output is gone.
+    with console.capture() as captured:
+        for line in _lines(result):
+            console.print(line)
+        longest = result.summary.longest()
+        if longest:
+            console.print(_table(longest))
+        for path in result.output_paths:
+            console.print(f"wrote {path}", soft_wrap=True)
+    print(captured.get(), end="", flush=True)
+
+
+def _lines(result: RunResult) -> list[str]:
+    rate = f" ({result.frames / result.elapsed:.1f} frames/s)" if result.elapsed else ""
+    lines = [f"{result.frames} frames in {result.elapsed:.1f} s{rate}{', stopped' if result.stopped else ''}"]
+    if result.corrupt_packets:
+        lines.append(f"{result.corrupt_packets} corrupt packets were skipped")
+    if result.frames_predicted:
+        lines.append(f"the detector did not run on {result.frames_predicted} frames; their boxes are predicted")
+    if result.filtered_out:
+        lines.append(f"{result.filtered_out} stored detections were left out: score, class, or outside of the image")
+    if result.truncated:
+        lines.append("the file ends before its stated end; it was processed as far as it goes")
+    counts = ", ".join(f"{n} {name}" for name, n in result.summary.counts.most_common() if n)
+    return [*lines, f"tracks: {counts or 'none'}"]
+
+
+def _table(longest: list[TrackSummary]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("id", "class", "from s", "to s", "seconds", "frames"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for track in longest:
+        times = (track.first, track.last, track.duration)
+        table.add_row(str(track.track_id), track.category, *(f"{t:.2f}" for t in times), str(track.frames))
+    return table

@@ -1,0 +1,224 @@
+"""One run of the tracker over one source: frames in, frames with their tracks out."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+
+from tracker.config import Config
+from tracker.errors import InputError
+from tracker.pipeline.analyzer import FrameAnalyzer
+from tracker.pipeline.class_voting import ClassVoter
+from tracker.pipeline.frame_analysis import FrameAnalysis, analyze_batches
+from tracker.pipeline.frame_sampler import FrameSampler
+from tracker.pipeline.offline_buffer import FrameTimes, MaskBuffer, VoteBuffer
+from tracker.pipeline.prefetch import QueueStats, prefetch
+from tracker.structures.types import Frame, Tracks
+from tracker.tracking import DeepSort
+from tracker.tracking.camera_motion import CameraMotion
+from tracker.video import Source, check_time_range
+
+AnalysisCallback = Callable[[FrameAnalysis], bool]
+"""Called with the analysis of each frame before it is tracked. False ends the first pass of an offline run there."""
+
+_REALTIME_QUEUE = 16
+"""Frames that may wait while the detector is busy, where each is delivered at its own time."""
+
+
+def _go_on(analysis: FrameAnalysis) -> bool:
+    return True
+
+
+class TrackingRun:
+    """One run over one source, with a tracker, camera motion and class votes of its own.
+
+    Threads decode and analyze frames ahead of the caller; the result does not depend on it.
+
+    Attributes:
+        source: The frames.
+        analyzer: Finds the objects in them.
+        config: All settings; where they leave the embeddings' neutral distance open, it is the analyzer's.
+        timer: Time spent in each stage.
+        queue_stats: How full the queues between the stages were, by name; empty without threads.
+        frames_predicted: Frames on which the detector did not run, because of `detect_every` or `realtime`.
+    """
+
+    def __init__(
+        self, source: Source, analyzer: FrameAnalyzer, config: Config | None = None, overlap: bool = True
+    ) -> None:
+        """Prepares a run; nothing is read yet.
+
+        Args:
+            source: Read once; an offline run opens it again for the frames with their final tracks.
+            analyzer: Finds the objects.
+            config: All settings; None for the analyzer's.
+            overlap: False to let each stage wait for the others, so that its time is its own.
+
+        Raises:
+            InputError: The settings ask for what the source cannot give (see `check_source`).
+        """
+        config = config or analyzer.config
+        check_source(config, source)
+        settings = config.tracker.with_neutral_distance(analyzer.neutral_distance)
+        self.source = source
+        self.analyzer = analyzer
+        self.config = config.model_copy(update={"tracker": settings})
+        self.timer = analyzer.timer
+        self.queue_stats: dict[str, QueueStats] = {}
+        self.frames_predicted = 0
+        self._overlap = overlap
+
+    def tracks(self, on_analysis: AnalysisCallback = _go_on, images: bool = True) -> Generator[tuple[Frame, Tracks]]:
+        """Yields each frame with its tracks; frames without any track come too.
+
+        The generator's end, or closing it, ends the threads. With `offline` the source is first read to its end, and
+        the tracks are the final ones.
+
+        Args:
+            on_analysis: See `AnalysisCallback`.
+            images: False if the frames that are yielded need no images.
+        """
+        if self.config.tracker.offline:
+            return self._offline(on_analysis, images and self.source.has_images)
+        return self._online(on_analysis)
+
+    def queue_size(self) -> int:
+        """Returns the most frames that may wait between two stages.
+
+        A live source's present is not kept waiting, and at most 2 x `batch_size` x (`detect_every` + 1) frames of a
+        file are in memory, and one more.
+        """
+        if not self._overlap:
+            return 0
+        return 1 if self.source.live else self.config.detector.batch_size
+
+    def _online(self, on_analysis: AnalysisCallback) -> Generator[tuple[Frame, Tracks]]:
+        tracker = DeepSort(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
+        camera = CameraMotion(self.config.tracker.camera_motion)
+        voter = self._voter()
+        with closing(self._analyses()) as analyses:
+            for analysis in analyses:
+                on_analysis(analysis)
+                frame, detections = analysis.frame, analysis.detections
+                with self.timer.measure("associate"):
+                    if analysis.detector_ran:
+                        motion = camera.update(frame.image, detections.boxes)
+                        tracks = tracker.update(detections, analysis.embeddings, frame.time, motion, analysis.rescore)
+                    else:
+                        tracks = tracker.predict(frame.time)
+                    if "masks" in detections.data:
+                        tracks = tracks.with_masks(detections.boxes, detections.data["masks"])
+                voter.count(tracks, analysis.class_probs)
+                voter.keep(tracker.table.ids.tolist())
+                yield frame, voter.with_classes(tracks)
+
+    def _offline(self, on_analysis: AnalysisCallback, images: bool) -> Generator[tuple[Frame, Tracks]]:
+        # Few runs need it, and it takes time to import.
+        from tracker.tracking.offline import OfflineTracker
+
+        tracker = OfflineTracker(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
+        camera = CameraMotion(self.config.tracker.camera_motion)
+        times, masks, votes = FrameTimes(), MaskBuffer(), VoteBuffer(self._voter())
+        with closing(self._analyses()) as analyses:
+            for analysis in analyses:
+                frame, detections = analysis.frame, analysis.detections
+                times.add(frame)
+                masks.add(detections)
+                votes.add(analysis.class_probs)
+                with self.timer.measure("associate"):
+                    if analysis.detector_ran:
+                        motion = camera.update(frame.image, detections.boxes)
+                        tracker.update(detections, analysis.embeddings, frame.time, motion, analysis.rescore)
+                    else:
+                        tracker.skip(frame.time)
+                if not on_analysis(analysis):
+                    break
+        final = votes.count_all(tracker.finish())
+        reread = prefetch(self._reread(times), self.queue_size(), "read", self.queue_stats)
+        with closing(reread if images else times.without_images(self.source)) as frames:
+            for number, frame in enumerate(frames):
+                with self.timer.measure("associate"):
+                    tracks = next(final)
+                yield frame, votes.voter.with_classes(masks.attach_masks(tracks, number))
+
+    def _reread(self, times: FrameTimes) -> Generator[Frame]:
+        """Yields the frames of the first pass, from the source opened again."""
+        with self.source.reopen() as reopened:
+            frames = iter(reopened)
+            for index, time, _ in times:
+                with self.timer.measure("decode"):
+                    frame = next(frames, None)
+                if frame is None or (frame.index, frame.time) != (index, time):
+                    raise InputError(f"{self.source.uri} changed while it was read: run again on a copy")
+                yield frame
+
+    def _analyses(self) -> Generator[FrameAnalysis]:
+        """Yields the analysis of each frame; one thread decodes ahead, and one analyzes."""
+        sampler = FrameSampler(self.config)
+        decoded = prefetch(sampler.throttle(self._decoded()), self._read_ahead(), "read", self.queue_stats)
+        # Without images there is less to compute than to hand over to another thread.
+        analyze_ahead = int(self.source.has_images and self._overlap)
+        batches = prefetch(self._batches(decoded, sampler), analyze_ahead, "analyze", self.queue_stats)
+        with closing(batches):
+            try:
+                for batch in batches:
+                    for analysis in batch:
+                        self.frames_predicted += not analysis.detector_ran
+                        yield analysis
+            finally:
+                sampler.stop()
+
+    def _read_ahead(self) -> int:
+        """Returns how many frames to decode ahead: none of a live source, which reads by itself."""
+        if self.config.detector.realtime:
+            return _REALTIME_QUEUE
+        return self.queue_size() if self.source.has_images and not self.source.live else 0
+
+    def _decoded(self) -> Generator[Frame]:
+        frames = iter(self.source)
+        while True:
+            with self.timer.measure("decode"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+    def _batches(self, frames: Generator[Frame], sampler: FrameSampler) -> Generator[list[FrameAnalysis]]:
+        detector = self.config.detector
+        size = 1 if self.source.live or detector.realtime else detector.batch_size * detector.detect_every
+        with closing(frames):
+            yield from analyze_batches(sampler.select(frames), self.analyzer.analyze, size)
+
+    def _voter(self) -> ClassVoter:
+        classifier = self.analyzer.classifier
+        return ClassVoter(classifier.info.categories if classifier else (), self.analyzer.fine_class_ids)
+
+
+def check_config(config: Config) -> None:
+    """Checks that settings go together.
+
+    Raises:
+        InputError: They do not.
+    """
+    check_time_range(config.source)
+    if config.tracker.offline and config.detector.realtime:
+        raise InputError("--offline reads all frames before it writes, and cannot keep a pace: leave out --realtime")
+
+
+def check_source(config: Config, source: Source) -> None:
+    """Checks that a source has what a config asks for.
+
+    Raises:
+        InputError: See `check_config`; or the source is live, but is to be read twice; or has no images, but they are
+            needed.
+    """
+    check_config(config)
+    if config.tracker.offline and source.live:
+        raise InputError(f"{source.uri} is live, and --offline needs all of a video before it writes: leave it out")
+    if config.tracker.camera_motion != "none" and not source.has_images:
+        raise InputError("--camera-motion needs images: give --video, or leave it out")
+    if config.appearance.classify and not source.has_images:
+        raise InputError("--classify needs images: give --video, or leave it out")
+
+
+def _size(source: Source) -> tuple[float, float]:
+    """Returns width and height of the images, infinite where they are unknown."""
+    return source.width or float("inf"), source.height or float("inf")
