@@ -34,6 +34,15 @@ def test_flipped_bytes_lose_only_some_frames(tmp_path: Path) -> None:
     assert len(frames) > 40 and times == sorted(set(times)) and times[-1] == pytest.approx(5.9)
 
 
+def test_metadata_that_is_not_utf8(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", 12)
+    data = path.read_bytes()
+    assert b"Lavf" in data  # in the tags of the container
+    path.write_bytes(data.replace(b"Lavf", b"\xff\xfe\xe4f"))
+    frames, source = read_frames(path)
+    assert frame_numbers(frames) == list(range(12)) and source.corrupt_packets == 0
+
+
 def test_frames_of_a_corrupt_file_do_not_depend_on_threads(tmp_path: Path) -> None:
     path = corrupt_clip(tmp_path)
     results = []

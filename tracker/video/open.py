@@ -5,7 +5,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import av
@@ -20,12 +20,13 @@ from tracker.video.live import LiveSource
 from tracker.video.source import Source, check_time_range, sanitize_filename
 
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
-
 CAMERA_DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 """FFmpeg's input device and the name of camera number {}, by `sys.platform`."""
 
 SourceKind = Literal["camera", "url", "folder", "image", "video", "glob", "missing"]
 
+# PyAV refuses metadata that is not UTF-8 before version 19, which has no such option and reads it.
+_METADATA: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _CAMERA_PATH = re.compile(r"/dev/video([0-9]+)")
 
@@ -195,7 +196,7 @@ def _open_container(
 ) -> InputContainer:
     start = time.monotonic()
     try:
-        return av.open(target, "r", format=device, options=options, timeout=timeout, metadata_errors="replace")
+        return av.open(target, "r", format=device, options=options, timeout=timeout, **_METADATA)
     except (av.FFmpegError, OSError) as error:
         # By the clock, since not every protocol's error says that it was interrupted.
         if timeout is not None and time.monotonic() - start >= timeout:

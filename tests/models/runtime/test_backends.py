@@ -24,6 +24,11 @@ from tracker.models.runtime import BATCH_AXES, backends, choose_backend, compile
 from tracker.structures.types import Detections
 
 CPU = torch.device("cpu")
+CPU_FLAGS = Path("/proc/cpuinfo").read_text().split() if sys.platform == "linux" else ["avx512_fp16"]
+needs_float16 = pytest.mark.skipif(
+    not {"avx512_fp16", "amx_fp16", "fphp"} & set(CPU_FLAGS),
+    reason="this CPU emulates float16, which takes minutes",
+)
 
 
 @pytest.fixture(params=["openvino", "onnxruntime"], scope="module")
@@ -127,6 +132,7 @@ def test_outputs_of_each_part_equal_pytorchs(backend, name):
 
 
 @pytest.mark.slow
+@needs_float16
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_of_each_part_are_close_in_half_precision(name):
     torch.manual_seed(0)
@@ -142,6 +148,7 @@ def test_outputs_of_each_part_are_close_in_half_precision(name):
         assert (one - other).norm() <= 0.02 * other.norm() + 1e-4 * other.numel() ** 0.5
 
 
+@needs_float16
 def test_boxes_have_subpixel_precision_in_half_precision():
     """Beyond 1,024, float16 represents whole pixels only; under autocast all proposals are rounded to them."""
     torch.manual_seed(0)
