@@ -16,7 +16,6 @@ from tracker.data.files import write_json
 
 MOST_LINES = 20  # of one kind that are printed; the JSON holds all
 
-
 app = CommandApp(name="check")
 
 

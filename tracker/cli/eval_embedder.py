@@ -24,7 +24,6 @@ from tracker.models.reid import Embedder, embedder_path
 
 GAP_COLUMNS = {"rank-1": "rank-1", "AUC": "AUC", "AUC/track": "AUC of tracks", "max distance": "max distance"}
 
-
 app = CommandApp(name="embedder")
 
 

@@ -196,7 +196,8 @@ def _open_container(
 ) -> InputContainer:
     start = time.monotonic()
     try:
-        return av.open(target, "r", format=device, options=options, timeout=timeout, **_METADATA)
+        container: InputContainer = av.open(target, "r", format=device, options=options, timeout=timeout, **_METADATA)
+        return container
     except (av.FFmpegError, OSError) as error:
         # By the clock, since not every protocol's error says that it was interrupted.
         if timeout is not None and time.monotonic() - start >= timeout:
