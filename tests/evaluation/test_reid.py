@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from paths import SHARED
@@ -312,6 +313,7 @@ def sequence(tmp_path: Path) -> Path:
 
 
 def write_detector(path: Path, **network: object) -> Path:
+    torch.manual_seed(0)  # other weights may confuse two objects
     architecture = DetectorNetwork.model_validate(network)
     state = build_detector(architecture, 1).state_dict()
     info = ModelInfo(

@@ -18,6 +18,7 @@ from tracker.structures.types import Tracks
 from tracker.tracking import DeepSort
 from tracker.tracking.offline import OfflineTracker
 
+pytestmark = pytest.mark.slow
 RATES = (10, 25, 50)
 
 

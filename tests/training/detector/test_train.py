@@ -29,7 +29,7 @@ from tracker.training.detector.module import DetectorModule
 from tracker.training.detector.train import train_detector
 from tracker.training.detector.training_stages import training_stages
 
-pytestmark = SMALL_TRAINING
+pytestmark = [*SMALL_TRAINING, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -54,7 +54,6 @@ def save_untrained(config: DetectorTrainingConfig, path: Path) -> dict[str, torc
     return state
 
 
-@pytest.mark.slow
 def test_a_training_writes_all_files(tmp_path):
     config = small_training(tmp_path, steps=3, validate_every=1, license="CC0", provenance="drawn")
     model_path = train_detector(config)
@@ -85,7 +84,6 @@ def test_a_training_writes_all_files(tmp_path):
 # --- resuming ---
 
 
-@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path, no_artifacts):
     config = small_training(tmp_path, steps=8, checkpoint_every=2, ema_decay=0.9, validate_every=4)
     train_detector(config.model_copy(update={"folder": str(tmp_path / "uninterrupted")}))

@@ -24,7 +24,7 @@ from tracker.training.reid.data import IdentityBatchDataset
 from tracker.training.reid.embedder import EmbedderModule, train_embedder
 from tracker.training.reid.losses import BatchHardTripletLoss, EmbedderLosses, loss_weights
 
-pytestmark = SMALL_TRAINING
+pytestmark = [*SMALL_TRAINING, pytest.mark.slow]
 SIZE = (32, 32)
 
 
