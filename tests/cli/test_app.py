@@ -32,6 +32,7 @@ from tracker.config import (
     validate_section,
 )
 from tracker.tracking import DeepSort
+from tracker.tracking.offline import OfflineTracker
 from video_clips import write_clip, write_tone
 
 Result = tuple[int, str, str]
@@ -383,22 +384,25 @@ def test_a_failed_run_does_not_change_old_results(track: Callable[..., Result], 
     assert code == 2 and Path("old.csv").read_text() == "mine"
 
 
-@pytest.mark.parametrize("command", ["film.mp4", "retrack detections.csv"])
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("film.mp4", DeepSort), ("retrack detections.csv", DeepSort), ("film.mp4 --offline", OfflineTracker)],
+)
 def test_at_most_seven_calls_from_main_to_the_tracker(
-    track: Callable[..., Result], stubbed: None, monkeypatch: pytest.MonkeyPatch, command: str
+    track: Callable[..., Result], stubbed: None, monkeypatch: pytest.MonkeyPatch, command: str, kind: type[Any]
 ) -> None:
     package = Path(tracker.__file__).parent
-    update = DeepSort.update
+    update = kind.update
     stacks: list[list[str]] = []
 
     def record_stack(*arguments: Any) -> Any:
         calls = [call for call in traceback.extract_stack() if Path(call.filename).is_relative_to(package)]
-        stacks.append([f"{Path(call.filename).name}: {call.name}" for call in calls] + ["deepsort.py: update"])
+        stacks.append([f"{Path(call.filename).name}: {call.name}" for call in calls] + [f"{kind.__name__}: update"])
         return update(*arguments)
 
     moving_clip(Path("film.mp4"), 6)
     assert track("film.mp4", "--detections", "detections.csv", "--output", "tracks.csv")[0] == 0
-    monkeypatch.setattr(DeepSort, "update", record_stack)
+    monkeypatch.setattr(kind, "update", record_stack)
     assert track(*command.split())[0] == 0
     assert len(stacks) == 6
     for calls in stacks:

@@ -203,7 +203,7 @@ class EmbedderTrainingConfig(CropTrainingConfig):
     arcface_margin: Annotated[float, Field(ge=0, lt=90)] = 28.6
     """Angular margin of arcface, degrees."""
     triplet_margin: NonNegative = 0.3
-    """Distance by which triplet wants other identities to be farther away than the same one."""
+    """Margin of the triplet loss: by how much other identities should be farther away than the same one."""
     triplet_before_neck: bool = False
     """Compute triplet with the Euclidean distance on the features before the network's neck, as in Luo et al. 2019
     (arXiv 1903.07071); otherwise with the cosine distance on the embedding, as in the tracker."""

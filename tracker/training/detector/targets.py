@@ -90,7 +90,7 @@ def concatenate(targets: Sequence[BoxTargets]) -> BoxTargets:
 def rasterize(polygons: Segmentation, box: Boxes, width: int, height: int) -> NDArray[np.uint8]:
     """Returns the mask uint8 (height, width), 1 inside both the polygons and the box."""
     mask = np.zeros((height, width), np.uint8)
-    # OpenCV's integer coordinates are those of pixel centres, half a pixel from the corner; points are in sixteenths.
+    # OpenCV's integer coordinates are those of pixel centers, half a pixel from the corner; points are in sixteenths.
     points = [np.rint((polygon - 0.5) * 16).astype(np.int32) for polygon in polygons]
     cv2.fillPoly(mask, points, 1, shift=4)
     x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
