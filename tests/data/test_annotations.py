@@ -21,6 +21,7 @@ def read(path, **classes):
 
 
 @pytest.mark.parametrize("name", image_sets.WRITERS)
+@pytest.mark.smoke
 def test_every_format_gives_the_same(tmp_path, name):
     image_set = read(image_sets.WRITERS[name](tmp_path))
     assert image_set.categories == (("person", "car") if name == "mot" else ("ball", "box"))
@@ -138,6 +139,7 @@ def test_rows_of_mot_ground_truth_that_do_not_count(tmp_path):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.smoke
 def test_run_lengths_become_polygons(tmp_path, compressed):
     coder = pytest.importorskip("pycocotools.mask")
     pytest.importorskip("faster_coco_eval")

@@ -113,6 +113,49 @@ def test_counts_of_objects_images_and_sizes(tmp_path):
     assert (total.small, total.medium, total.large) == (1, 2, 1)
 
 
+def test_objects_that_are_written_twice_are_told_and_counted_once(tmp_path, capsys):
+    coco, voc, mot = (tmp_path / name for name in ("coco", "voc", "mot"))
+    file = image_sets.write_coco(coco)
+    content = json.loads(file.read_text())
+    content["annotations"].append({**content["annotations"][0], "id": 999})
+    file.write_text(json.dumps(content))
+    image_sets.write_voc(voc)
+    xml = voc / "Annotations" / "train01.xml"
+    text = xml.read_text()
+    start, end = text.index("    <object>"), text.index("    </object>") + len("    </object>\n")
+    xml.write_text(text[:end] + text[start:end] + text[end:])
+    image_sets.write_mot(mot)
+    rows = (mot / "gt" / "gt.txt").read_text()
+    (mot / "gt" / "gt.txt").write_text(rows + rows.splitlines()[0] + "\n")
+    expected = [len(drawing.labels) for drawing in image_sets.draw_images(6)]
+    for path, position in ((file, "annotation 999"), (voc, "line 10"), (mot, "line ")):
+        (checked,) = check_image_sets([path]).sets
+        assert [len(image.boxes) for image in checked.image_set.images] == expected
+        (note,) = checked.notes
+        assert note.startswith("1 objects are written twice, and count once") and position in note
+    assert track(file, "--json", tmp_path / "report.json") == 0
+    assert "no problem, but to be known:\n  1 objects are written twice" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "report.json").read_text())["sets"][0]["notes"]) == 1
+
+
+def test_a_set_that_cannot_be_read_is_one_problem_among_others(tmp_path, capsys):
+    file = image_sets.write_coco(tmp_path / "a")
+    (tmp_path / "b.json").write_text("{")
+    assert track(file, tmp_path / "b.json", tmp_path / "gone") == 1
+    out = capsys.readouterr().out
+    assert "b.json: 1 bad labels or images" in out and "this is not valid JSON" in out
+    assert "gone: 1 bad labels or images" in out
+
+
+def test_images_in_another_folder(tmp_path, capsys):
+    file = image_sets.write_coco(tmp_path / "a")
+    (tmp_path / "a" / "train").rename(tmp_path / "pictures")
+    assert track(file) == 1
+    assert "6 bad labels or images" in capsys.readouterr().out
+    assert track(file, "--images", tmp_path / "pictures") == 0
+    assert "6 images are not where the annotations say, and were found by name" in capsys.readouterr().out
+
+
 # --- the command ---
 
 
@@ -133,6 +176,7 @@ def test_a_clean_set_and_its_contact_sheet(tmp_path, capsys):
     assert track(file, "--sheet", sheet, "--overwrite") == 0
 
 
+@pytest.mark.smoke
 def test_every_problem_is_reported(tmp_path, capsys):
     file = image_sets.write_yolo(tmp_path)
     images, labels = tmp_path / "images/train", tmp_path / "labels/train"

@@ -33,6 +33,7 @@ rows = st.lists(
 
 
 @given(rows)
+@pytest.mark.smoke
 def test_what_is_written_is_read_back(rows: list[tuple[int, int, tuple[float, ...], float]]) -> None:
     lines = [format_mot_row(*row) for row in rows]
     table = parse_mot_lines(lines, FILE)
@@ -145,9 +146,16 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_mot_file(tmp_path / "gone.txt")
     with pytest.raises(InputError, match="cannot read"):
         read_mot_file(tmp_path)
-    (tmp_path / "a.txt").write_bytes("1,1,1,1,5,5,1\n".encode("utf-16"))
-    with pytest.raises(InputError, match=r"a\.txt is not a MOTChallenge file: it is not text"):
+    (tmp_path / "a.txt").write_bytes(b"1,1,1,1,5,5,1\n\xff")
+    with pytest.raises(InputError, match=r"a\.txt, line 2 is not a MOTChallenge file: this is not text"):
         read_mot_file(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "utf-32"])
+def test_encodings_of_windows(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("1,1,1,1,5,5,1\n".encode(encoding))
+    assert read_mot_file(tmp_path / "a.txt").boxes.tolist() == [[0, 0, 5, 5]]
+    assert read_detections(tmp_path / "a.txt").at(0).boxes.tolist() == [[0, 0, 5, 5]]
 
 
 @pytest.mark.parametrize("text", ["", "This is no table.\n", "frame,time_s,class,score,x1,y1,x2,y2\n", "x,y\n"])

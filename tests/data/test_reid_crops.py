@@ -94,8 +94,8 @@ def test_crops_of_any_shape_are_embedded(tmp_path: Path) -> None:
 
 def test_a_split_keeps_identities_together(tmp_path: Path) -> None:
     draw_people(tmp_path / "people", 8, images=1)
-    (tmp_path / "people" / "0008_c1s1_0.png").write_bytes(
-        (tmp_path / "people" / "0000_c1s1_000000_00.png").read_bytes()
+    (tmp_path / "people" / "0009_c1s1_0.png").write_bytes(
+        (tmp_path / "people" / "0001_c1s1_000000_00.png").read_bytes()
     )
     crops = read_reid_dataset([tmp_path / "people"])
     assert crops.has_positives().tolist() == [True] * 8 + [False]
@@ -103,10 +103,20 @@ def test_a_split_keeps_identities_together(tmp_path: Path) -> None:
     assert len(val.identities) == 2
     assert len(train.identities) == 7
     assert not set(val.identities) & set(train.identities)
-    assert "000008" in train.identities  # a single image cannot be retrieved
+    assert "000009" in train.identities  # a single image cannot be retrieved
     assert {train.identities[n] for n in train.ids} == set(train.identities)
     repeated, _ = split_by_identity(crops, 0.25, seed=3)
     assert repeated.identities == train.identities
+
+
+def test_ids_below_1_are_no_identities(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("-1_c1_0", "0000_c1_0", "0000_c2_1", "0002_c1_0"):
+        save(tmp_path / "market" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    assert read_reid_dataset([tmp_path / "market"]).identities == ("000002",)
+    assert "3 crops in" in caplog.text and "distractors and not identities: left out" in caplog.text
+    rows = [(1, identity, 11, 6, 10, 20) for identity in (-1, 0, 3)]
+    sequence = write_sequence(tmp_path / "SEQ", [draw_coordinates(30, 50)], rows)
+    assert read_reid_dataset([sequence]).identities == ("SEQ/3",)
 
 
 def test_file_names_without_an_identity(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.data.annotations.image_set import AnnotatedImage, ImageSet
-from tracker.data.annotations.load import load_with_problems, split_paths
+from tracker.data.annotations.load import LoadedSet, load_with_problems, split_paths
 from tracker.data.annotations.schema import Problem
 from tracker.data.duplicates import SIZE, Kind, find_duplicates, thumbnail
 from tracker.data.image_files import read_image
@@ -28,7 +28,8 @@ class CheckedSet:
 
     path: Path  # the one that was given; for a data.yaml with its split
     image_set: ImageSet  # all images whose header can be read, with their valid labels
-    problems: list[Problem]  # malformed labels, and files that are missing or damaged
+    problems: list[Problem]  # malformed labels, and files or splits that are missing or damaged
+    notes: list[str]  # sentences about what was left out, mended or assumed, which is no problem
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,33 @@ class _ImageSummary:
 
 
 def check_image_sets(
-    paths: Sequence[Path], on_progress: Callable[[int, int], None] = lambda done, total: None
+    paths: Sequence[Path],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    image_folder: Path | None = None,
 ) -> CheckReport:
     """Reads sets of annotated images, decodes every image, and compares all with each other.
+
+    A set that cannot be read at all is one problem, as long as there is another one.
 
     Args:
         paths: Paths as for `read_image_set`; a data.yaml without a split stands for all its splits.
         on_progress: Called with the number of images that are done, and of all.
+        image_folder: Folder in which to look for the images before all others.
+
+    Raises:
+        InputError: None of the sets can be read.
     """
-    sets = [CheckedSet(path, *load_with_problems(path, {})) for given in paths for path in split_paths(given)]
+    sets: list[CheckedSet] = []
+    errors: list[InputError] = []
+    for path in (path for given in paths for path in split_paths(given)):
+        try:
+            loaded = load_with_problems(path, {}, image_folder)
+        except InputError as error:
+            errors.append(error)
+            loaded = LoadedSet(ImageSet((), ()), [Problem.from_error(path, error)], [])
+        sets.append(CheckedSet(path, loaded.image_set, loaded.problems, loaded.notes))
+    if len(errors) == len(sets):
+        raise errors[0]
     images = [(number, image) for number, checked in enumerate(sets) for image in checked.image_set.images]
     summaries = _summarize_all([image.path for _, image in images], on_progress)
     valid = []

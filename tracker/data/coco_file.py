@@ -6,16 +6,14 @@ A `bbox` is left, top, width, height in pixels, from 0 at the left and top edge 
 Source: https://cocodataset.org/#format-data
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import nan
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.errors import InputError
+from tracker.parsing import to_number, to_whole_number
 
 FIRST_ID = 1
 
@@ -23,22 +21,6 @@ Entry = dict[str, Any]
 """An image, an annotation or a category as JSON has it."""
 
 Box = tuple[float, float, float, float]
-
-
-def load_json(file: TextIO, path: Path, object_hook: Callable[[Entry], Any] | None = None) -> Any:
-    """Parses the JSON of a COCO file; `object_hook` converts each of its objects as soon as it is read.
-
-    Raises:
-        InputError: It is not JSON; says which line.
-    """
-    try:
-        return json.load(file, object_hook=object_hook)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: this is not valid JSON ({error.msg}): write it again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no COCO file: it is not text") from None
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply for COCO's JSON: give another file") from None
 
 
 def describe_error(error: Exception) -> str:
@@ -68,7 +50,7 @@ def image_entry(frame: int, time: float, size: tuple[int, int], video: str) -> E
 
 def image_size_of(image: Mapping[str, Any]) -> tuple[int, int]:
     """Returns width and height of an image's entry, pixels; 0 where it does not say them."""
-    return int(image.get("width", 0)), int(image.get("height", 0))
+    return to_whole_number(image.get("width")) or 0, to_whole_number(image.get("height")) or 0
 
 
 def frames_of(image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -78,12 +60,12 @@ def frames_of(image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def is_crowd(annotation: Mapping[str, Any]) -> bool:
     """Returns True for the annotation of a group of objects, which stands for no single one."""
-    return bool(annotation.get("iscrowd", 0))
+    return to_number(annotation.get("iscrowd") or 0) != 0
 
 
 def bbox_to_xyxy(bbox: Sequence[Any]) -> Box:
     """Converts a `bbox` to x1, y1, x2, y2; NaN where it is not four numbers."""
-    if len(bbox) != 4:
+    if not isinstance(bbox, Sequence) or len(bbox) != 4:
         return nan, nan, nan, nan
     left, top, width, height = map(to_number, bbox)
     return left, top, left + width, top + height
@@ -93,11 +75,3 @@ def xyxy_to_bbox(box: Iterable[float]) -> list[float]:
     """Converts x1, y1, x2, y2 to a `bbox`, rounded to 1/100 pixel."""
     x1, y1, x2, y2 = box
     return [round(float(value), 2) for value in (x1, y1, x2 - x1, y2 - y1)]
-
-
-def to_number(value: Any) -> float:
-    """Converts a number or its text to a float; anything else to NaN, which no check of a box lets pass."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return nan

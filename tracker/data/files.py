@@ -1,13 +1,15 @@
 """Writing whole files: what stands under a name is complete, also when the program is killed."""
 
+import errno
 import json
 import math
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tracker.errors import InputError
 
@@ -22,22 +24,88 @@ def create_temporary(path: Path, suffix: str = ".part") -> Path:
 
 
 @contextmanager
-def replace_file(path: Path, suffix: str = ".part") -> Iterator[Path]:
+def replace_file(path: Path, suffix: str = ".part", overwrite: bool = True) -> Iterator[Path]:
     """Yields an empty temporary file to be filled, which then takes the place of a file.
 
-    After an error the temporary file is removed and the file at `path` is as it was. A link stays a link. What is no
-    regular file, such as a device, cannot be replaced and is yielded itself.
+    After an error the temporary file is removed and the file at `path` is as it was. A link at `path` is replaced, not
+    followed, and a file that has other names (hard links) keeps its content under them. What is neither a file nor a
+    link, such as a device, cannot be replaced and is yielded itself.
+
+    Args:
+        path: The file.
+        suffix: End of the temporary file's name.
+        overwrite: False to raise a FileExistsError if there is anything at `path` by the time it is filled.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
+    if is_special(path):
         yield path
         return
-    temporary = create_temporary(target, suffix)
+    temporary = create_temporary(path, suffix)
     try:
         yield temporary
-        os.replace(temporary, target)
+        move_file(temporary, path, overwrite)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove_file(temporary)
+
+
+def move_file(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Gives a file another name in its folder; what stands there is replaced at once, or is a FileExistsError."""
+    if overwrite:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)  # unlike a renaming, it fails if the name is taken
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.rename(temporary, path)
+    else:
+        temporary.unlink()
+
+
+def open_new_file(path: Path, overwrite: bool = True) -> BinaryIO:
+    """Creates an empty file under a name that nothing else has, and opens it unbuffered, to be written and read.
+
+    What stands at `path` is replaced as `replace_file` does, before anything is written: a link is not followed, and
+    other names of the file keep its content. A device or pipe is opened itself.
+
+    Raises:
+        FileExistsError: There is something at `path`, and `overwrite` is False.
+        OSError: The file cannot be created.
+    """
+    with suppress(FileExistsError):
+        return path.open("x+b", buffering=0)
+    if not overwrite:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    if is_special(path):
+        return path.open("wb", buffering=0)
+    with replace_file(path) as temporary:
+        return temporary.open("r+b", buffering=0)
+
+
+def is_still_at(path: Path, file: os.stat_result) -> bool:
+    """Returns True if an open file, by its `os.fstat`, still has a name: it was neither removed nor replaced."""
+    try:
+        return file.st_nlink > 0 or os.path.samestat(file, path.stat())
+    except OSError:
+        return False
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file after an error, and raises no other one; devices and pipes stay."""
+    with suppress(OSError):
+        if not is_special(path):
+            path.unlink(missing_ok=True)
+
+
+def is_special(path: Path) -> bool:
+    """Returns True for what can be neither created nor replaced: a device, a pipe, a folder."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
 
 
 def write_bytes(path: Path, data: bytes, advice: str = "") -> None:
@@ -55,7 +123,8 @@ def write_bytes(path: Path, data: bytes, advice: str = "") -> None:
 
 def write_text(path: Path, text: str, advice: str = "") -> None:
     """Writes UTF-8 text whole or not at all; arguments and errors are those of `write_bytes`."""
-    write_bytes(path, text.encode(), advice)
+    # Names of files may hold bytes that are no text, which Python keeps as surrogates.
+    write_bytes(path, text.encode(errors="backslashreplace"), advice)
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2, ascii_only: bool = True, advice: str = "") -> None:

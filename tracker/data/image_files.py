@@ -1,32 +1,72 @@
-"""Image files: the pixels, the same for training and for tracking, and the size without decoding them."""
+"""Image files: the pixels, the same for training and for tracking; their pages; and the size without decoding them."""
 
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ImageFile, UnidentifiedImageError
 
+from tracker.data.image_decoding import (
+    UNREADABLE,
+    Values,
+    count_opencv_pages,
+    decode,
+    decode_with_opencv,
+    explain_unreadable,
+    is_animation,
+    open_image,
+    page_numbers,
+    upright_size,
+)
+from tracker.data.pixel_values import SAMPLES, ValueRange, combine, range_of, to_8_bits
 from tracker.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for bad files
-_ORIENTATION = 0x0112  # Source: Exif 2.3, table 4
-_TRANSPOSED = (5, 6, 7, 8)
-_TIFF_SIZE = (256, 257)  # tags of the width and the height as stored. Source: TIFF 6.0, section 4
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
-_NOMINAL_MAXIMA = (1, 255, 65535)
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".avif", ".jp2", ".j2k", ".heic", ".heif",
+)  # fmt: skip
+_PAGED_SUFFIXES = (".png", ".apng", ".webp", ".tif", ".tiff", ".avif", ".gif")
+
+T = TypeVar("T")
+Image = NDArray[np.uint8]
+Sample = tuple[Path, int, int, int]  # a file, a page of it, and the file's size and time of change
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+@dataclass(frozen=True, eq=False, slots=True)
+class ImagePage:
+    """A page of a TIFF or an image of an animation; most files have one.
+
+    Attributes:
+        duration: Seconds for which it is shown; None where the file does not state it.
+        count: Number of pages of the file.
+        read: Returns what `read_image` would for a file of this page alone, and raises as it does. To be called before
+            the next page is asked for.
+    """
+
+    duration: Fraction | None
+    count: int
+    read: Callable[[], Image]
+
+
+def read_image(path: Path) -> Image:
     """Reads an image as RGB, upright as its EXIF orientation says.
 
-    Pillow decodes it; OpenCV decodes what Pillow does not, or not with all bits: 16-bit color and some TIFFs. Of an
-    animation the first image is read. Transparency is dropped: a pixel has the color that is stored for it.
+    Of a TIFF with several pages, or an animation, the first one is read. Transparency is dropped: a pixel has the color
+    that is stored for it. More than 8 bits are scaled to 8, by a range that the images of a folder share:
 
-    - 16 bits: 65535 becomes 255.
-    - Floating-point and 32-bit values: the smallest of 1, 255 and 65535 that no value exceeds becomes 255. Where values
-      are negative or above 65535, the image's minimum becomes 0 and its maximum 255. NaN and infinity count as 0.
+    - 16 bits: the full range of 8, 12, 14 or 16 bits becomes 0 to 255, the smallest that most images of the folder
+      fit into. An image that exceeds it has the range that it needs.
+    - Floating-point values: 0 to 1, or else 0 to 255, becomes 0 to 255, in the same way. Where most images have other
+      values, the least and the greatest of them become 0 and 255. NaN and infinity become 0.
+
+    "Most" is said of up to `SAMPLES` images of the folder, evenly taken by name, that have the same suffix, type and
+    number of channels.
 
     Returns:
         uint8 (H, W, 3).
@@ -35,17 +75,39 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         InputError: The file is missing, is not an image, or is damaged.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, PIL.Image
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.fromarray(np.full((2, 3), 65535, np.uint16)).save(f"{folder}/gray16.png")
+        ...     PIL.Image.fromarray(np.full((2, 3), 65535, np.uint16)).save(f"{folder}/gray16.png")
         ...     image = read_image(Path(folder, "gray16.png"))
         >>> image.shape, image.max().item()
         ((2, 3, 3), 255)
     """
+    with explain_unreadable(path):
+        try:
+            with open_image(path) as image:
+                pages = page_numbers(image)
+                values = decode(image, path)
+        except UnidentifiedImageError:
+            pages = list(range(count_opencv_pages(path)))
+            values = decode_with_opencv(path)
+    return _scale(values, path, pages)
+
+
+def read_pages(path: Path) -> Generator[ImagePage]:
+    """Yields the pages of an image file one by one; a file that cannot be opened has one, whose `read` raises."""
+    if path.suffix.lower() not in _PAGED_SUFFIXES:
+        yield ImagePage(None, 1, partial(read_image, path))
+        return
     try:
-        return _decode(path)
-    except _UNREADABLE as error:
-        raise InputError(f"cannot read the image {path}: {_reason(error)}") from None
+        with open_image(path) as image:
+            pages = page_numbers(image)
+            for page in pages:
+                yield _page(image, path, pages, page)
+    except UNREADABLE:
+        pages = list(range(count_opencv_pages(path)))
+        for page in pages:
+            read = partial(_read_with_opencv, path, page, pages) if page else partial(read_image, path)
+            yield ImagePage(None, len(pages), read)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -54,17 +116,13 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: The file is missing or is not an image.
     """
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            width, height = image.size
-            if image.format == "TIFF":  # not `size`, which is that of the upright image in some versions of Pillow
-                width, height = (int(image.tag_v2[tag]) for tag in _TIFF_SIZE)  # type: ignore[attr-defined]
-            return (height, width) if image.getexif().get(_ORIENTATION) in _TRANSPOSED else (width, height)
-    except UnidentifiedImageError:
-        height, width, _ = read_image(path).shape
-        return width, height
-    except _UNREADABLE as error:
-        raise InputError(f"cannot read the image {path}: {_reason(error)}") from None
+    with explain_unreadable(path):
+        try:
+            with open_image(path) as image:
+                return upright_size(image)
+        except UnidentifiedImageError:
+            height, width = decode_with_opencv(path).shape[:2]
+            return width, height
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -73,66 +131,94 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(path for path in files if not path.name.startswith("."))
 
 
-def _decode(path: Path) -> NDArray[np.uint8]:
+def _page(image: ImageFile.ImageFile, path: Path, pages: list[int], page: int) -> ImagePage:
+    """Returns a page of an open image; an image of an animation is decoded, since its duration is known only then."""
     try:
-        # Not by its name: Pillow would map an uncompressed TIFF into memory, and with rows of a wrong length if turned.
-        with path.open("rb") as file, Image.open(file) as image:
-            loses_bits = _loses_bits(image)
-            image.load()  # raises where the file is damaged; OpenCV would not
-            if loses_bits:
-                pixels = Image.fromarray(_decode_with_opencv(path))
-                if image.format != "TIFF":  # of which OpenCV makes an upright image
-                    pixels.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
-                return np.array(ImageOps.exif_transpose(pixels))
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode[0] in "IF":  # I;16, I and F: more than 8 bits
-                is_16_bit = image.mode != "F" and image.format in ("PNG", "PPM")
-                return _to_rgb(_to_8_bits(np.asarray(image), 65535 if is_16_bit else 0))
-            return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # a copy that can be written to
+        if page != image.tell():
+            image.seek(page)
+        if not is_animation(image):
+            return ImagePage(None, len(pages), partial(_read_open, image, path, pages))
+        values = decode(image, path)
+        return ImagePage(_duration(image), len(pages), lambda: _scale(values, path, pages))
+    except UNREADABLE as error:
+        return ImagePage(None, len(pages), partial(_raise, path, error))
+
+
+def _read_open(image: ImageFile.ImageFile, path: Path, pages: list[int]) -> Image:
+    with explain_unreadable(path):
+        values = decode(image, path)
+    return _scale(values, path, pages)
+
+
+def _read_with_opencv(path: Path, page: int, pages: list[int]) -> Image:
+    with explain_unreadable(path):
+        values = decode_with_opencv(path, page)
+    return _scale(values, path, pages)
+
+
+def _raise(path: Path, error: Exception) -> Image:
+    with explain_unreadable(path):
+        raise error
+    raise AssertionError
+
+
+def _duration(image: ImageFile.ImageFile) -> Fraction | None:
+    milliseconds = image.info.get("duration")
+    # PNG states a fraction of whole numbers of 16 bits, which Pillow divides.
+    return Fraction(milliseconds / 1000).limit_denominator(65535) if milliseconds else None
+
+
+def _scale(values: Values, path: Path, pages: list[int]) -> Image:
+    """Returns values of any type as RGB of 8 bits; see `read_image`."""
+    if values.dtype != np.uint8:
+        samples = _samples(path, pages)
+        ranges = _sample_ranges(samples, values.dtype.str, values.ndim)
+        values = to_8_bits(values, combine(range_of(values), ranges))
+    return values if values.ndim == 3 else np.stack([values] * 3, axis=2)
+
+
+def _samples(path: Path, pages: list[int]) -> tuple[Sample, ...]:
+    """Returns the pages of a file, or the first pages of the files beside it, from which a range of values is taken."""
+    with suppress(OSError):
+        if len(pages) > 1:
+            chosen = [(path, page) for page in _evenly(pages)]
+        else:
+            folder = path.parent
+            chosen = [(file, 0) for file in _files_beside(folder, path.suffix.lower(), folder.stat().st_mtime_ns)]
+        stats = [file.stat() for file, _ in chosen]
+        return tuple((*one, stat.st_size, stat.st_mtime_ns) for one, stat in zip(chosen, stats, strict=True))
+    return ()
+
+
+@lru_cache(maxsize=64)
+def _files_beside(folder: Path, suffix: str, changed: int) -> tuple[Path, ...]:
+    """Returns some files of a folder, by the time at which it changed, so that it is listed once."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() == suffix and not path.name.startswith("."))
+    return tuple(_evenly(sorted(files)))
+
+
+def _evenly(items: list[T]) -> list[T]:
+    count = min(len(items), SAMPLES)
+    return [items[number * (len(items) - 1) // max(1, count - 1)] for number in range(count)]
+
+
+@lru_cache(maxsize=256)
+def _sample_ranges(samples: tuple[Sample, ...], dtype: str, dimensions: int) -> tuple[ValueRange, ...]:
+    """Returns the ranges of values of those samples that have a type and a number of dimensions."""
+    ranges = []
+    for path, page, *_ in samples:
+        with suppress(InputError), explain_unreadable(path):
+            values = _decode_page(path, page)
+            if values.dtype.str == dtype and values.ndim == dimensions:
+                ranges.append(range_of(values))
+    return tuple(ranges)
+
+
+def _decode_page(path: Path, page: int) -> Values:
+    try:
+        with open_image(path) as image:
+            if page:
+                image.seek(page)
+            return decode(image, path)
     except UnidentifiedImageError:
-        with path.open("rb") as file:
-            if file.read(4) not in _TIFF_MAGIC:
-                raise
-        return _decode_with_opencv(path)
-
-
-def _loses_bits(image: ImageFile.ImageFile) -> bool:
-    """Returns True for color of 16 bits a channel, of which Pillow decodes the upper 8; known before it is loaded."""
-    is_color = image.mode in ("RGB", "RGBA", "RGBX", "LA") and image.format in ("PNG", "TIFF")
-    return is_color and any(";16" in str(tile[3]) for tile in image.tile)
-
-
-def _decode_with_opencv(path: Path) -> NDArray[np.uint8]:
-    import cv2
-
-    try:
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise UnidentifiedImageError
-    return np.ascontiguousarray(_to_rgb(_to_8_bits(pixels))[:, :, ::-1])
-
-
-def _to_8_bits(values: NDArray[Any], maximum: int = 0) -> NDArray[np.uint8]:
-    """Scales values as `read_image` says; `maximum` becomes 255, and is 0 where the format does not say it."""
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.uint16:
-        return np.asarray((values.astype(np.uint32) + 128) // 257, np.uint8)  # value * 255 / 65535, rounded
-    finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
-    low, high = float(finite.min()), float(finite.max())
-    if low >= 0 and (maximum or high <= _NOMINAL_MAXIMA[-1]):
-        low, high = 0.0, float(maximum or next(nominal for nominal in _NOMINAL_MAXIMA if high <= nominal))
-    return np.rint((finite - low) * (255 / ((high - low) or 1))).astype(np.uint8)
-
-
-def _to_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Repeats gray values, (H, W), for each channel, and drops a fourth one."""
-    return np.stack([pixels] * 3, axis=2) if pixels.ndim == 2 else pixels[:, :, :3]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image, or of an unknown format"
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return decode_with_opencv(path, page)

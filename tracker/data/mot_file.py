@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
+from tracker.parsing import iter_lines
 
 MIN_COLUMNS, MAX_COLUMNS = 7, 10
 _MAX_INTEGER = 2**53  # of a float, and far beyond any frame
@@ -43,15 +44,7 @@ class MotRows:
 
 def read_mot_file(path: Path, problems: list[tuple[int, str]] | None = None) -> MotRows:
     """Reads a MOTChallenge file, with the arguments and errors of `parse_mot_lines`."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return parse_mot_lines(file, path, problems)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a MOTChallenge file: it is not text") from None
+    return parse_mot_lines(iter_lines(path, "a MOTChallenge file"), path, problems)
 
 
 def parse_mot_lines(lines: Iterable[str], path: Path, problems: list[tuple[int, str]] | None = None) -> MotRows:

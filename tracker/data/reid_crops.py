@@ -1,5 +1,6 @@
 """Re-ID datasets, read in place: named as in Market-1501, with a folder for each identity, or of the MOTChallenge."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +14,16 @@ from tracker.data.annotations.mot import ground_truth_boxes, list_sequences
 from tracker.data.image_files import list_images, read_image
 from tracker.errors import InputError
 
+log = logging.getLogger(__name__)
+
 FORMATS = "files named ID_cCAMERA... as in Market-1501, a folder for each identity, or MOTChallenge sequences"
 TRACKS_CSV = "tracks.csv"
 """Table beside the folders of a video's tracks, which `track crops` writes."""
 FULL_IMAGE = (0.0, 0.0, np.inf, np.inf)
 _MARKET_NAME = re.compile(r"(-?\d+)_c(\d+)")
-_JUNK_ID = -1  # Market-1501's id of crops that show no identity
+FIRST_ID = 1
+"""The least id of an identity: in Market-1501, 0 is that of distractors and -1 that of junk; the MOTChallenge's files
+have -1 where no identity is known."""
 
 
 class ReIDSample(NamedTuple):
@@ -88,11 +93,12 @@ class ReIDDataset:
 def read_reid_dataset(paths: Sequence[Path]) -> ReIDDataset:
     """Finds the crops in folders, in order of their names; no image is opened.
 
-    - Files named as in Market-1501, `ID_cCAMERA...`: files of one name in several folders count as one image, and the
-      id -1 is left out.
+    - Files named as in Market-1501, `ID_cCAMERA...`: files of one name in several folders count as one image. The ids
+      0 and -1, distractors and junk, are no identities: they are left out, and their number is logged.
     - A folder for each identity, which has its name; the camera is unknown. Where `track crops` made the folders, one
       that was moved into an identity's folder is part of that identity.
     - Sequences of the MOTChallenge with images: objects that count and are visible are crops; the camera is unknown.
+      Ids below 1 are left out likewise.
 
     Raises:
         InputError: A folder cannot be read, a file's name lacks identity and camera, or there is no crop.
@@ -161,18 +167,27 @@ def _read_folder(path: Path, prefix: str) -> dict[str, ReIDSample]:
     """Returns the crops of a folder by a sort key; `prefix` tells its identities from those of other folders."""
     if sequences := list_sequences(path):
         boxes = [(folder, box) for folder in sequences for box in ground_truth_boxes(folder)]
+        _tell_left_out(path, [box.id for _, box in boxes])
         return {
             f"{folder}/{box.id:09}/{box.file}": ReIDSample(box.file, box.box, f"{prefix}{folder.name}/{box.id}", -1)
             for folder, box in boxes
+            if box.id >= FIRST_ID
         }
     if any(entry.is_file() and _MARKET_NAME.match(entry.name) for entry in path.iterdir()):
         files = {file.name: (file, _MARKET_NAME.match(file.name)) for file in list_images(path) if file.parent == path}
+        _tell_left_out(path, [int(match[1]) for _, match in files.values() if match])
         return {
             name: _market_sample(file, match)
             for name, (file, match) in files.items()
-            if not match or int(match[1]) > _JUNK_ID
+            if not match or int(match[1]) >= FIRST_ID
         }
     return _read_identity_folders(path, prefix)
+
+
+def _tell_left_out(path: Path, ids: Sequence[int]) -> None:
+    count = sum(number < FIRST_ID for number in ids)
+    if count:
+        log.warning("%d crops in %s have an id below 1, distractors and not identities: left out", count, path)
 
 
 def _read_identity_folders(path: Path, prefix: str) -> dict[str, ReIDSample]:

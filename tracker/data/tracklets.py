@@ -1,13 +1,15 @@
 """The table of a video's tracks that `track crops` writes beside their crops: when each track was visible."""
 
-import csv
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.data.reid_crops import TRACKS_CSV, ReIDDataset
+from tracker.data.text_cells import from_cell
 from tracker.errors import InputError
+from tracker.parsing import iter_csv_rows
 
 COLUMNS = ("folder", "category", "first", "last", "frames", "score")
 """Columns of the table. A row is an interval in which a track was visible without a break: its folder and class, the
@@ -60,21 +62,16 @@ def _read(path: Path) -> dict[str, list[Interval]]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
+    if not os.path.exists(path):
         raise InputError(
             f"there is no {path} to tell which tracks were visible at the same time: let `track crops` write it, or "
             "train without tracklets"
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise _malformed(path) from None
-    if any(row.get(column) is None for row in rows for column in COLUMNS):
+        )
+    table = [row for _, row in iter_csv_rows(path, "a table of tracks")]
+    header = table[0] if table else []
+    if not set(COLUMNS) <= set(header) or any(len(row) != len(header) for row in table):
         raise _malformed(path)
-    return rows
+    return [dict(zip(header, map(from_cell, row), strict=True)) for row in table[1:]]
 
 
 def _malformed(path: Path) -> InputError:

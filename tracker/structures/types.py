@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.structures.fit import Fit
+
 Column = NDArray[Any]
 Data = Mapping[str, Column]
 
@@ -47,12 +49,15 @@ class Frame:
         time: Seconds since the source's first frame.
         pts: Presentation timestamp in units of the source's time base.
         image: uint8 (H, W, 3), RGB, upright (rotation metadata already applied).
+        fit: The place of this frame's picture in `image`, if its size is not that of the source's first frame; None
+            where it is. Detections and tracks are in pixels of `image`, and tables in those of the picture itself.
     """
 
     index: int
     time: float
     pts: int
     image: NDArray[np.uint8]
+    fit: Fit | None = None
 
     def __post_init__(self) -> None:
         _check("image", self.image, np.uint8, (None, None, 3))

@@ -1,6 +1,6 @@
 """Annotated images, independent of the format that they were annotated in."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,9 @@ class AnnotatedImage:
         segmentations: Polygons of each of the N objects.
         ignore: float32 (K, 4) xyxy, crowds and difficult objects: detections of them are not scored.
         unlabeled: Labels that were not annotated here: such objects are neither background nor false positives.
+        uncertain: float32 (U, 4) xyxy, boxes that may show an object: a detector takes its class there neither for
+            an object nor for background in training.
+        uncertain_labels: int64 (U,), the class of each.
     """
 
     name: str
@@ -31,6 +34,8 @@ class AnnotatedImage:
     segmentations: tuple[Segmentation, ...]
     ignore: NDArray[np.float32]
     unlabeled: tuple[int, ...]
+    uncertain: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    uncertain_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +55,7 @@ class ImageSet:
 
         def relabel(image: AnnotatedImage) -> AnnotatedImage:
             unlabeled = tuple(sorted((*new_labels[list(image.unlabeled)].tolist(), *absent)))
-            return replace(image, labels=new_labels[image.labels], unlabeled=unlabeled)
+            uncertain = new_labels[image.uncertain_labels]
+            return replace(image, labels=new_labels[image.labels], unlabeled=unlabeled, uncertain_labels=uncertain)
 
         return ImageSet(categories, tuple(map(relabel, self.images)))

@@ -1,5 +1,6 @@
 """Annotations from MOTChallenge sequences: ground truth in gt/gt.txt, images in img1/."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ MIN_VISIBILITY = 0.25
 """Visible fraction of an object below which it is ignored. Source: arXiv 1903.05625."""
 
 GROUND_TRUTH = "gt/gt.txt"
+_NUMBER_AT_END = re.compile(r"(\d+)$")  # of an image's name: 000001.jpg, frame_000001.jpg
 _IGNORED_AT_FLAG_0 = (*NEUTRAL_CLASSES, CLASSES[0])
 
 
@@ -33,7 +35,12 @@ def read_mot_annotations(sequences: list[Path]) -> Annotations:
     images: list[ImageRecord] = []
     problems: list[Problem] = []
     for folder in sequences:
-        images += _sequence(folder, problems)
+        try:
+            images += _sequence(folder, problems)
+        except InputError as error:
+            if len(sequences) == 1:
+                raise
+            problems.append(Problem.from_error(folder, error))
     names = {record.category for image in images for record in image.objects if not record.ignore}
     return Annotations(tuple(name for name in CLASSES if name in names), images, problems)
 
@@ -80,7 +87,8 @@ def _frames(folder: Path) -> dict[int, Path]:
     images = list_images(folder / "img1")
     if not images:
         raise InputError(f"there are no images in {folder / 'img1'}: split the video into 000001.jpg and so on")
-    return {int(path.stem) - 1 if path.stem.isdecimal() else -1: path for path in images}
+    numbers = [_NUMBER_AT_END.search(path.stem) for path in images]
+    return {int(match[1]) - 1 if match else -1: path for match, path in zip(numbers, images, strict=True)}
 
 
 def _objects(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tracker.data.annotations.image_set import Segmentation
 from tracker.data.coco_file import Box
+from tracker.errors import InputError
 
 
 class Problem(NamedTuple):
@@ -17,6 +18,15 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.location}: {self.message}"
+
+    @classmethod
+    def from_error(cls, file: Path, error: InputError) -> "Problem":
+        """Returns the problem that an error about a file tells; its message may begin with "FILE, line N: "."""
+        name, text = str(file), str(error)
+        if not text.startswith(name):
+            return cls(name, text)
+        position, _, message = text.removeprefix(name).partition(": ")
+        return cls(f"{name}{position}", message) if position.startswith(",") or not position else cls(name, text)
 
 
 class ObjectRecord(NamedTuple):
@@ -40,12 +50,21 @@ class ImageRecord:
     objects: Sequence[ObjectRecord]
     unlabeled: tuple[str, ...] = ()  # names of classes that were not annotated in this image
     normalized: bool = False  # boxes and polygons are relative to width and height, from 0 to 1, instead of pixels
+    problem: str = ""  # why the image cannot be used, such as that two files have its name; "" if nothing is known
 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """A set of annotated images, and what could not be parsed."""
+    """A set of annotated images, and what could not be parsed.
+
+    Attributes:
+        categories: The class names.
+        images: The images.
+        problems: What has to be mended before a training.
+        notes: Sentences about what was left out, mended or assumed, which hinders no training.
+    """
 
     categories: tuple[str, ...]
     images: list[ImageRecord]
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -4,19 +4,19 @@ from array import array
 from collections.abc import Callable
 from math import nan
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.data.coco_file import Entry, bbox_to_xyxy, describe_error, frames_of, image_size_of, is_crowd, load_json
+from tracker.data.coco_file import Entry, bbox_to_xyxy, describe_error, frames_of, image_size_of, is_crowd
 from tracker.data.detections.rows import DetectionTable, TableInfo, to_stored_detections
 from tracker.data.detections.seqinfo import default_seqinfo, read_seqinfo
 from tracker.data.detections.stored_detections import StoredDetections
 from tracker.errors import InputError
+from tracker.parsing import read_json
 
 
-def read_coco_detections(file: TextIO, path: Path, fps: float) -> StoredDetections:
+def read_coco_detections(path: Path, fps: float) -> StoredDetections:
     """Reads COCO's JSON of one sequence.
 
     All images of a file with images and annotations are frames of the sequence; their `frame_index` and `time_s`, as
@@ -29,7 +29,7 @@ def read_coco_detections(file: TextIO, path: Path, fps: float) -> StoredDetectio
         InputError: The file is no such JSON, or an annotation is malformed; says which.
     """
     entries = _Entries(path)
-    content = load_json(file, path, entries.add)
+    content = read_json(path, "a COCO file", entries.add)
     is_dataset = isinstance(content, dict) and {"images", "annotations"} <= content.keys()
     if not (is_dataset or isinstance(content, list)):
         raise InputError(f"{path} is JSON, but holds neither a list of results nor images and annotations")

@@ -1,26 +1,35 @@
 """Detections from the CSV tables that `track` writes: the tracks of a run, and its stored detections."""
 
-import csv
 from dataclasses import replace
 from math import isfinite, nan
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
 from tracker.data.detections.rows import TableBuilder, TableInfo, to_stored_detections
 from tracker.data.detections.seqinfo import default_seqinfo, read_seqinfo
 from tracker.data.detections.stored_detections import StoredDetections
+from tracker.data.source_column import choose_source, sequence_of, source_of
+from tracker.data.text_cells import from_cell
 from tracker.errors import InputError
+from tracker.parsing import iter_csv_rows
 
 REQUIRED_COLUMNS = ("frame", "class", "score", "x1", "y1", "x2", "y2")
 MAX_CLASSES = 100_000
 """Labels from here on are refused as mistakes, since every label below them gets a name."""
 
+_DELIMITERS = (",", ";", "\t")
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
-def read_csv_detections(file: TextIO, path: Path, fps: float) -> StoredDetections:
+def find_delimiter(text: str) -> str:
+    """Returns what separates the columns of a CSV by its header, a comma, semicolon or tab; "" if it is no such CSV."""
+    header = text.splitlines()[0]
+    names = {sign: [name.strip(' "') for name in header.split(sign)] for sign in _DELIMITERS}
+    return next((sign for sign in _DELIMITERS if "frame" in names[sign] and len(names[sign]) > 1), "")
+
+
+def read_csv_detections(path: Path, fps: float, delimiter: str = ",", source: str = "") -> StoredDetections:
     """Reads a CSV with a header; columns may stand in any order, and unknown ones are ignored.
 
     `REQUIRED_COLUMNS` must be there; frames count from 0, boxes are in pixels. With the column time_s, frames have the
@@ -28,12 +37,14 @@ def read_csv_detections(file: TextIO, path: Path, fps: float) -> StoredDetection
     frame. A table with width and height, such as a run stores, names all its frames. In any other, such as the tracks
     of a run, frames that are not named have no detections; where the named ones are all multiples of a number apart (a
     run with --every), so are the frames of the sequence. Where there is no time_s, there are `fps` frames per second.
+    In a file that a spreadsheet wrote with another delimiter, numbers may have a decimal comma. Of a table of several
+    sources (with a column source), the rows of one are read.
 
     Raises:
-        InputError: A column is missing or a row is malformed; says which line.
+        InputError: A column is missing, a row is malformed (says which line), or it is not clear which source to read.
     """
-    table = csv.reader(file)
-    header = [name.strip() for name in next(table)]
+    table = iter_csv_rows(path, "a CSV of detections", delimiter)
+    header = [name.strip() for name in next(table, (1, []))[1]]
     missing = [name for name in REQUIRED_COLUMNS if name not in header]
     if missing:
         columns = ", ".join(REQUIRED_COLUMNS)
@@ -41,18 +52,23 @@ def read_csv_detections(file: TextIO, path: Path, fps: float) -> StoredDetection
     sequence = read_seqinfo(path, fps) if "time_s" not in header else default_seqinfo(path, fps)
     has_all = {"width", "height"} <= set(header)
     info = TableInfo(path, sequence.name, (), sequence.frame_rate, covers_all_frames=has_all, sparse=not has_all)
-    rows = _Rows(header, info)
-    for row in table:
-        if row:
-            rows.add(table.line_num, row)
-    return rows.stored_detections()
+    by_source: dict[str, _Rows] = {}
+    for line, row in table:
+        name = source_of(row, header)
+        if name not in by_source:
+            by_source[name] = _Rows(header, replace(info, name=sequence_of(name) or info.name), delimiter != ",")
+        by_source[name].add(line, row)
+    if not by_source:
+        raise InputError(f"{path} holds no rows: give a file of detections")
+    return by_source[choose_source(list(by_source), source, path)].stored_detections()
 
 
 class _Rows:
     """Parses the rows of one table."""
 
-    def __init__(self, header: list[str], info: TableInfo) -> None:
+    def __init__(self, header: list[str], info: TableInfo, has_decimal_commas: bool) -> None:
         self._header = header
+        self._has_decimal_commas = has_decimal_commas
         self._column = {name: n for n, name in enumerate(header)}
         self._info = info
         self._line = 1
@@ -82,7 +98,7 @@ class _Rows:
         if "time_s" in self._column and not isfinite(time := self._number(row, "time_s")):
             raise self._error("the time must be a finite number")
         self._check_size(row)
-        name = row[self._column["class"]]
+        name = from_cell(row[self._column["class"]])
         if not name or ("observed" in self._column and row[self._column["observed"]].strip() == "0"):
             self._table.add(line, frame, time, NO_BOX, 0.0, -1)
             return
@@ -124,7 +140,7 @@ class _Rows:
     def _number(self, row: list[str], name: str) -> float:
         text = row[self._column[name]]
         try:
-            return float(text)
+            return float(text.replace(",", ".") if self._has_decimal_commas else text)
         except ValueError:
             raise self._error(f"{name} is {text!r}, not a number") from None
 

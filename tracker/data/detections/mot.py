@@ -1,7 +1,6 @@
 """Detections from MOTChallenge files: det.txt, gt.txt, and results of trackers."""
 
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +9,11 @@ from tracker.data.detections.rows import DetectionTable, TableInfo, to_stored_de
 from tracker.data.detections.seqinfo import read_seqinfo
 from tracker.data.detections.stored_detections import StoredDetections
 from tracker.data.mot_classes import CLASSES
-from tracker.data.mot_file import MotRows, parse_mot_lines
+from tracker.data.mot_file import MotRows, read_mot_file
 from tracker.structures.boxes import xywh_to_xyxy
 
 
-def read_mot_detections(file: TextIO, path: Path, fps: float) -> StoredDetections:
+def read_mot_detections(path: Path, fps: float) -> StoredDetections:
     """Reads the boxes and scores of a MOTChallenge file; `tracker.data.mot_file` describes it.
 
     All are persons, unless the file is ground truth of MOT16 or later: nine columns, of which the last two are class
@@ -24,7 +23,7 @@ def read_mot_detections(file: TextIO, path: Path, fps: float) -> StoredDetection
     Raises:
         InputError: A row is malformed; says which line.
     """
-    rows = parse_mot_lines(file, path)
+    rows = read_mot_file(path)
     sequence = read_seqinfo(path, fps)
     labels = _ground_truth_labels(rows)
     is_ground_truth = len(labels) > 0

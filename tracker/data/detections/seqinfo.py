@@ -1,11 +1,17 @@
 """`seqinfo.ini`, the MOTChallenge's description of a sequence."""
 
 import configparser
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from tracker.errors import InputError
+from tracker.parsing import read_text, to_whole_number
+
+MAX_LENGTH = 10**8
+"""Frames and pixels from here on are refused as mistakes, since every frame would be processed."""
+_RATE = re.compile(r"(?=.*[1-9])\d{1,9}(\.\d{1,12})?(/(?=\d*[1-9])\d{1,9})?")  # 25, 29.97 or 30000/1001
 
 
 @dataclass(frozen=True)
@@ -35,19 +41,23 @@ def default_seqinfo(path: Path, fps: float) -> SequenceInfo:
 
 def _read(file: Path, default: SequenceInfo) -> SequenceInfo:
     parser = configparser.ConfigParser(interpolation=None)
+    text = read_text(file, "a description of a sequence")
     try:
-        parser.read_string(file.read_text(encoding="utf-8-sig"))
+        parser.read_string(text)
         values = parser["Sequence"]
-        info = SequenceInfo(
-            name=values.get("name", "").strip() or default.name,
-            frame_rate=Fraction(values.get("frameRate", str(default.frame_rate))),
-            length=int(values.get("seqLength", "0")),
-            width=int(values.get("imWidth", "0")),
-            height=int(values.get("imHeight", "0")),
-        )
-    except (OSError, KeyError, ValueError, ZeroDivisionError, configparser.Error) as error:
+    except (KeyError, configparser.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file} cannot be read as a sequence's description ({reason}): mend or remove it") from None
-    if info.frame_rate <= 0 or min(info.length, info.width, info.height) < 0:
-        raise InputError(f"{file}: frameRate must be positive, and lengths not negative: mend or remove it")
-    return info
+    rate = values.get("frameRate", "").strip()
+    lengths = [to_whole_number(values.get(key) or 0) for key in ("seqLength", "imWidth", "imHeight")]
+    length, width, height = (-1 if number is None else number for number in lengths)
+    if (rate and not _RATE.fullmatch(rate)) or not all(0 <= n <= MAX_LENGTH for n in (length, width, height)):
+        reason = "frameRate must be a positive number, and lengths whole numbers"
+        raise InputError(f"{file} cannot be read as a sequence's description ({reason}): mend or remove it")
+    return SequenceInfo(
+        name=values.get("name", "").strip() or default.name,
+        frame_rate=Fraction(rate) if rate else default.frame_rate,
+        length=length,
+        width=width,
+        height=height,
+    )
