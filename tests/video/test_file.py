@@ -34,6 +34,7 @@ def test_flipped_bytes_lose_only_some_frames(tmp_path: Path) -> None:
     assert len(frames) > 40 and times == sorted(set(times)) and times[-1] == pytest.approx(5.9)
 
 
+@pytest.mark.smoke
 def test_metadata_that_is_not_utf8(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", 12)
     data = path.read_bytes()
@@ -52,6 +53,7 @@ def test_frames_of_a_corrupt_file_do_not_depend_on_threads(tmp_path: Path) -> No
     assert results[0] == results[1] == results[2] == results[3]
 
 
+@pytest.mark.smoke
 def test_undecodable_packets_are_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_clip(tmp_path / "a.mov", 20, codec="png", pix_fmt="rgb24", draw=noise)
     data = path.read_bytes()
@@ -70,6 +72,7 @@ def test_undecodable_packets_are_skipped_and_counted(tmp_path: Path, caplog: pyt
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "gif"])
+@pytest.mark.smoke
 def test_truncated_file_is_read_to_its_end(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
     codec, pix_fmt = ("gif", "rgb8") if suffix == "gif" else ("libx264", "yuv420p")
     intact = write_clip(
@@ -134,16 +137,16 @@ def test_frames_are_freed_without_garbage_collection(tmp_path: Path) -> None:
     gc.disable()
     try:
         with open_uri(tmp_path / "a.mp4") as source:
-            for _ in source:
-                alive = sum(type(item) is av.VideoFrame for item in gc.get_objects())
-                assert alive < 10
+            for frame in source:
+                if frame.index % 20 == 19:
+                    assert sum(type(item) is av.VideoFrame for item in gc.get_objects()) < 10
     finally:
         gc.enable()
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are not here")
 @pytest.mark.parametrize("name", ["highway_38f.mp4", "people.gif", "worker_zone.gif"])
-def test_real_clips_equal_those_read_by_pyav_alone(name: str) -> None:
+def test_real_clips_equal_those_read_by_pyav_alone(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with av.open(str(CLIPS / name)) as container:
         reference = [(frame.pts, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
         length = container.streams.video[0].duration
@@ -154,3 +157,4 @@ def test_real_clips_equal_those_read_by_pyav_alone(name: str) -> None:
     # FFmpeg guesses the rate of a GIF from its first frames.
     assert source.expected_frames == pytest.approx(len(frames), rel=0.12) and not source.truncated
     assert math.isclose(frames[-1].time, frames[-1].pts * source.time_base)
+    assert not caplog.text

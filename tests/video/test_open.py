@@ -13,6 +13,7 @@ from tracker.errors import InputError
 from video_clips import open_uri, read_frames, write_clip, write_tone
 
 
+@pytest.mark.smoke
 def test_bad_input_gives_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
     (tmp_path / "notes.txt").write_text("this is no video\n" * 100)
@@ -57,6 +58,7 @@ def test_file_without_permission(tmp_path: Path) -> None:
         open_uri(path)
 
 
+@pytest.mark.smoke
 def test_names_with_special_characters(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 3)
     for name in ("a:b 100%d [1].mp4", "über*.mp4"):

@@ -2,13 +2,27 @@
 
 import struct
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
-from video_clips import frame_numbers, quadrants, read_frames, read_number, write_clip
+from paths import CASES, needs_cases
+from tracker.structures.fit import Fit
+from tracker.video.tone_mapping import tone_map
+from video_clips import (
+    frame_numbers,
+    numbered_image,
+    quadrants,
+    read_frames,
+    read_number,
+    set_rotation,
+    write_clip,
+    write_image,
+)
 
 NO_B_FRAMES = {"bf": "0"}
 
@@ -33,6 +47,7 @@ def corner_colors(image: np.ndarray) -> list[str]:
         ({"rotation": 90, "hflip": True}, ["white", "green", "blue", "red"]),
     ],
 )
+@pytest.mark.smoke
 def test_frames_are_upright(tmp_path: Path, transform: dict[str, int], expected: list[str]) -> None:
     path = write_clip(tmp_path / "a.mp4", 3, draw=quadrants, **transform)  # type: ignore[arg-type]
     frames, source = read_frames(path)
@@ -72,6 +87,7 @@ def yuv_to_rgb(yuv: tuple[int, int, int], bits: int, full: bool, kr: float, kb: 
     ("pix_fmt", "bits", "step_x", "step_y"),
     [("yuv420p", 8, 2, 2), ("yuv422p", 8, 2, 1), ("yuv420p10le", 10, 2, 2), ("yuv422p10le", 10, 2, 1)],
 )
+@pytest.mark.smoke
 def test_colors_follow_matrix_range_and_depth(
     tmp_path: Path, pix_fmt: str, bits: int, step_x: int, step_y: int, space: int, kr: float, kb: float, full: bool
 ) -> None:
@@ -101,22 +117,159 @@ def test_colors_follow_matrix_range_and_depth(
     ("codec", "pix_fmt", "suffix"),
     [("mjpeg", "yuvj420p", "avi"), ("ffv1", "gray", "mkv"), ("libx264", "yuv444p", "mp4"), ("png", "rgb24", "mov")],
 )
+@pytest.mark.smoke
 def test_full_range_and_gray_frames_keep_their_levels(tmp_path: Path, codec: str, pix_fmt: str, suffix: str) -> None:
     frames, _ = read_frames(write_clip(tmp_path / f"a.{suffix}", 6, codec=codec, pix_fmt=pix_fmt))
     assert frame_numbers(frames) == list(range(6))
     assert abs(int(np.median(frames[0].image)) - 30) <= 3
 
 
+@pytest.mark.smoke
 def test_odd_size(tmp_path: Path) -> None:
     frames, source = read_frames(write_clip(tmp_path / "a.mkv", 3, size=(63, 47), codec="ffv1", pix_fmt="yuv444p"))
     assert frames[2].image.shape == (47, 63, 3) and (source.width, source.height) == (63, 47)
     assert frame_numbers(frames) == [0, 1, 2]
 
 
-def test_frames_are_scaled_to_the_size_of_the_first_one(tmp_path: Path) -> None:
-    small = write_clip(tmp_path / "s.ts", 12, size=(64, 48), options={"g": "1"} | NO_B_FRAMES).read_bytes()
-    large = write_clip(tmp_path / "l.ts", 12, size=(128, 96), options={"g": "1"} | NO_B_FRAMES).read_bytes()
-    (tmp_path / "both.ts").write_bytes(small + large)
-    frames, _ = read_frames(tmp_path / "both.ts")
+def write_jpegs(path: Path, jpegs: list[bytes], size: tuple[int, int] = (64, 48)) -> Path:
+    """Writes JPEG files as the frames of a video."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuvj420p"
+        container.start_encoding()
+        for number, data in enumerate(jpegs):
+            packet = av.Packet(data)
+            packet.stream, packet.pts, packet.dts, packet.duration = stream, number, number, 1
+            packet.time_base, packet.is_keyframe = Fraction(1, 10), True
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpeg_frames_with_exif_are_upright(tmp_path: Path, orientation: int) -> None:
+    """FFmpeg hands on all of the EXIF data, of which PyAV does not know every type."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "a maker"  # orientation and maker. Source: Exif 2.3, table 4
+    file = BytesIO()
+    Image.fromarray(quadrants()).save(file, "JPEG", exif=exif, quality=95)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    frames, source = read_frames(write_jpegs(tmp_path / "a.avi", [file.getvalue()] * 3))
+    assert len(frames) == 3 and (source.height, source.width, 3) == upright.shape
+    assert {tuple(corner_colors(frame.image)) for frame in frames} == {tuple(corner_colors(upright))}
+
+
+def join_clips(path: Path, *sizes: tuple[int, int]) -> Path:
+    """Writes 12 frames of each size as one transport stream."""
+    for number, size in enumerate(sizes):
+        write_clip(path.with_name(f"{number}.ts"), 12, size=size, options={"g": "1"} | NO_B_FRAMES)
+    path.write_bytes(b"".join(path.with_name(f"{number}.ts").read_bytes() for number in range(len(sizes))))
+    return path
+
+
+@pytest.mark.smoke
+def test_frames_of_another_size_are_fitted_into_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames, _ = read_frames(join_clips(tmp_path / "both.ts", (64, 48), (128, 96)))
     assert len(frames) > 20 and {frame.image.shape for frame in frames} == {(48, 64, 3)}
     assert read_number(frames[-1].image) == 11
+    assert frames[0].fit is None and frames[-1].fit == Fit(128, 96, 0, 0, 64, 48)
+    assert caplog.text.count("the size changes from 64x48 to 128x96") == 1
+
+
+def test_another_aspect_ratio_is_kept(tmp_path: Path) -> None:
+    frames, _ = read_frames(join_clips(tmp_path / "both.ts", (64, 48), (128, 48)))
+    fit = frames[-1].fit
+    assert fit == Fit(128, 48, left=0, top=12, scaled_width=64, scaled_height=24)
+    assert not frames[-1].image[:11].any() and not frames[-1].image[37:].any()
+    assert read_number(frames[-1].image[13:35]) == 11
+    assert fit.to_picture(np.array([[0, 12, 64, 36]], np.float32)).tolist() == [[0, 0, 128, 48]]
+
+
+def write_with_aspect(path: Path, size: tuple[int, int], aspect: Fraction, rotation: int = 0) -> Path:
+    """Writes a clip whose pixels are wider or narrower than high."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options=NO_B_FRAMES)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            set_rotation(stream, rotation)
+        for number in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_image(number, *size), format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(("rotation", "expected"), [(0, Fraction(4, 3)), (90, Fraction(3, 4))])
+def test_pixels_that_are_not_square(tmp_path: Path, suffix: str, rotation: int, expected: Fraction) -> None:
+    if rotation and suffix == "ts":
+        pytest.skip("MPEG-TS has no rotation")
+    frames, source = read_frames(write_with_aspect(tmp_path / f"a.{suffix}", (48, 48), Fraction(4, 3), rotation))
+    assert source.sample_aspect_ratio == expected and frames[0].image.shape == (48, 48, 3)
+
+
+def test_a_change_of_size_and_of_the_shape_of_pixels(tmp_path: Path) -> None:
+    """Broadcasters change between 1440 wide and 1920 square pixels; a player shows no difference."""
+    narrow = write_with_aspect(tmp_path / "a.ts", (48, 48), Fraction(4, 3)).read_bytes()
+    square = write_with_aspect(tmp_path / "b.ts", (64, 48), Fraction(1)).read_bytes()
+    (tmp_path / "both.ts").write_bytes(narrow + square + narrow)
+    frames, source = read_frames(tmp_path / "both.ts")
+    assert (source.width, source.height, source.sample_aspect_ratio) == (48, 48, Fraction(4, 3))
+    fits = [frame.fit for frame in frames if frame.fit is not None]
+    assert len(fits) > 8 and set(fits) == {Fit(64, 48, left=0, top=0, scaled_width=48, scaled_height=48)}
+
+
+def test_square_pixels_are_taken_where_none_are_stated(tmp_path: Path) -> None:
+    assert read_frames(write_clip(tmp_path / "a.mp4", 3))[1].sample_aspect_ratio == 1
+    write_image(tmp_path / "a.png", numbered_image(0))
+    assert read_frames(tmp_path / "a.png")[1].sample_aspect_ratio == 1
+
+
+def write_hdr(path: Path, signal: np.ndarray, transfer: int) -> Path:
+    """Writes a frame of (H, W) gray HDR values from 0 to 1, in 10 bits and BT.2020."""
+    height, width = signal.shape
+    frame = av.VideoFrame(width, height, "yuv420p10le")
+    levels = [np.rint(64 + 876 * signal), *[np.full((height // 2, width // 2), 512)] * 2]
+    for plane, values in zip(frame.planes, levels, strict=True):
+        rows = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+        rows[:, : plane.width] = values
+        plane.update(rows.tobytes())
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p10le"
+        for target in (frame, stream.codec_context):
+            target.colorspace, target.color_range, target.color_primaries, target.color_trc = 9, 1, 9, transfer
+        for number in range(3):
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_tone_mapped(tmp_path: Path, transfer: int, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    signal = np.linspace(0, 1, 64)[None].repeat(48, 0)
+    frames, _ = read_frames(write_hdr(tmp_path / "a.mkv", signal, transfer))
+    expected = np.rint(tone_map(signal[:, :, None].repeat(3, 2), transfer) * 255)
+    assert np.abs(frames[0].image - expected).max() <= 2
+    assert len(frames) == 3 and caplog.text.count(f"it is HDR ({name})") == 1
+    assert frames[0].image.flags.c_contiguous
+
+
+def test_ten_bits_of_the_standard_range_are_not_tone_mapped(tmp_path: Path) -> None:
+    signal = np.linspace(0, 1, 64)[None].repeat(48, 0)
+    frames, _ = read_frames(write_hdr(tmp_path / "a.mkv", signal, 14))  # BT.2020, 10 bits
+    assert np.abs(frames[0].image - np.rint(signal * 255)[:, :, None]).max() <= 3  # of swscale
+
+
+@needs_cases
+def test_reported_videos() -> None:
+    plain, _ = read_frames(CASES / "video/base.mp4")
+    hlg, _ = read_frames(CASES / "video/hlg.mp4")
+    assert len(hlg) == 30 and np.abs(hlg[10].image.mean((0, 1)) - plain[10].image.mean((0, 1))).max() < 25
+    grown, source = read_frames(CASES / "video/rampup.ts")
+    assert (source.width, source.height, len(grown)) == (160, 90, 30)
+    assert [frame.fit for frame in grown] == [None] * 10 + [Fit(480, 270, 0, 0, 160, 90)] * 20
+    frames, source = read_frames(CASES / "video/sar.mp4")
+    assert source.sample_aspect_ratio == Fraction(4, 3) and frames[0].image.shape == (270, 360, 3)

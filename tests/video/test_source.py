@@ -9,6 +9,7 @@ from tracker.errors import InputError
 from video_clips import NTSC, frame_numbers, noise, open_uri, read_frames, read_number, write_clip
 
 
+@pytest.mark.smoke
 def test_start_end_and_every_select_frames_by_time(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", 30, NTSC)
     frames, source = read_frames(path, start=5 * 1001 / 30000, end=0.9, every=4)

@@ -1,59 +1,31 @@
-"""A source that reads a video file, on disk or from a URL."""
+"""A source that reads a video file, on disk, from a URL or from a pipe."""
 
-import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
-from av import Packet, VideoFrame
+import numpy as np
+from av import VideoFrame
 from av.container import InputContainer
-from av.stream import Disposition
-from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
+from tracker.video.damage import find_damage
+from tracker.video.decoder import VideoDecoder
+from tracker.video.deinterlace import deinterlaced
+from tracker.video.frame_times import CountedTimestamps, FrameTimestamps, StatedTimestamps
+from tracker.video.header import Header
+from tracker.video.recording import Recording
 from tracker.video.rgb import RGBConverter
-from tracker.video.source import LazyFrame, Source, start_error
+from tracker.video.source import CorruptFrame, LazyFrame, Source, start_error
+from tracker.video.streams import average_rate, has_timestamps, select_video_stream, stated_rate
 from tracker.video.timestamps import MonotonicTimestamps
 
-logger = logging.getLogger(__name__)
-
-DURATION_TOLERANCE = Fraction(1, 2)
-"""Seconds by which a file may be shorter than its header states before it counts as truncated."""
-
-
-def select_video_stream(container: InputContainer, uri: str) -> VideoStream:
-    """Returns the video stream to process, set to decode on one thread.
-
-    One thread, because FFmpeg's frame and slice threads conceal errors differently with every number of threads
-    and even from run to run; the caller decodes in parallel with its other work instead.
-    """
-    stream = container.streams.best("video")
-    # FFmpeg renders text files as images of a terminal, and takes an album's cover for a video.
-    is_text = container.format.name == "tty"
-    if is_text or not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
-        raise InputError(f"{uri} has no video in it: give a file that has")
-    if stream.codec_context is None:
-        raise InputError(f"no decoder is known for the video of {uri}: convert it to H.264 first")
-    stream.thread_count = 1
-    return stream
-
-
-def average_rate(stream: VideoStream) -> Fraction:
-    """Returns the frames per second that the container states, 30 where it states none."""
-    return stream.average_rate or stream.guessed_rate or Fraction(30)
-
-
-def demux(container: InputContainer) -> Iterator["Packet[Any]"]:
-    """Yields the packets of all streams, in the order of the container."""
-    try:
-        yield from container.demux()
-    except IndexError:
-        # PyAV fails at the end of a container in which a stream appeared late; everything has been read by then.
-        logger.debug("a stream appeared late in %s", container.name)
+_MPEG_WRAP = 2**33  # of the clock of MPEG-TS and MPEG-PS: 26.5 hours. Source: ISO/IEC 13818-1, 2.4.3.7
 
 
 class VideoFile(Source):
@@ -61,12 +33,17 @@ class VideoFile(Source):
 
     Frames before `config.start` are decoded too, not skipped by seeking: only so their number, and thus `Frame.index`,
     is known for every format. Packets that do not decode are skipped. Frames whose errors the decoder could conceal
-    are used.
+    are used. What is skipped, missing or mended is logged when the reading ends.
 
     Args:
         container: The opened file; the source closes it.
-        media_path: Path of the file on disk; None for a URL.
+        uri: See `Source`.
+        name: See `Source`.
+        config: The part to read, the number of the stream, and the frame rate of one without times.
         threads: See `RGBConverter`.
+        media_path: Path of the file on disk; None for a URL or a pipe.
+        recording: What is read from a pipe; the source closes it.
+        quiet: True for a file that was read before: nothing is logged again.
 
     Raises:
         InputError: There is no video, none of its frames can be decoded, or `config.start` is beyond its end.
@@ -78,124 +55,132 @@ class VideoFile(Source):
         uri: str,
         name: str,
         config: SourceConfig,
-        media_path: Path | None,
         threads: int,
+        media_path: Path | None = None,
+        recording: Recording | None = None,
+        quiet: bool = False,
     ) -> None:
-        super().__init__(uri, name, config)
+        super().__init__(uri, name, config, quiet)
         self._container = container
-        self._decoded_frames = self._decode()
+        self._recording = recording
+        self._keeps_media = False
+        self._corruption = self._damage = ""
+        if recording is not None:
+            self._resources.callback(recording.close)
         self._resources.callback(container.close)
-        self._resources.callback(self._decoded_frames.close)  # before the container: reading a closed one crashes
         try:
-            self._stream = select_video_stream(container, uri)
-            self._is_avi = container.format.name == "avi"
             self.media_path = media_path
-            self.frame_rate = average_rate(self._stream)
-            self.time_base = self._stream.time_base or 1 / self.frame_rate
-            self._demuxed_until = Fraction(0)
-            self._read_failed = False
-            self._timestamps = MonotonicTimestamps(self.time_base)
-            self._to_rgb = RGBConverter(threads)
-            self._probe()
+            self._stream = select_video_stream(container, uri, config.stream, self._warn)
+            by_dts = container.format.name == "avi"
+            self._decoder = VideoDecoder(container, self._stream, by_dts, self._count_corrupt)
+            self._decoded_frames = self._decoder.frames()
+            self._resources.callback(self._decoded_frames.close)  # before the container: reading a closed one crashes
+            self._to_rgb = RGBConverter(threads, self._tell_hdr)
+            self._probe(by_dts)
         except BaseException:
             self.close()
             raise
 
-    def _probe(self) -> None:
+    def keep_media(self, for_frames: bool = False) -> None:
+        self._keeps_media |= for_frames or bool(self._container.streams.audio)
+
+    def _probe(self, by_dts: bool) -> None:
         first = next(self._decoded_frames, None)
         if first is None:
             raise InputError(f"no frame of {self.uri} can be decoded: the file is corrupt or uses an unknown codec")
-        self._first_frame: VideoFrame | None = first
-        self.height, self.width, _ = self._to_rgb(first).shape
-        self._first_pts = self._stated_pts(first) or 0
-        duration = self._stated_duration()
-        if self._config.start >= duration > 0:
+        try:
+            self.height, self.width, _ = self._to_rgb(first).shape
+        except av.FFmpegError as error:
+            raise InputError(f"the images of {self.uri} cannot be converted to RGB: {error.strerror}") from error
+        self._stored_size = first.width, first.height
+        self.sample_aspect_ratio = self._to_rgb.upright_aspect(first, self._stream.sample_aspect_ratio)
+        self.frame_rate = self._choose_rate()
+        self._header = Header(self._container, self._stream, self.frame_rate)
+        self._times = self._choose_times(by_dts)
+        self.time_base = self._times.time_base
+        self._next_frame: tuple[VideoFrame, int | None] | None = first, self._times.next_pts(first)
+        self._first_pts = self._times.first_pts
+        self.clock_offsets = self._times.clock_offsets
+        duration = self._header.duration
+        if self._header.ends_before(self._config.start):
             raise start_error(self.uri, self._config.start, duration)
-        # Some demuxers have counted only the frames that they read to open the file.
-        frame_count = max(self._stream.frames, round(duration * self.frame_rate))
+        frame_count = max(self._header.frames, round(duration * self.frame_rate))
         self.expected_frames = self._estimate_frames(frame_count, duration)
 
-    def _stated_duration(self) -> Fraction:
-        """Returns the duration of the video in the header, seconds, 0 where it states none."""
-        if self._stream.duration is not None:
-            return self._stream.duration * self.time_base
-        duration = Fraction(self._container.duration or 0, av.time_base)
-        return duration - self._container_start_time() if self._duration_is_end_time() else duration
+    def _choose_times(self, by_dts: bool) -> FrameTimestamps:
+        if not has_timestamps(self._container):
+            states_fields = stated_rate(self._stream) is not None and not self._config.has_fps
+            return CountedTimestamps(self.frame_rate, self._stream.time_base if states_fields else None)
+        time_base = Fraction(self._stream.time_base or 1 / self.frame_rate)
+        wrap = _MPEG_WRAP if self._container.format.name in ("mpegts", "mpeg") else 0
+        times = MonotonicTimestamps(time_base, wrap, self._header.independent_duration)
+        return StatedTimestamps(self._decoder, time_base, self.frame_rate, times, by_dts)
 
-    def _container_start_time(self) -> Fraction:
-        return Fraction(self._container.start_time or 0, av.time_base)
-
-    def _duration_is_end_time(self) -> bool:
-        """Returns True for Matroska, which states the time at which it ends in place of its duration."""
-        return "matroska" in self._container.format.name
-
-    def _stated_pts(self, frame: VideoFrame) -> int | None:
-        # AVI has no presentation times, and FFmpeg's guesses are wrong where frames are reordered; the decoding times
-        # count its frames.
-        return frame.dts if self._is_avi else frame.pts
+    def _choose_rate(self) -> Fraction:
+        if has_timestamps(self._container):
+            return average_rate(self._stream)
+        stated = stated_rate(self._stream)
+        if stated is None and not self._config.has_fps:
+            rate = f"{float(self._config.fps):g}"
+            self._warn("%s states no frame rate, and %s frames per second are taken: give --fps", self.uri, rate)
+        return self._config.fps if stated is None or self._config.has_fps else stated
 
     def _lazy_frames(self) -> Generator[LazyFrame]:
-        default_duration = max(1, round(1 / self.frame_rate / self.time_base))
-        index = 0
-        frame = self._first_frame
-        self._first_frame = None
-        while frame is not None:
-            pts = self._timestamps.correct(self._stated_pts(frame), default_duration)
-            if pts is not None:
-                duration = (frame.duration or 0) * self.time_base
-                yield LazyFrame(index, pts, duration, partial(self._to_rgb, frame))
-            index += 1
-            frame = next(self._decoded_frames, None)
-        self._finish()
-
-    def _decode(self) -> Generator[VideoFrame]:
-        for packet in self._demux():
-            self._update_demuxed_until(packet)
-            # An empty packet (AVI: repeat the frame) would signal the end of the file to the decoder.
-            if packet.stream_index == self._stream.index and packet.size:
-                yield from self._decode_packet(packet)
-        yield from self._decode_packet(None)
-
-    def _decode_packet(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
+        if self._recording is not None and not self._keeps_media:
+            self._recording.forget()
         try:
-            return self._stream.decode(packet)
+            frames = deinterlaced(self._timed_frames(), self._tell_interlaced)
+            for index, (frame, (pts, duration, aspect)) in enumerate(frames):
+                if pts is not None:
+                    yield LazyFrame(index, pts, duration, partial(self._convert, frame), aspect)
+            self._finish()
+        finally:
+            self._report()
+
+    def _timed_frames(self) -> Generator[tuple[VideoFrame, tuple[int | None, Fraction, Fraction | None]]]:
+        """Yields decoded frames, each with timestamp, duration, and pixel aspect if its size is not the first one's."""
+        item, self._next_frame = self._next_frame, None
+        while item is not None:
+            frame, pts = item
+            aspect = None
+            if (frame.width, frame.height) != self._stored_size:
+                aspect = self._to_rgb.upright_aspect(frame, self._stream.codec_context.sample_aspect_ratio)
+            yield frame, (pts, self._times.duration(frame), aspect)
+            item = self._read_next()
+
+    def _read_next(self) -> tuple[VideoFrame, int | None] | None:
+        frame = next(self._decoded_frames, None)
+        return None if frame is None else (frame, self._times.next_pts(frame))
+
+    def _convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        try:
+            return self._to_rgb(frame)
         except av.FFmpegError as error:
-            self._count_corrupt(error)
-            return []
+            raise CorruptFrame(error.strerror) from error
 
-    def _demux(self) -> Iterator["Packet[Any]"]:
-        """Yields the packets of all streams and skips parts that cannot be read."""
-        failures = 0
-        while failures < 2:
-            try:
-                for packet in demux(self._container):
-                    failures = 0
-                    yield packet
-                return
-            except av.FFmpegError as error:
-                failures += 1
-                self._count_corrupt(error)
-                if isinstance(error, av.error.ExitError):  # the server did not answer in time
-                    break
-        self._read_failed = True
-
-    def _update_demuxed_until(self, packet: "Packet[Any]") -> None:
-        timestamps = [timestamp for timestamp in (packet.pts, packet.dts) if timestamp is not None]
-        if timestamps:
-            end = (max(timestamps) + (packet.duration or 0)) * packet.time_base
-            self._demuxed_until = max(self._demuxed_until, end)
+    def _count_corrupt(self, error: Exception) -> None:
+        self.corrupt_packets += 1  # told at the end
+        # Not the error's own text, which may hold the address with its password.
+        self._corruption = self._corruption or getattr(error, "strerror", None) or str(error)
 
     def _finish(self) -> None:
-        stated = Fraction(self._container.duration or 0, av.time_base)
-        if self._is_avi:  # FFmpeg corrects the duration of a truncated one, but not the number of frames
-            stated = max(stated, self._stream.frames / self.frame_rate)
-        start = 0 if self._duration_is_end_time() else self._container_start_time()
-        read = self._demuxed_until - start
-        self.truncated = self._read_failed or stated - read > DURATION_TOLERANCE
-        if self.truncated:
-            logger.warning("%s is truncated: %.3f of %.3f s could be read", self.uri, float(read), float(stated))
-        elif self._stream.duration is not None and self._stream.start_time is not None:
-            self._end_time = (self._stream.start_time + self._stream.duration - self._first_pts) * self.time_base
-        if self.corrupt_packets:
-            logger.warning("%s: %d corrupt packets were skipped", self.uri, self.corrupt_packets)
-        self._timestamps.log_corrections(self.uri)
+        """Compares what was read with what the header states."""
+        truncation = self._header.truncation(self._decoder.counts)
+        end_pts = self._header.end_pts()
+        if truncation:
+            self.truncated = True
+            self._warn("%s %s", self.uri, truncation)
+        elif end_pts is not None and not self._times.were_mended:
+            self._end_time = (end_pts - self._first_pts) * self.time_base
+        if self.media_path is not None:
+            with suppress(OSError):
+                self._damage = find_damage(self.media_path, self._container.format.name)
+
+    def _report(self) -> None:
+        """Logs what was skipped, missing or mended."""
+        counts = self._decoder.counts
+        sentences = self._times.report() + self._header.losses(counts, self.corrupt_packets, self._corruption)
+        if counts.complete and not self.truncated:
+            sentences += self._header.missing(counts)
+        for sentence in filter(None, [*sentences, self._damage]):
+            self._warn("%s: %s", self.uri, sentence)

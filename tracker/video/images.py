@@ -1,9 +1,9 @@
-"""A source that reads a folder or glob of images, or a single image."""
+"""A source that reads a folder or glob of images, an animation, or a single image."""
 
 import glob
 import re
 from collections.abc import Generator, Sequence
-from contextlib import suppress
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
-from tracker.data.image_files import IMAGE_SUFFIXES, read_image
+from tracker.data.image_files import IMAGE_SUFFIXES, ImagePage, read_pages
 from tracker.errors import InputError
-from tracker.video.source import CorruptFrame, LazyFrame, Source, start_error
+from tracker.video.source import CorruptFrame, LazyFrame, Source
+
+ANIMATION_UNIT = Fraction(1, 10**6)
+"""Seconds of a unit of an animation's times, to which they are rounded; all formats but PNG state milliseconds."""
 
 
 def list_folder_images(folder: Path) -> list[Path]:
@@ -40,47 +43,60 @@ def _natural_sort_key(path: Path) -> list[str | int]:
 
 
 class ImageSequence(Source):
-    """Reads images of one size as frames at `config.fps`.
+    """Reads images as frames at `config.fps`, and an animation at the times that it states.
 
-    An image that cannot be decoded is skipped; no frame gets its index and its time.
+    The pages of a TIFF are frames, and so are the images of an animation; among other files, each of its images is
+    shown as long as any other. An image that cannot be decoded is skipped; no frame gets its index and its time.
 
     Args:
         paths: Paths of the images in order, at least one.
+        uri: See `Source`.
+        name: See `Source`.
+        config: The part to read, and the frame rate.
+        quiet: True for images that were read before: nothing is logged again.
 
     Raises:
-        InputError: No image can be decoded, or `config.start` is beyond the last one.
+        InputError: No image can be decoded.
     """
 
-    def __init__(self, paths: Sequence[Path], uri: str, name: str, config: SourceConfig) -> None:
-        super().__init__(uri, name, config)
+    def __init__(self, paths: Sequence[Path], uri: str, name: str, config: SourceConfig, quiet: bool = False) -> None:
+        super().__init__(uri, name, config, quiet)
         self._paths = paths
+        image, page = self._read_first()
+        self.height, self.width, _ = image.shape
         self.frame_rate = Fraction(config.fps).limit_denominator(1001000)
         self.time_base = 1 / self.frame_rate
-        duration = len(paths) / self.frame_rate
-        if config.start >= duration:
-            raise start_error(uri, config.start, duration)
-        self.expected_frames = self._estimate_frames(len(paths), duration)
-        self.height, self.width, _ = self._read_first().shape
+        self._has_times = len(paths) == 1 and page.duration is not None
+        if self._has_times and page.duration is not None:
+            self.frame_rate, self.time_base = 1 / page.duration, ANIMATION_UNIT
+        count = len(paths) * page.count
+        self.expected_frames = self._estimate_frames(count, count / self.frame_rate)
 
-    def _read_first(self) -> NDArray[np.uint8]:
+    def _read_first(self) -> tuple[NDArray[np.uint8], ImagePage]:
+        reasons = []
         for path in self._paths:
-            with suppress(CorruptFrame):  # counted when the frames are read
-                return self._read(path)
-        raise InputError(f"no image of {self.uri} can be decoded: all {len(self._paths)} are corrupt")
+            with closing(read_pages(path)) as pages:
+                for page in pages:
+                    try:
+                        return page.read(), page
+                    except InputError as error:  # counted when the frames are read
+                        reasons.append(str(error).removeprefix(f"cannot read the image {path}: "))
+        first = f"; the first of {len(self._paths)}" if len(self._paths) > 1 else ""
+        raise InputError(f"no image of {self.uri} can be decoded{first}: {reasons[0]}")
 
     def _lazy_frames(self) -> Generator[LazyFrame]:
-        for index, path in enumerate(self._paths):
-            yield LazyFrame(index, index, self.time_base, partial(self._read_checked, path))
+        usual = 1 / self.frame_rate
+        index, time = 0, Fraction(0)
+        for path in self._paths:
+            with closing(read_pages(path)) as pages:
+                for page in pages:
+                    duration = page.duration if self._has_times and page.duration else usual
+                    yield LazyFrame(index, round(time / self.time_base), duration, partial(_read, page))
+                    index, time = index + 1, time + duration
 
-    def _read_checked(self, path: Path) -> NDArray[np.uint8]:
-        image = self._read(path)
-        if image.shape != (self.height, self.width, 3):
-            size, expected = f"{image.shape[1]}x{image.shape[0]}", f"{self.width}x{self.height}"
-            raise InputError(f"{path} is {size} while the images before it are {expected}: give images of one size")
-        return image
 
-    def _read(self, path: Path) -> NDArray[np.uint8]:
-        try:
-            return read_image(path)
-        except InputError as error:
-            raise CorruptFrame(str(error)) from error
+def _read(page: ImagePage) -> NDArray[np.uint8]:
+    try:
+        return page.read()
+    except InputError as error:
+        raise CorruptFrame(str(error)) from error

@@ -13,9 +13,11 @@ from av.container import InputContainer
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
-from tracker.video.file import average_rate, demux, select_video_stream
+from tracker.video.decoder import demux
+from tracker.video.deinterlace import deinterlaced
 from tracker.video.rgb import RGBConverter
 from tracker.video.source import LazyFrame, Source
+from tracker.video.streams import average_rate, select_video_stream
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +52,10 @@ class LiveSource(Source):
         self._reader = threading.Thread(target=self._read, name=f"read {self.name}", daemon=True)
         self.live = True
         self.time_base = Fraction(1, 10**6)
-        self._to_rgb = RGBConverter(threads)
+        self._to_rgb = RGBConverter(threads, self._tell_hdr)
         self._resources.callback(self._stop_reader)
         try:
-            self._stream = select_video_stream(container, uri)
+            self._stream = select_video_stream(container, uri, config.stream, self._warn)
             self.frame_rate = average_rate(self._stream)
             self._reader.start()
             first = self._wait_for_frame(-1)
@@ -61,6 +63,7 @@ class LiveSource(Source):
                 self._raise_unexpected_error()
                 raise InputError(f"no frame came from {uri} within {config.timeout:g} s: check that it is sending")
             self.height, self.width, _ = self._to_rgb(first[2]).shape
+            self.sample_aspect_ratio = self._to_rgb.upright_aspect(first[2], self._stream.sample_aspect_ratio)
         except BaseException:
             self.close()
             raise
@@ -94,7 +97,10 @@ class LiveSource(Source):
     def _end_reason(self) -> str:
         if not self._ended:
             return f"no frame for {self._config.timeout:g} s, reading stops"
-        return "the stream ended" if self._error is None else f"the stream broke off ({self._error})"
+        if self._error is None:
+            return "the stream ended"
+        # Not the error's own text, which holds the address with its password.
+        return f"the stream broke off ({getattr(self._error, 'strerror', None) or 'error'})"
 
     def _raise_unexpected_error(self) -> None:
         if self._error is not None and not isinstance(self._error, av.FFmpegError):
@@ -103,9 +109,10 @@ class LiveSource(Source):
     def _read(self) -> None:
         """Runs on the reader thread; its end and any error are passed on to the consumer."""
         try:
-            for number, frame in enumerate(self._decode()):
+            timed = ((frame, time.monotonic_ns() // 1000) for frame in self._decode())
+            for number, (frame, clock) in enumerate(deinterlaced(timed, self._tell_interlaced)):
                 with self._changed:
-                    self._newest = number, time.monotonic_ns() // 1000, frame
+                    self._newest = number, clock, frame
                     self._changed.notify_all()
         except BaseException as error:
             self._error = error

@@ -1,12 +1,11 @@
-"""Opens the source that a path, glob, URL or camera number names."""
+"""Opens the source that a path, glob, URL, pipe or camera number names."""
 
-import re
+import os
 import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -14,91 +13,45 @@ from av.container import InputContainer
 from tracker.config import SourceConfig
 from tracker.data.image_files import IMAGE_SUFFIXES
 from tracker.errors import InputError
+from tracker.video.address import (
+    STANDARD_INPUT,
+    SourceKind,
+    camera_number,
+    is_numbered,
+    local_path,
+    read_error,
+    redact_password,
+    source_kind,
+    source_name,
+    split_url,
+)
+from tracker.video.credentials import insert_credentials
+from tracker.video.download import download
 from tracker.video.file import VideoFile
 from tracker.video.images import ImageSequence, list_folder_images, list_matching_images
+from tracker.video.listing import list_numbered_files, list_videos
 from tracker.video.live import LiveSource
-from tracker.video.source import Source, check_time_range, sanitize_filename
+from tracker.video.recording import Readable, Recording, RecordingReader, open_pipe
+from tracker.video.source import Source, check_time_range
 
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
 CAMERA_DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 """FFmpeg's input device and the name of camera number {}, by `sys.platform`."""
 
-SourceKind = Literal["camera", "url", "folder", "image", "video", "glob", "missing"]
-
 # PyAV refuses metadata that is not UTF-8 before version 19, which has no such option and reads it.
 _METADATA: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_CAMERA_PATH = re.compile(r"/dev/video([0-9]+)")
-
-
-def source_kind(source: str | Path | int) -> SourceKind:
-    """Returns the kind of a source. A file of that name goes before a camera of that number.
-
-    Example:
-        >>> source_kind(0), source_kind("rtsp://host/live"), source_kind("images/*.png")
-        ('camera', 'url', 'glob')
-
-    Raises:
-        InputError: The system does not allow to look for the file.
-    """
-    text = str(source)
-    if isinstance(source, int) or _CAMERA_PATH.fullmatch(text):
-        return "camera"
-    if _URL.match(text):
-        return "url"
-    path = Path(text).expanduser()
-    try:
-        if path.is_dir():
-            return "folder"
-        if path.exists():
-            return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
-    except OSError as error:
-        raise _read_error(text, error) from error
-    if re.search(r"[*?\[]", text):
-        return "glob"
-    return "camera" if text.isdecimal() else "missing"
-
-
-def source_name(source: str | Path | int) -> str:
-    """Returns the `name` of a source, without opening it.
-
-    Example:
-        >>> source_name("videos/street.mp4"), source_name("rtsp://host/live"), source_name(0)
-        ('street', 'host', 'camera0')
-
-    Raises:
-        InputError: As `source_kind`; or the URL is invalid.
-    """
-    text, kind = str(source), source_kind(source)
-    path = Path(text).expanduser()
-    if kind == "camera":
-        return sanitize_filename(f"camera{_camera_number(text)}")
-    if kind == "url":
-        url = _split_url(text)
-        return sanitize_filename(url.hostname or url.scheme)
-    if kind == "folder":
-        return sanitize_filename(path.resolve().name)
-    return sanitize_filename(path.parent.name or path.stem if kind == "glob" else path.stem)
-
-
-def redact_password(source: str | Path | int) -> str:
-    """Returns the source as text for logs and messages, with the password of a URL replaced.
-
-    Example:
-        >>> redact_password("rtsp://user:secret@host/live")
-        'rtsp://user:***@host/live'
-    """
-    text = str(source)
-    password = _split_url(text).password if _URL.match(text) else None
-    return text.replace(f":{password}@", ":***@") if password else text
+_PLAYLISTS = ("hls", "dash")  # FFmpeg's formats whose size is that of a list of other files
+_FRAGMENT = b"mvex"  # box of an MP4 whose index is not in one place. Source: ISO/IEC 14496-12, 8.8.1
+_HEAD = 2**20  # bytes at the beginning of a pipe in which that box is looked for
 
 
 def open_source(source: str | Path | int, config: SourceConfig, threads: int = 0) -> Source:
     """Opens a video and decodes its first frame.
 
     Args:
-        source: A video file; a folder, glob or file of images; a URL (http, https, rtsp, rtmp, udp ...); a camera by
-            number or as /dev/videoN. A file of that name goes before a camera of that number.
+        source: A video file; a folder, glob or file of images; a URL (http, https, rtsp, rtmp, udp ...); a pipe, also
+            as `-` for standard input; a camera by number or as /dev/videoN. A file of that name goes before a camera of
+            that number.
         config: The part of it to read.
         threads: CPU threads for the conversion to RGB, 0 for all cores. Frames do not depend on it.
 
@@ -118,51 +71,114 @@ def open_source(source: str | Path | int, config: SourceConfig, threads: int = 0
         InputError: It cannot be read, or there is no video in it.
     """
     check_time_range(config)
-    opened = _open_any(str(source), source_kind(source), config, threads)
+    kind = source_kind(source)
+    if kind == "pipe":
+        return _open_pipe(str(source), config, threads)
+    return _open_again(source, kind, config, threads, quiet=False)
+
+
+def _open_again(source: str | Path | int, kind: SourceKind, config: SourceConfig, threads: int, quiet: bool) -> Source:
+    text = str(source)
+    if kind == "url":
+        opened = _open_url(text, config, threads, quiet)
+    elif kind == "camera":
+        opened = _open_camera(text, config, threads)
+    else:
+        try:
+            opened = _open_path(text, kind, config, threads, quiet)
+        except OSError as error:
+            raise read_error(text, error) from error
     if not opened.live:
-        opened.opener = partial(open_source, source, config, threads)
+        opened.opener = partial(_open_again, source, kind, config, threads, quiet=True)
     return opened
 
 
-def _open_any(text: str, kind: SourceKind, config: SourceConfig, threads: int) -> Source:
-    if kind == "url":
-        return _open_url(text, config, threads)
-    if kind == "camera":
-        return _open_camera(text, config, threads)
-    try:
-        return _open_path(text, kind, config, threads)
-    except OSError as error:
-        raise _read_error(text, error) from error
-
-
-def _read_error(text: str, error: OSError) -> InputError:
-    return InputError(f"cannot read {text}: {error.strerror or error}")
-
-
-def _open_path(text: str, kind: SourceKind, config: SourceConfig, threads: int) -> Source:
-    path = Path(text).expanduser()
+def _open_path(text: str, kind: SourceKind, config: SourceConfig, threads: int, quiet: bool) -> Source:
+    path = local_path(text)
     if kind == "missing":
         raise InputError(f"there is no file or folder {text}: check the name")
     if kind == "folder":
-        return ImageSequence(list_folder_images(path), text, source_name(text), config)
+        _check_no_videos(path)
+        return ImageSequence(list_folder_images(path), text, source_name(text), config, quiet)
     if kind == "glob":
-        return ImageSequence(list_matching_images(str(path)), text, source_name(text), config)
+        return ImageSequence(_list_images(text), text, source_name(text), config, quiet)
     with path.open("rb") as file:
         if not file.read(1):
             raise InputError(f"{text} is empty: give a video file")
     if kind == "image":
-        return ImageSequence([path], text, source_name(text), config)
+        return ImageSequence([path], text, source_name(text), config, quiet)
     # "file:", since FFmpeg would take what stands before a colon for a protocol.
-    return VideoFile(_open_container(f"file:{path}", text, None), text, source_name(text), config, path, threads)
+    uri = redact_password(text)
+    open_container = partial(_open_container, f"file:{path}", uri, None)
+    opened = VideoFile(open_container(), uri, source_name(text), config, threads, path, quiet=quiet)
+    opened.media_opener = open_container
+    return opened
 
 
-def _camera_number(text: str) -> int:
-    match = _CAMERA_PATH.fullmatch(text)
-    return int(match[1] if match else text)
+def _check_no_videos(folder: Path) -> None:
+    videos = list_videos(folder)
+    if not videos:
+        return
+    if images := [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]:
+        raise InputError(
+            f"the folder {folder} holds both images and videos: name the videos, or give a pattern of the images in "
+            f"quotes, such as '{folder / '*'}{images[0].suffix}'"
+        )
+    raise InputError(f"the folder {folder} holds {len(videos)} videos, which are sources of their own: name one")
+
+
+def _list_images(pattern: str) -> list[Path]:
+    path = local_path(pattern)
+    matching = list_numbered_files(path) if is_numbered(pattern) else []
+    if videos := list_videos(pattern):
+        raise InputError(f"{pattern} stands for {len(videos)} videos, which are sources of their own: name one")
+    return matching or list_matching_images(str(path))
+
+
+def _open_pipe(text: str, config: SourceConfig, threads: int) -> Source:
+    try:
+        if text in STANDARD_INPUT and os.isatty(0):
+            raise InputError("standard input is the keyboard: pipe a video into it, or give a file")
+        stream = open_pipe(0 if text in STANDARD_INPUT else str(local_path(text)))
+    except OSError as error:
+        raise read_error(text, error) from error
+    return _open_stream(stream, redact_password(text), source_name(text), config, threads)
+
+
+def _open_stream(stream: Readable, uri: str, name: str, config: SourceConfig, threads: int) -> Source:
+    """Opens a video that can be read forward only; what has to be read again comes from a recording of it."""
+    recording = Recording(stream, uri)
+
+    def open_recording() -> InputContainer:
+        return _open_container(recording.open_again(), uri, None)
+
+    def reopen() -> Source:
+        return VideoFile(open_recording(), uri, name, config, threads, quiet=True)
+
+    try:
+        container = _open_container(recording, uri, None)
+        # The frames of such an MP4 are not in the order of their places, nor before its index.
+        whole = container.format.name.startswith("mov") and _FRAGMENT not in recording.read_kept(0, _HEAD)
+        if whole:
+            container.close()
+            recording.read_all()
+            container = open_recording()
+    except BaseException as error:
+        recording.close()
+        if isinstance(error, InputError) and not recording.size:
+            raise InputError(f"{uri} is empty: nothing was written to it") from None
+        raise
+    opened = VideoFile(container, uri, name, config, threads, recording=recording)
+    if whole:
+        opened.keep_media(for_frames=True)
+    opened.opener = reopen
+    if container.streams.audio:
+        opened.media_opener = open_recording
+    return opened
 
 
 def _open_camera(text: str, config: SourceConfig, threads: int) -> Source:
-    number = _camera_number(text)
+    number = camera_number(text)
     if number < 0 or sys.platform not in CAMERA_DEVICES:
         raise InputError(f"camera {text} cannot be opened by its number here: give a file or a URL")
     device, name = CAMERA_DEVICES[sys.platform]
@@ -171,28 +187,44 @@ def _open_camera(text: str, config: SourceConfig, threads: int) -> Source:
     return LiveSource(container, text, source_name(text), config, threads)
 
 
-def _split_url(text: str) -> SplitResult:
-    try:
-        return urlsplit(text)
-    except ValueError as error:
-        raise InputError(f"{text} is not a URL ({error}): check it") from error
-
-
-def _open_url(text: str, config: SourceConfig, threads: int) -> Source:
-    scheme = _split_url(text).scheme
+def _open_url(text: str, config: SourceConfig, threads: int, quiet: bool) -> Source:
+    scheme = split_url(text).scheme
     if scheme not in URL_SCHEMES:
         raise InputError(f"URLs that begin with {scheme}:// cannot be read; known: {', '.join(URL_SCHEMES)}")
     uri, name = redact_password(text), source_name(text)
+    text = insert_credentials(text)
     is_http = scheme.startswith("http")
     options = {} if is_http else {"rtsp_flags": "prefer_tcp", "fflags": "nobuffer"}
-    container = _open_container(text, uri, config.timeout, options=options)
-    if is_http and container.duration is not None:
-        return VideoFile(container, uri, name, config, None, threads)
-    return LiveSource(container, uri, name, config, threads)
+    open_container = partial(_open_container, text, uri, config.timeout, options=options)
+    container = open_container()
+    if not (is_http and _is_file(container)):
+        return LiveSource(container, uri, name, config, threads)
+    is_mov = container.format.name.startswith("mov")
+    try:
+        opened = VideoFile(container, uri, name, config, threads, quiet=quiet)
+    except InputError:
+        if not is_mov:
+            raise
+        # The index of such a file is at its end, and not every server lets one go back from there.
+        return _open_stream(download(text, uri, config.timeout), uri, name, config, threads)
+    opened.media_opener = open_container
+    return opened
+
+
+def _is_file(container: InputContainer) -> bool:
+    """Returns True if what a server sends has an end: its duration or its size is known."""
+    if container.duration is not None:
+        return True
+    size = container.size or 0  # negative if it is unknown, or None from PyAV 19 on
+    return size > 0 and not container.format.name.startswith(_PLAYLISTS)
 
 
 def _open_container(
-    target: str, uri: str, timeout: float | None, device: str | None = None, options: dict[str, str] | None = None
+    target: str | Recording | RecordingReader,
+    uri: str,
+    timeout: float | None,
+    device: str | None = None,
+    options: dict[str, str] | None = None,
 ) -> InputContainer:
     start = time.monotonic()
     try:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
+from tracker.structures.fit import Fit
 from tracker.structures.types import Frame
 from tracker.video.timestamps import to_microseconds
 
@@ -34,6 +36,7 @@ class LazyFrame:
     pts: int
     duration: Fraction  # display duration, seconds; 0 where the container does not state it
     to_rgb: Callable[[], NDArray[np.uint8]]  # returns the upright RGB image, uint8 (H, W, 3); may raise `CorruptFrame`
+    sample_aspect_ratio: Fraction | None = None  # of this frame, if it may be of another size than the first
 
 
 class Source(ABC):
@@ -47,12 +50,19 @@ class Source(ABC):
         name: A short name that can be part of a file name.
         time_base: Unit of `Frame.pts`, seconds.
         width: Of the upright frames, pixels.
-        height: Of the upright frames, pixels.
+        height: Of the upright frames, pixels. Frames of other sizes are fitted into that of the first (`Frame.fit`).
+        sample_aspect_ratio: Width of a pixel over its height, for the display of the upright frames; the frames
+            themselves are not stretched.
         frame_rate: Average, frames per second.
         expected_frames: Estimated number of frames that will be yielded, 0 where it is unknown.
         live: True if frames arrive in real time, and are dropped where the consumer is slower.
         has_images: False if the frames' images are blank (black, or of no size where the size is unknown).
-        media_path: The file on disk, from which audio can be copied; None for cameras, URLs and images.
+        media_path: The file on disk; None for cameras, URLs, pipes and images.
+        media_opener: Opens the container once more, at its beginning, for its sound; its caller closes it. The times of
+            its streams are those of `Frame.pts`, but for `clock_offsets`. None for cameras, live streams, images and
+            stored detections, which have no sound that can be read. Raises an `InputError`.
+        clock_offsets: Seconds that were added to the stated times after each restart of the source's clock (joined
+            recordings), one number for each restart so far. Sound that restarts with it needs the same offset.
         last_duration: Display duration of the latest yielded frame, seconds. After the last frame it reaches to the
             end of the source (or to `config.end`), over frames that `config.every` skipped.
         corrupt_packets: Number of packets or images skipped so far because they cannot be decoded.
@@ -65,18 +75,24 @@ class Source(ABC):
     height: int
     frame_rate: Fraction
 
-    def __init__(self, uri: str, name: str, config: SourceConfig) -> None:
+    def __init__(self, uri: str, name: str, config: SourceConfig, quiet: bool = False) -> None:
+        """Prepares a source; `quiet` is True for one that was read before, about which nothing is logged again."""
         self.uri = uri
         self.name = sanitize_filename(name)
         self.expected_frames = 0
         self.live = False
         self.has_images = True
+        self.sample_aspect_ratio = Fraction(1)
         self.media_path: Path | None = None
         self.last_duration = Fraction(0)
         self.corrupt_packets = 0
         self.truncated = False
         self.opener: Callable[[], Source] = self._refuse_to_reopen
+        self.clock_offsets: list[Fraction] = []
+        self.media_opener: Callable[[], InputContainer] | None = None
         self._config = config
+        self._quiet = quiet
+        self._has_other_sizes = False
         self.select_frames(lambda _: True)
         self._first_pts = 0
         self._end_time: Fraction | None = None
@@ -104,6 +120,15 @@ class Source(ABC):
         source.select_frames(self._is_selected, self._last_index)
         return source
 
+    def keep_media(self, for_frames: bool = False) -> None:  # noqa: B027 - most sources have nothing to do
+        """Lets a pipe keep what is read of it, so that `media_opener` can open it; to be called before the iteration.
+
+        Files need no copy, and a pipe without sound none for its sound.
+
+        Args:
+            for_frames: `reopen` will be called too.
+        """
+
     def close(self) -> None:
         """Releases the file, connection, camera and thread, and ends the iteration. Can be called several times."""
         self._frames.close()
@@ -119,7 +144,7 @@ class Source(ABC):
         """Returns the iterator over the frames.
 
         Raises:
-            InputError: `config.start` is beyond the end, no frame can be decoded, or images differ in size.
+            InputError: `config.start` is beyond the end, or no frame can be decoded.
         """
         return self._frames
 
@@ -144,11 +169,25 @@ class Source(ABC):
                 if yielded_time is not None:
                     self.last_duration = time + duration - yielded_time
                 if image is not None:
-                    yield Frame(frame.index, float(time), frame.pts, image)
+                    yield self._frame(frame, time, image)
         if yielded_time is None:
             self._raise_no_frames(previous_time)
         elif self._end_time is not None and self._end_time > yielded_time:
             self.last_duration = self._end_time - yielded_time
+
+    def _frame(self, frame: LazyFrame, time: Fraction, image: NDArray[np.uint8]) -> Frame:
+        """Returns a frame; a picture of another size than the first one is fitted into it."""
+        height, width = image.shape[:2]
+        if (width, height) == (self.width, self.height):
+            return Frame(frame.index, float(time), frame.pts, image)
+        if not self._has_other_sizes:
+            self._has_other_sizes = True
+            message = "%s: at %.3f s the size changes from %dx%d to %dx%d; frames are fitted into the first size, %s"
+            sizes = self.width, self.height, width, height
+            self._warn(message, self.uri, time, *sizes, "and the boxes in tables are in each frame's own pixels")
+        aspect = (frame.sample_aspect_ratio or self.sample_aspect_ratio) / self.sample_aspect_ratio
+        fit = Fit.into((self.width, self.height), width, height, aspect)
+        return Frame(frame.index, float(time), frame.pts, fit.place(image, self.width, self.height), fit)
 
     def _time(self, frame: LazyFrame) -> Fraction:
         """Returns the seconds from the source's first frame to a frame."""
@@ -167,7 +206,18 @@ class Source(ABC):
     def _count_corrupt(self, error: Exception) -> None:
         self.corrupt_packets += 1
         if self.corrupt_packets == 1:
-            logger.warning("%s: corrupt data is skipped (%s)", self.uri, error)
+            # Not the error's own text, which may hold the address with its password.
+            self._warn("%s: corrupt data is skipped (%s)", self.uri, getattr(error, "strerror", None) or error)
+
+    def _warn(self, message: str, *arguments: object) -> None:
+        if not self._quiet:
+            logger.warning(message, *arguments)
+
+    def _tell_hdr(self, kind: str) -> None:
+        self._warn("%s: it is HDR (%s), and is converted to the colors of standard video", self.uri, kind)
+
+    def _tell_interlaced(self) -> None:
+        self._warn("%s: it is interlaced, and is deinterlaced", self.uri)
 
     def _raise_no_frames(self, last_time: Fraction | None) -> None:
         if self.live:
