@@ -29,6 +29,7 @@ def import_package(name: str) -> ModuleType:
 def test_public_names() -> None:
     assert tracker.__all__ == [
         "AppearanceConfig",
+        "AudioSource",
         "ClassifierTrainingConfig",
         "Config",
         "DeepSort",
@@ -53,6 +54,7 @@ def test_public_names() -> None:
         "Tracks",
         "VideoInfo",
         "__version__",
+        "expand_sources",
         "load_config",
         "load_detector",
         "load_embedder",
@@ -144,6 +146,7 @@ def assert_documented(value: object) -> None:
                 assert inspect.getdoc(getattr(value, name)), f"{value.__name__}.{name}"
 
 
+@pytest.mark.smoke
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, tracker, tracker.errors; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

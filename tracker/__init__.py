@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from tracker.errors import InputError
     from tracker.models.detection import Detector, load_detector
     from tracker.models.reid import Embedder, load_embedder
-    from tracker.output import ResultWriter, VideoInfo, open_writer
+    from tracker.output import AudioSource, ResultWriter, VideoInfo, open_writer
     from tracker.pipeline.api import retrack, retrack_to_files, track, track_to_files
     from tracker.pipeline.file_run import RunResult
     from tracker.pipeline.monitor import RunMonitor
     from tracker.pipeline.multi_source import track_all_to_files
     from tracker.pipeline.networks import NetworkAnalyzer
+    from tracker.pipeline.source_list import expand_sources
     from tracker.pipeline.tracking_run import TrackingRun
     from tracker.structures.types import Detections, Frame, Tracks
     from tracker.tracking import DeepSort
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppearanceConfig",
+    "AudioSource",
     "ClassifierTrainingConfig",
     "Config",
     "DeepSort",
@@ -70,6 +72,7 @@ __all__ = [
     "Tracks",
     "VideoInfo",
     "__version__",
+    "expand_sources",
     "load_config",
     "load_detector",
     "load_embedder",
@@ -91,12 +94,13 @@ _MODULES = {
     "tracker.errors": ("InputError",),
     "tracker.models.detection": ("Detector", "load_detector"),
     "tracker.models.reid": ("Embedder", "load_embedder"),
-    "tracker.output": ("ResultWriter", "VideoInfo", "open_writer"),
+    "tracker.output": ("AudioSource", "ResultWriter", "VideoInfo", "open_writer"),
     "tracker.pipeline.api": ("retrack", "retrack_to_files", "track", "track_to_files"),
     "tracker.pipeline.file_run": ("RunResult",),
     "tracker.pipeline.monitor": ("RunMonitor",),
     "tracker.pipeline.multi_source": ("track_all_to_files",),
     "tracker.pipeline.networks": ("NetworkAnalyzer",),
+    "tracker.pipeline.source_list": ("expand_sources",),
     "tracker.pipeline.tracking_run": ("TrackingRun",),
     "tracker.structures.types": ("Detections", "Frame", "Tracks"),
     "tracker.tracking": ("DeepSort",),

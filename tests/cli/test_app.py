@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 
 import tracker.cli.options
 import tracker.config
+from full_disks import make_full_device
 from paths import REPOSITORY, STUB
 from stub_networks import moving_clip
 from tracker.cli.app import main
@@ -85,6 +87,7 @@ def list_paths(folder: Path) -> set[str]:
 # Settings
 
 
+@pytest.mark.smoke
 def test_an_empty_command_line_is_the_default(parse_settings: Callable[..., Config]) -> None:
     assert parse_settings() == Config()
 
@@ -96,13 +99,16 @@ def another_value(field: Any) -> Any:
         return not default
     if isinstance(default, int):
         return default + 1
-    if isinstance(default, float):
+    if default is None:
+        return 7  # an optional number
+    if isinstance(default, float | Fraction):
         return 7.5 if default > 2 else 0.75 if default != 0.75 else 0.5
     choices = re.findall(r"'(\w+)'", str(field.annotation)) if "Literal" in str(field.annotation) else ["other"]
-    choice = next(choice for choice in choices if choice != default)
+    choice = next((choice for choice in choices if choice != default), 7)  # auto, or a number
     return (choice,) if isinstance(default, tuple) else choice
 
 
+@pytest.mark.smoke
 def test_every_setting_has_a_flag(parse_settings: Callable[..., Config]) -> None:
     flags: list[str] = []
     expected: dict[str, dict[str, Any]] = {}
@@ -114,6 +120,7 @@ def test_every_setting_has_a_flag(parse_settings: Callable[..., Config]) -> None
     assert parse_settings(*flags) == Config.model_validate(expected)
 
 
+@pytest.mark.smoke
 def test_flags_take_precedence_over_the_file(parse_settings: Callable[..., Config], tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("detector: {score: 0.3, batch_size: 2, classes: [cat]}\noutput: {show: true}\n")
@@ -142,6 +149,7 @@ def test_the_config_of_a_record_is_a_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.smoke
 def test_every_shipped_config_loads(path: Path) -> None:
     kinds = {"detector": DetectorTrainingConfig, "embedder": EmbedderTrainingConfig}
     kind = kinds.get(path.name.split("_")[0], Config)
@@ -182,13 +190,15 @@ def test_training_settings_are_those_of_the_file_and_the_flags(monkeypatch: pyte
         ("film.mp4 --scor 0.3", "Unknown option: --scor. Did you mean --score"),
         ("film.mp4 --score high", "--score high: Input should be a valid number"),
         ("film.mp4 --score 2", "--score 2: Input should be less than or equal to 1"),
+        ("film.mp4 --fps 1/0", "--fps 1/0: give frames per second, such as 25, 29.97 or 30000/1001"),
+        ("film.mp4 --stream 1", "film.mp4 has no video stream 1"),
         ("film.mp4 --start -1", "--start -1: Input should be greater than or equal to 0"),
         ("film.mp4 --threads -1", "--threads -1"),
         ("film.mp4 --precision double", "--precision double"),
         ("film.mp4 --score", "--score requires an argument"),
         ("film.mp4 --start 2 --end 1", "the end, 1 s, is not after the start, 2 s"),
         ("film.mp4 --start 99", "beyond the end of film.mp4"),
-        ("film.mp4 --config gone.yaml", "cannot read the config gone.yaml"),
+        ("film.mp4 --config gone.yaml", "there is no file gone.yaml: check the name"),
         ("film.mp4 --config typo.yaml", "unknown key 'detector.scor' (did you mean 'score'?)"),
         ("film.mp4 --config type.yaml", "detector.score = 'high'"),
         ("film.mp4 --config text.mp4", "must hold sections"),
@@ -215,6 +225,7 @@ def test_training_settings_are_those_of_the_file_and_the_flags(monkeypatch: pyte
         ("train embedder --steps 0", "--steps 0"),
     ],
 )
+@pytest.mark.smoke
 def test_bad_input_gets_one_sentence(track: Callable[..., Result], bad: Path, arguments: str, message: str) -> None:
     before = list_paths(bad)
     code, output, errors = track(*arguments.split())
@@ -223,6 +234,12 @@ def test_bad_input_gets_one_sentence(track: Callable[..., Result], bad: Path, ar
     assert message in errors
     assert list_paths(bad) == before
     assert (bad / "old.csv").read_text() == "mine"
+
+
+def test_file_name_that_begins_with_a_dash(track: Callable[..., Result], bad: Path) -> None:
+    (bad / "film.mp4").rename(bad / "-film.mp4")
+    code, _, errors = track("-film.mp4")
+    assert code == 2 and "give the file as ./-film.mp4" in errors
 
 
 @pytest.fixture(scope="module")
@@ -282,10 +299,9 @@ def test_a_server_that_does_not_answer(track: Callable[..., Result]) -> None:
     assert time.monotonic() - start_time < 5
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
 @pytest.mark.parametrize("first", ["first.mp4", "first.csv", None])
 def test_a_full_disk(track: Callable[..., Result], bad: Path, stubbed: None, first: str | None) -> None:
-    Path("full.csv").symlink_to("/dev/full")
+    make_full_device(Path("full.csv"))
     before = list_paths(bad)
     outputs = f"{first},full.csv" if first else "full.csv"
     code, output, errors = track("film.mp4", "--output", outputs, "--overwrite")
@@ -317,6 +333,7 @@ def test_a_bug_keeps_its_traceback(bad: Path, monkeypatch: pytest.MonkeyPatch) -
 # A run
 
 
+@pytest.mark.smoke
 def test_files_and_output_of_a_run(track: Callable[..., Result], stubbed: None) -> None:
     moving_clip(Path("film.mp4"))
     code, output, errors = track("film.mp4")
@@ -332,6 +349,7 @@ def test_files_and_output_of_a_run(track: Callable[..., Result], stubbed: None) 
     assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
 
 
+@pytest.mark.smoke
 def test_the_record_of_a_run(track: Callable[..., Result], stubbed: None) -> None:
     moving_clip(Path("film.mp4"))
     assert track("film.mp4", "--max-age", 3)[0] == 0
@@ -354,6 +372,7 @@ def test_quiet_prints_nothing(track: Callable[..., Result], stubbed: None) -> No
     assert track("gone.mp4", "--quiet")[2].startswith("track: there is no file")
 
 
+@pytest.mark.smoke
 def test_unusual_file_names(track: Callable[..., Result], stubbed: None, tmp_path: Path) -> None:
     folder = tmp_path / "a b" / "größe"
     folder.mkdir(parents=True)
@@ -424,6 +443,21 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_a_dash_is_standard_input(working_folder: Path, kind: str) -> None:
+    film = write_clip(working_folder / "film.mp4", 12, audio=1.2)
+    command = [sys.executable, str(STUB), "0", "0", "-"]
+    with film.open("rb") as file:
+        stdin = {"stdin": file} if kind == "file" else {"input": film.read_bytes()}
+        done = subprocess.run(command, capture_output=True, check=False, **stdin)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(Path("tracked/stdin/run.json").read_text())
+    assert record["frames"] == 12 and record["source"]["name"] == "standard input"
+    with av.open("tracked/stdin/video.mp4") as container:
+        assert len(container.streams.audio) == 1
 
 
 def has_rows(path: Path, number: int) -> Callable[[], bool]:
@@ -557,6 +591,7 @@ def _read(screen: int) -> bytes:
         return b""
 
 
+@pytest.mark.smoke
 def test_help_imports_no_heavy_packages() -> None:
     run = "from tracker.cli.app import main\ntry: main(['--help'])"
     code = f"import sys\n{run}\nfinally: print(*sys.modules, file=sys.stderr)"

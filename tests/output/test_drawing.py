@@ -50,6 +50,7 @@ def test_predicted_box_is_dashed():
 
 @pytest.mark.parametrize("size", [(320, 240), (1280, 720), (3840, 2160)])
 @pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.smoke
 def test_labels_stay_inside_the_image_and_are_readable(size, corner):
     width, height = size
     x, y = corner[0] * (width - 20), corner[1] * (height - 20)
@@ -70,6 +71,7 @@ def test_boxes_far_outside_and_huge_boxes():
     assert annotator.annotate(make_frame(1), huge).shape == (48, 64, 3)
 
 
+@pytest.mark.smoke
 def test_trail_follows_the_bottom_center_and_expires():
     annotator = Annotator(["person"], 320, 240, 1.0)
     for index in range(50):  # two seconds: the bottom center moves from x = 40 to 236

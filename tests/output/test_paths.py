@@ -8,7 +8,14 @@ import pytest
 
 from tracker.config import OutputConfig
 from tracker.errors import InputError
-from tracker.output import VideoInfo, make_results_folder, open_writer, remove_empty_folder, resolve_outputs
+from tracker.output import (
+    VideoInfo,
+    combined_table_path,
+    make_results_folder,
+    open_writer,
+    remove_empty_folder,
+    resolve_outputs,
+)
 from tracker.output.paths import SUFFIXES
 
 
@@ -73,6 +80,24 @@ def test_named_outputs_have_no_run_record() -> None:
     folder = make_results_folder(output_config("a.csv", "b.MP4"), "video")
     assert resolve_outputs(output_config("a.csv", "b.MP4"), folder, ()) == ([Path("a.csv"), Path("b.MP4")], None)
     assert not Path("tracked").exists()
+
+
+def test_a_link_is_a_file_that_exists() -> None:
+    Path("link.csv").symlink_to("nothing.csv")
+    with pytest.raises(InputError, match=r"link.csv exists: give --overwrite"):
+        resolve_outputs(output_config("link.csv"), None, ())
+    assert resolve_outputs(output_config("link.csv", overwrite=True), None, ()) == ([Path("link.csv")], None)
+
+
+def test_the_table_of_all_tracks() -> None:
+    config = OutputConfig(all_tracks="all.csv", output=("./all.csv",))
+    assert combined_table_path(config, ()) == Path("all.csv") and combined_table_path(OutputConfig(), ()) is None
+    with pytest.raises(InputError, match="same name"):
+        resolve_outputs(config, None, ())
+    Path("all.csv").write_text("mine")
+    for files, message in ((), "exists"), ([Path("all.csv")], "is the source itself"):
+        with pytest.raises(InputError, match=message):
+            combined_table_path(config, files)
 
 
 def test_source_is_never_overwritten() -> None:

@@ -73,6 +73,7 @@ def audio_packets(path: Path) -> list[tuple[Fraction, bytes]]:
         ),
     ],
 )
+@pytest.mark.smoke
 def test_the_output_video_keeps_the_timestamps_of_its_source(
     stubbed: None, tmp_path: Path, options: dict[str, Any]
 ) -> None:
@@ -187,6 +188,7 @@ def test_concurrent_runs_of_real_networks() -> None:
 # Resources
 
 
+@pytest.mark.smoke
 def test_leaving_the_loop_releases_everything(monkeypatch: pytest.MonkeyPatch, stubbed: None, tmp_path: Path) -> None:
     clip = moving_clip(tmp_path / "clip.mp4", 30)
     detector = StubDetector()

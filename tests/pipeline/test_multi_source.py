@@ -16,6 +16,8 @@ from typing import Any
 import av
 import pytest
 
+import tracker.pipeline.file_run
+from full_disks import make_full_device, small_disk
 from live_streams import serve_stream
 from paths import STUB
 from run_monitors import CallbackMonitor
@@ -109,6 +111,7 @@ def read_rows(path: str) -> list[dict[str, str]]:
     ],
     ids=["default", "three in parallel", "some frames of a part", "offline, one by one", "camera"],
 )
+@pytest.mark.smoke
 def test_files_and_records_are_those_of_separate_runs(stubbed: None, sections: dict[str, Any]) -> None:
     sources = write_clips()
     for source in sources:
@@ -293,6 +296,7 @@ def test_no_source_is_written_to(track: Callable[..., Result]) -> None:
     code, _, errors = track(film, results, "--overwrite")
     assert code == 2 and sorted(errors) == [
         "loading",
+        "track: 1 of 2 sources failed: film.mp4",
         "track: film.mp4: the output tracked/film/video.mp4 is the source itself: give it another name",
     ]
     assert results.read_bytes() == before and read_record("video")["frames"] == 8
@@ -309,7 +313,6 @@ def test_no_source_is_written_to(track: Callable[..., Result]) -> None:
         ("film.mp4 1.png 2.png", "a pattern in quotes, such as '*.png'"),
         ("film.mp4 other.mp4 --start 2 --end 1", "is not after the start"),
         ("film.mp4 other.mp4 --offline --realtime", "leave out --realtime"),
-        ("film.mp4 http://[::1/x", "is not a URL"),
     ],
 )
 def test_an_error_of_all_sources_is_printed_once(
@@ -345,55 +348,166 @@ def test_a_failed_source_does_not_stop_the_others(track: Callable[..., Result]) 
     Path("text.mp4").write_text("This is no video.\n" * 100)
     Path("images").mkdir()
     for number in range(12):
-        width = 160 if number < 9 else 200
-        write_image(Path("images", f"{number}.png"), moving_rectangles(number, width, 120))
+        write_image(Path("images", f"{number}.png"), moving_rectangles(number, 160, 120))
     sources = "gone.mp4", "film.mp4", "text.mp4", "images"
     code, output, errors = track(*sources, "--max-parallel", 4)
     assert code == 2 and errors.count("loading") == 1 and len(errors) == 4
+    assert errors[-2:] == ["track: 2 of 4 sources failed: gone.mp4, text.mp4", "loading"]
     messages = "\n".join(error for error in errors if error.startswith("track: "))
     assert "there is no file or folder gone.mp4" in messages and "text.mp4 is not a video" in messages
-    assert "track: images/9.png is 200x120" in messages
-    assert output.startswith("film.mp4\n30 frames in ") and output.count("wrote") == 3
+    assert output.startswith("film.mp4\n30 frames in ") and output.count("wrote") == 6
     assert read_record("film")["frames"] == count_frames("tracked/film/video.mp4") == 30
-    assert count_frames("tracked/images/video.mp4") == 9 and read_rows("tracked/images/tracks.csv")[-1]["frame"] == "8"
+    assert count_frames("tracked/images/video.mp4") == 12
     assert {path.name for path in Path("tracked").iterdir()} == {"film", "images"}
 
 
 def test_networks_are_not_loaded_without_a_readable_source(track: Callable[..., Result]) -> None:
     code, output, errors = track("gone.mp4", "lost.mp4", "--quiet")
-    assert (code, output) == (2, "") and len(errors) == 2 and not Path("tracked").exists()
+    assert (code, output) == (2, "") and len(errors) == 3 and not Path("tracked").exists()
 
 
 def test_a_full_disk_for_one_source(track: Callable[..., Result]) -> None:
-    if sys.platform != "linux":
-        pytest.skip("only Linux has /dev/full")
+    make_full_device(Path("film.csv"))
     for name in ("film.mp4", "other.mp4"):
         moving_clip(Path(name), 30)
-    Path("film.csv").symlink_to("/dev/full")
     code, _, errors = track("film.mp4", "other.mp4", "--output", "{name}.csv", "--overwrite")
     assert code == 2 and [line for line in errors if line.startswith("track: ")] == [
-        line for line in errors if line.startswith("track: film.mp4: ") and "No space left on device" in line
+        next(line for line in errors if line.startswith("track: film.mp4: ") and "No space left on device" in line),
+        "track: 1 of 2 sources failed: film.mp4",
     ]
     assert read_rows("other.csv")[-1]["frame"] == "29"
 
 
-def test_a_bug_ends_all_runs(stubbed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = [moving_clip(Path("film.mp4"), 12), moving_clip(Path("other.mp4"), 400)]
+def test_a_bug_in_one_run_does_not_end_the_others(stubbed: None, caplog: pytest.LogCaptureFixture) -> None:
+    sources = [moving_clip(Path("film.mp4"), 12), moving_clip(Path("other.mp4"), 60)]
+    done: list[int] = []
 
     def start_monitor(number: int) -> RunMonitor:
         def on_frame(source: Source, frame: Frame, tracks: Tracks) -> bool:
             if number == 0 and frame.index == 9:
                 raise ZeroDivisionError("a bug")
-            time.sleep(0.005)
             return True
 
         return CallbackMonitor(on_frame)
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        list(track_all_to_files(sources, Config(), start_monitor))
-    assert count_frames("tracked/film/video.mp4") == 10
-    assert 0 < count_frames("tracked/other/video.mp4") < 400
-    assert not Path("tracked/other/run.json").exists()
+        for number, result in track_all_to_files(sources, Config(), start_monitor):
+            assert isinstance(result, RunResult) and result.frames == 60 and result.source == "other.mp4"
+            done.append(number)
+    assert done == [1]
+    assert count_frames("tracked/film/video.mp4") == 10 and count_frames("tracked/other/video.mp4") == 60
+    assert Path("tracked/other/run.json").exists() and not Path("tracked/film/run.json").exists()
+    assert [record.message for record in caplog.records] == [
+        "a bug ended film.mp4 (ZeroDivisionError: a bug); the others go on"
+    ]
+
+
+def test_a_bug_in_one_run_on_the_command_line(
+    track: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The results of the others are printed, and the traceback stays."""
+    for name in ("film.mp4", "other.mp4"):
+        moving_clip(Path(name), 20)
+    write = tracker.pipeline.file_run._write
+
+    def fail(writers: Any, run: Any, *arguments: Any) -> None:
+        if run.source.uri == "film.mp4":
+            raise ZeroDivisionError("a bug")
+        write(writers, run, *arguments)
+
+    monkeypatch.setattr(tracker.pipeline.file_run, "_write", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["film.mp4", "other.mp4"])
+    output, errors = capsys.readouterr()
+    assert "other.mp4\n20 frames in " in output and "error: a bug ended film.mp4" in errors
+
+
+def test_a_source_that_is_no_address_is_the_error_of_that_one(track: Callable[..., Result]) -> None:
+    moving_clip(Path("film.mp4"), 6)
+    code, output, errors = track("http://[::1/x", "film.mp4")
+    assert code == 2 and "film.mp4\n6 frames" in output
+    assert "track: http://[::1/x is not a URL" in errors[0]
+
+
+def test_a_folder_of_videos(track: Callable[..., Result]) -> None:
+    Path("day").mkdir()
+    for name in ("a.mp4", "b.mkv"):
+        moving_clip(Path("day", name), 6)
+    Path("day", "notes.txt").touch()
+    code, output, errors = track("day")
+    assert (code, errors) == (0, ["loading"]) and output.startswith("day/a.mp4\n6 frames")
+    assert [read_record(name)["source"]["name"] for name in ("a", "b")] == ["day/a.mp4", "day/b.mkv"]
+    Path("day", "a.mp4").unlink()
+    assert track("day", "--output", "b.csv")[0] == 0 and read_rows("b.csv")[-1]["frame"] == "5"
+
+
+def test_a_folder_of_videos_and_images_is_one_sentence(track: Callable[..., Result]) -> None:
+    Path("mixed").mkdir()
+    moving_clip(Path("mixed", "a.mp4"), 4)
+    write_image(Path("mixed", "1.png"), moving_rectangles(1, 64, 48))
+    code, output, errors = track("mixed")
+    assert (code, output, len(errors)) == (2, "", 1) and "holds both images and videos" in errors[0]
+
+
+# One table of all tracks
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_one_table_of_all_tracks(track: Callable[..., Result], parallel: int) -> None:
+    for folder, frames in (("a", 30), ("b", 8), ("c", 12)):
+        Path(folder).mkdir()
+        moving_clip(Path(folder, "film.mp4"), frames)
+    sources = ["a/film.mp4", "b/film.mp4", "c/film.mp4"]
+    flags = "--all-tracks", "all.csv", "--max-parallel", parallel
+    code, output, errors = track(*sources, "gone.mp4", *flags)
+    assert code == 2 and output.endswith("wrote all.csv\n") and "gone.mp4" in errors[-2]
+    rows = read_rows("all.csv")
+    assert list(dict.fromkeys(row["source"] for row in rows)) == sources
+    for source, name in zip(sources, ("film", "film-2", "film-3"), strict=True):
+        expected = read_rows(f"tracked/{name}/tracks.csv")
+        assert [row for row in rows if row["source"] == source] == [{"source": source, **row} for row in expected]
+        assert len(expected) > 8
+    before = Path("all.csv").read_bytes()
+    assert track(*sources, *flags)[0] == 2 and Path("all.csv").read_bytes() == before
+    assert track(*sources, *flags, "--overwrite")[0] == 0
+    assert track("retrack", "all.csv", "--source", "b/film.mp4", "--output", "again.csv")[0] == 0
+    assert read_rows("again.csv")[-1]["frame"] == "7"
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_table_of_one_source(track: Callable[..., Result]) -> None:
+    moving_clip(Path("film.mp4"), 8)
+    code, output, _ = track("film.mp4", "--output", "{name}.csv", "--all-tracks", "all.csv")
+    assert code == 0 and output.endswith("wrote film.csv\nwrote all.csv\n")
+    rows = read_rows("all.csv")
+    assert {row.pop("source") for row in rows} == {"film.mp4"} and rows == read_rows("film.csv")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--all-tracks all.txt", "the table of all tracks is a .csv"),
+        ("--all-tracks gone/all.csv", "there is no folder gone"),
+        ("--all-tracks old.csv", "old.csv exists: give --overwrite"),
+        ("--output all.csv --all-tracks all.csv", "two outputs have the same name"),
+    ],
+)
+def test_a_table_that_cannot_be_written(track: Callable[..., Result], flags: str, message: str) -> None:
+    moving_clip(Path("film.mp4"), 4)
+    Path("old.csv").write_text("mine")
+    code, output, errors = track("film.mp4", *flags.split())
+    assert (code, output) == (2, "") and message in errors[-1]
+    assert Path("old.csv").read_text() == "mine" and not Path("tracked").exists()
+
+
+def test_a_full_disk_for_the_table_of_all(track: Callable[..., Result]) -> None:
+    for name in ("film.mp4", "other.mp4"):
+        moving_clip(Path(name), 30)
+    with small_disk(Path("disk"), 4) as disk:
+        code, _, errors = track("film.mp4", "other.mp4", "--all-tracks", disk / "all.csv", "--max-parallel", 1)
+        assert code == 2 and "No space left on device" in errors[0]
+        assert [path.name for path in disk.iterdir()] == ["all.csv"]
+        assert (disk / "all.csv").read_bytes().endswith(b"\n")
 
 
 def test_leaving_the_loop_ends_all_runs(stubbed: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,6 +277,7 @@ PARTS: list[dict[str, Any]] = [{}, {"every": 3}, {"start": 0.55, "end": 2.9}, {"
 
 @pytest.mark.parametrize("part", PARTS, ids=str)
 @pytest.mark.parametrize("embedder", ["none", "builtin"])
+@pytest.mark.smoke
 def test_stored_detections_give_the_same_tracks(stubbed: None, embedder: str, part: dict[str, Any]) -> None:
     times = [5 * n + n % 2 + 2 * (n % 5 == 0) for n in range(40)]
     write_clip(Path("clip.mp4"), 40, 30, pts=times, options={"bf": "0"}, size=SIZE, draw=blinking_rectangles)

@@ -3,12 +3,23 @@
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
 from cyclopts import CycloptsError, Parameter, UnusedCliTokensError
 from pydantic import ValidationError
 
 from tracker import __version__
+from tracker.cli.console import (
+    SafeConsole,
+    discard_output,
+    escape_what_cannot_be_encoded,
+    output_error,
+    output_failed,
+    say_error,
+    write_output,
+)
 from tracker.cli.options import CommandApp
 from tracker.cli.track import track
 from tracker.errors import InputError
@@ -48,6 +59,7 @@ app = CommandApp(
     help="Detect and track objects in videos.",
     usage="Usage: track SOURCE... [OPTIONS]\n       track COMMAND [OPTIONS]",
     help_format="plaintext",
+    console=SafeConsole(),
     default_parameter=Parameter(negative_iterable=()),
 )
 app.default(track)
@@ -71,19 +83,23 @@ class _WarningHandler(logging.Handler):
     """Prints warnings as lines on the current stderr, so that they appear above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        say_error(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def _format_error(error: Exception) -> str:
+def _format_error(error: Exception, tokens: Sequence[str]) -> str:
     """Returns one line about an error in the command line."""
+    named_as_option = next((token for token in tokens if token.startswith("-") and os.path.lexists(token)), "")
     if isinstance(error, InputError):
         text = str(error)
+    elif named_as_option:
+        text = f"{named_as_option} begins with a dash, as options do: give the file as ./{named_as_option}"
     elif isinstance(error, UnusedCliTokensError):
         extra = (error.unused_tokens or [""])[0]
         text = f"unexpected {extra!r} - names with spaces or * need quotes; see track --help"
     elif isinstance(error.__cause__, ValidationError):
         first = error.__cause__.errors()[0]
-        text = f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {first['msg']}; see track --help"
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        text = f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {reason}; see track --help"
     else:
         text = f"{str(error).rstrip('.')}; see track --help"
     return " ".join(text.split())
@@ -100,30 +116,46 @@ def _missing_package(error: ImportError, group: str) -> str:
     return f"{EXTRAS[group]} needs the package {package}: pip install 'video-tracker[{group}]'"
 
 
+def _print_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints the traceback of a bug, without passwords."""
+    say_error("".join(traceback.format_exception(kind, error, trace)).rstrip())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits.
 
     The exit code is 0, 2 after bad input, 130 after Ctrl-C, 141 when the output's reader is gone; a bug keeps its
     traceback.
     """
-    logging.basicConfig(handlers=[_WarningHandler(logging.WARNING)])
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    escape_what_cannot_be_encoded()
+    handler = _WarningHandler(logging.WARNING)
+    # FFmpeg's own lines, which older versions of torchvision switch on: our errors say the same in one sentence.
+    handler.addFilter(lambda record: not record.name.startswith("libav."))
+    logging.getLogger().addHandler(handler)
+    sys.excepthook = _print_bug
+    # For cyclopts a lone dash would be an option.
+    tokens = ["pipe:0" if token == "-" else token for token in (sys.argv[1:] if arguments is None else arguments)]
+    code: int = 2
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        print(end="", flush=True)  # what is still buffered may find the pipe broken
+        write_output("")  # what is still buffered, of a help text say, may fail now
     except (InputError, CycloptsError) as error:
-        print(f"track: {_format_error(error)}", file=sys.stderr)
-        code = 2
+        say_error(f"track: {_format_error(error, tokens)}")
     except ImportError as error:
         text = _missing_package(error, tokens[0])
         if not text:
             raise
-        print(f"track: {text}", file=sys.stderr)
-        code = 2
+        say_error(f"track: {text}")
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
         # The reader of our output (head, say) is gone; nothing more may be printed, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         code = 141
+    except OSError as error:
+        if not output_failed():  # what cyclopts prints, such as a help text
+            raise
+        say_error(f"track: {output_error(error)}")
+    finally:
+        logging.getLogger().removeHandler(handler)
     sys.exit(code)

@@ -11,7 +11,7 @@ from cyclopts import Parameter, validators
 from rich.table import Table
 
 from tracker.cli import options
-from tracker.cli.console import check_output, print_report, report_console
+from tracker.cli.console import check_output, print_report, report_console, say
 from tracker.cli.demo import draw_clip
 from tracker.cli.progress import progress
 from tracker.evaluation.speed.advice import advice
@@ -61,7 +61,7 @@ def bench(
         write_record(
             json, {**_figures(speeds, ratios), "load": load, "advice": sentences, "config": config_to_json(settings)}
         )
-        print(f"wrote {json}")
+        say(f"wrote {json}")
     return 0
 
 

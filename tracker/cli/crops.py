@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from tracker.cli import options
+from tracker.cli.console import say
 from tracker.config import Config, CropsConfig, EmbedderTrainingConfig, OutputConfig, validate_section
 from tracker.data.tracklets import read_track_categories
 from tracker.errors import InputError
@@ -58,29 +59,44 @@ def extract_crops(
 ) -> int:
     """Extracts crops of videos into a folder each, shows the progress, and prints the result; returns the exit code.
 
-    Ctrl-C and SIGTERM end it after the current frame; the tracks up to there are written. A second one ends at once.
+    Ctrl-C and SIGTERM end it after the current frame; the tracks up to there are written. A second one ends at once. An
+    error of one of several videos is printed, and the others go on.
     """
     # These take seconds to import, and `--help` does without.
     from tracker.cli.progress import ProgressDisplay
     from tracker.cli.run_monitor import ConsoleMonitor, RunProgress
+    from tracker.cli.run_summary import print_failure, print_failures
     from tracker.cli.signals import stop_signals
     from tracker.pipeline.crops import CropExtractor
+    from tracker.pipeline.source_list import expand_sources
+    from tracker.video import redact_password
 
     if detections and len(detections) != len(videos):
         raise InputError(
             f"{len(detections)} files of detections do not match {len(videos)} videos: give one --video for each"
         )
+    if not detections:
+        videos = list(map(str, expand_sources(videos)))
+    failed: list[str] = []
     with stop_signals() as signals, CropExtractor(root, config, settings) as extractor:
         for number, video in enumerate(videos):
             with ProgressDisplay(quiet) as display:
                 file = detections[number] if detections else ""
                 monitor = ConsoleMonitor(signals, RunProgress(display), config.tracker.offline)
-                result = extractor.extract(video, file, monitor)
+                try:
+                    result = extractor.extract(video, file, monitor)
+                except InputError as error:
+                    if len(videos) == 1:
+                        raise
+                    failed.append(redact_password(video))
+                    print_failure(failed[-1], error)
+                    continue
             if not quiet:
-                print(_summary(result), flush=True)
+                say(_summary(result))
             if signals.signal:
                 break
-    return signals.exit_code
+    print_failures(failed, len(videos))
+    return signals.exit_code or (2 if failed else 0)
 
 
 def _summary(result: "CropExtractionResult") -> str:

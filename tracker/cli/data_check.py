@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from tracker.cli.console import check_output, print_report, report_console
+from tracker.cli.console import check_output, print_report, report_console, say
 from tracker.cli.options import CommandApp, help_text
 from tracker.cli.progress import progress
 from tracker.data.check import CheckedSet, CheckReport, DuplicatePair, check_image_sets, class_counts, total_counts
@@ -24,12 +24,16 @@ def check(
     paths: Annotated[
         tuple[Path, ...],
         help_text(
-            "Sets of annotated images, such as those of training and validation: COCO JSON, a folder of Pascal VOC (or "
-            "its ImageSets/Main/NAME.txt), YOLO's data.yaml (data.yaml:train for one split), MOTChallenge sequences."
+            "Sets of annotated images, such as those of training and validation: COCO JSON, YOLO's data.yaml "
+            "(data.yaml:train for one split) or obj.data, Pascal VOC (or its ImageSets/Main/NAME.txt), CVAT's XML, "
+            "JSON of Label Studio, FiftyOne or LabelMe, MOTChallenge sequences; or the folder of any of these."
         ),
     ],
     /,
     *,
+    images: Annotated[
+        Path | None, help_text("Folder in which to look for the images by name, wherever the annotations say they are.")
+    ] = None,
     sheet: Annotated[Path | None, help_text("Draw images of each class with their boxes: .png or .jpg.")] = None,
     json: Annotated[Path | None, help_text("Write everything that was found to this file.")] = None,
     overwrite: Annotated[bool, help_text("Replace the files of --sheet and --json.")] = False,
@@ -38,7 +42,7 @@ def check(
     check_output(json, (".json",), overwrite)
     check_output(sheet, (".png", ".jpg"), overwrite)
     with progress("checking images") as show:
-        check = check_image_sets(paths, lambda done, total: show(done, total, f"{done}/{total} images"))
+        check = check_image_sets(paths, lambda done, total: show(done, total, f"{done}/{total} images"), images)
     names = _names(check.sets)
     if json:
         _write(check, json)
@@ -49,7 +53,7 @@ def check(
         from tracker.evaluation.contact_sheet import draw_contact_sheet
 
         draw_contact_sheet([checked.image_set for checked in check.sets], sheet)
-        print(f"drew a contact sheet: {sheet}")
+        say(f"drew a contact sheet: {sheet}")
     return 0 if check.clean else 1
 
 
@@ -104,6 +108,8 @@ def _findings(check: CheckReport, names: Mapping[str, str]) -> Iterator[list[str
         name = names[str(checked.path)]
         if checked.problems:
             yield _listed(f"{name}: {len(checked.problems)} bad labels or images", list(map(str, checked.problems)))
+        if checked.notes:
+            yield _listed(f"{name}: no problem, but to be known", checked.notes)
     if check.across_sets:
         title = f"{len(check.across_sets)} images are also in another set, whose score they falsify"
         yield _listed(title, [_copies(copies, names) for copies in check.across_sets])
@@ -150,6 +156,7 @@ def _write(check: CheckReport, file: Path) -> None:
                 **asdict(total_counts(checked.image_set)),
                 "classes": {name: asdict(counts) for name, counts in class_counts(checked.image_set).items()},
                 "problems": [problem._asdict() for problem in checked.problems],
+                "notes": checked.notes,
             }
             for checked in check.sets
         ],

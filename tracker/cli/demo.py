@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.cli.options import CommandApp, Quiet
 from tracker.cli.track import track
+from tracker.data.files import replace_file
 from tracker.errors import InputError
 
 WIDTH, HEIGHT, RATE, FRAMES = 640, 360, 25, 150
@@ -40,7 +41,10 @@ def draw_clip(path: Path) -> None:
     background = _background()
     astronaut, cat = (_read_photograph(name, height) for name, height in (("astronaut.jpg", 240), ("cat.jpg", 120)))
     try:
-        with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        with (
+            replace_file(path) as temporary,
+            av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "faststart"}) as container,
+        ):
             stream = container.add_stream("libx264", rate=Fraction(RATE), options={"crf": "20", "preset": "veryfast"})
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             for n in range(FRAMES):

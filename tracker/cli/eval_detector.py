@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from tracker.cli.console import check_folder, check_output, print_report, report_console
+from tracker.cli.console import check_folder, check_output, print_report, report_console, say
 from tracker.cli.options import CommandApp, help_text, section, split_names
 from tracker.cli.progress import progress
 from tracker.config import DetectorEvalConfig, validate_section
@@ -17,12 +17,16 @@ def eval_detector(
     path: Annotated[
         Path,
         help_text(
-            "Annotated images: COCO JSON, a folder of Pascal VOC (or its ImageSets/Main/NAME.txt), YOLO's data.yaml "
-            "(data.yaml:val for one split), MOTChallenge sequences. Classes are matched by name."
+            "Annotated images: COCO JSON, YOLO's data.yaml (data.yaml:val for one split) or obj.data, Pascal VOC (or "
+            "its ImageSets/Main/NAME.txt), CVAT's XML, JSON of Label Studio, FiftyOne or LabelMe, MOTChallenge "
+            "sequences; or the folder of any of these. Classes are matched by name."
         ),
     ],
     /,
     *,
+    images: Annotated[
+        Path | None, help_text("Folder in which to look for the images by name, wherever the annotations say they are.")
+    ] = None,
     json: Annotated[Path | None, help_text("Write all metrics to this file.")] = None,
     report: Annotated[Path | None, help_text("Folder for curves, confusion matrix, best and worst images.")] = None,
     overwrite: Annotated[bool, help_text("Replace the file of --json, and files in the folder of --report.")] = False,
@@ -40,7 +44,7 @@ def eval_detector(
     check_output(json, (".json",), overwrite)
     check_folder(report, overwrite)
     with load_detector(config) as detector:
-        image_set = read_eval_images(detector, path, config.rename_classes)
+        image_set = read_eval_images(detector, path, config.rename_classes, images)
         with progress("detecting") as show:
             total = len(image_set.images)
             detections, seconds = detect_images(
@@ -52,5 +56,5 @@ def eval_detector(
         write_metrics(metrics, json)
     print_report(report_console(), as_tables(metrics))
     if report:
-        print(f"wrote {report}")
+        say(f"wrote {report}")
     return 0

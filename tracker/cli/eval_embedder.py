@@ -8,7 +8,7 @@ from typing import Annotated
 
 from rich.table import Table
 
-from tracker.cli.console import check_folder, check_output, print_report, report_console
+from tracker.cli.console import check_folder, check_output, print_report, report_console, say
 from tracker.cli.options import CommandApp, help_text, section, split_numbers
 from tracker.cli.progress import progress
 from tracker.config import EmbedderEvalConfig
@@ -75,7 +75,7 @@ def eval_embedder(
         write_json(json, to_dict(metrics, crops), indent=None)
     print_report(report_console(), [*as_tables(metrics, crops), cost])
     if report:
-        print(f"wrote {report}")
+        say(f"wrote {report}")
     return 0
 
 

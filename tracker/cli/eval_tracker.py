@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-
-from tracker.cli.console import check_output, print_report, report_console
+from tracker.cli.console import check_output, error_console, print_report, report_console, say
 from tracker.cli.options import CommandApp, help_text
 from tracker.errors import InputError
 from tracker.evaluation import evaluate_sequences, read_sequences
@@ -49,7 +47,8 @@ def eval_tracker(
         write_metrics(runs, json)
     console = report_console()
     print_report(console, metrics_tables(runs, console.width))
-    print(end=drawn)
+    if drawn:
+        say(drawn)
     return 0
 
 
@@ -58,6 +57,6 @@ def _draw_switches(pairs: SequencePairs, video: str, folder: Path) -> str:
     from tracker.evaluation.mot.id_switches.report import find_videos, write_id_switches
 
     videos = find_videos(video, pairs)
-    with Console(stderr=True).status("drawing the id switches"):
+    with error_console().status("drawing the id switches"):
         count = write_id_switches(pairs, videos, folder)
-    return f"drew {count} id switches: {folder / 'index.html'}\n"
+    return f"drew {count} id switches: {folder / 'index.html'}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from tracker.cli.console import check_output
+from tracker.cli.console import check_output, say
 from tracker.cli.options import CommandApp, help_text, section
 from tracker.config import DetectorConfig, ExportConfig
 from tracker.data import read_image
@@ -46,7 +46,7 @@ def export(
         files = export_detector(detector, config, path, settings.format)
         with load_detector(config.model_copy(update={"weights": str(path), "backend": "auto"})) as exported:
             agreement = _agreement(detector, exported)
-        print(_summary(files, detector.info, config, agreement))
+        say(_summary(files, detector.info, config, agreement))
     return 0
 
 

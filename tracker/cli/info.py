@@ -1,5 +1,6 @@
 """`track models` and `track info`: what there is to choose from, and what this machine has."""
 
+from tracker.cli.console import say
 from tracker.cli.options import CommandApp
 from tracker.models.model_file import load_model
 from tracker.pipeline.run_record import versions
@@ -17,17 +18,15 @@ def models() -> int:
 
     for flag, path in (("--model", BUILTIN_DETECTOR), ("--embedder", BUILTIN_EMBEDDER)):
         _, info = load_model(path)
-        print(f"{flag} builtin ({path.stat().st_size / 1e6:.1f} MB): {', '.join(info.categories)}")
-        print(f"    license: {info.license}")
-        print(f"    trained on: {info.provenance}")
-    print("--embedder none: motion alone")
+        say(f"{flag} builtin ({path.stat().st_size / 1e6:.1f} MB): {', '.join(info.categories)}")
+        say(f"    license: {info.license}")
+        say(f"    trained on: {info.provenance}")
+    say("--embedder none: motion alone")
     for name in torchvision_names():
-        print(f"--model {name} --weights coco: COCO's 80 classes, downloaded once by torchvision, BSD-3-Clause")
-    print(
-        "--weights and --embedder also take the files of `track train`: model.safetensors, or a detector's best.ckpt."
-    )
-    print(f"network.architecture in `track train detector`: {', '.join(detector_names())}")
-    print(f"network.backbone of fasterrcnn_fpn and maskrcnn_fpn: {', '.join(backbone_names())}")
+        say(f"--model {name} --weights coco: COCO's 80 classes, downloaded once by torchvision, BSD-3-Clause")
+    say("--weights and --embedder also take the files of `track train`: model.safetensors, or a detector's best.ckpt.")
+    say(f"network.architecture in `track train detector`: {', '.join(detector_names())}")
+    say(f"network.backbone of fasterrcnn_fpn and maskrcnn_fpn: {', '.join(backbone_names())}")
     return 0
 
 
@@ -38,13 +37,13 @@ def info() -> int:
     import torch
 
     for name, version in versions().items():
-        print(f"{name}: {version}")
+        say(f"{name}: {version}")
     devices = [f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())]
     devices += ["mps"] if torch.backends.mps.is_available() else []
-    print(f"devices: {', '.join(['cpu', *devices])}; {torch.get_num_threads()} CPU threads")
+    say(f"devices: {', '.join(['cpu', *devices])}; {torch.get_num_threads()} CPU threads")
     libraries = [f"{name} {'.'.join(map(str, number))}" for name, number in sorted(av.library_versions.items())]
-    print(f"FFmpeg libraries: {', '.join(libraries)}")
+    say(f"FFmpeg libraries: {', '.join(libraries)}")
     wanted = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "gif", "prores")
-    print(f"decoders: {', '.join(name for name in wanted if name in av.codecs_available)}")
-    print(f"encoder libx264: {'yes' if 'libx264' in av.codecs_available else 'no'}")
+    say(f"decoders: {', '.join(name for name in wanted if name in av.codecs_available)}")
+    say(f"encoder libx264: {'yes' if 'libx264' in av.codecs_available else 'no'}")
     return 0

@@ -1,13 +1,13 @@
 """Progress of commands: bars on a terminal, elsewhere a line now and then."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tracker.cli.console import error_console, say_error
 
 LINE_INTERVAL = 10.0  # seconds between two lines if there is no terminal
 
@@ -20,12 +20,12 @@ class ProgressDisplay:
 
     def __init__(self, quiet: bool = False) -> None:
         """Shows nothing if `quiet`."""
-        console = Console(stderr=True)
+        console = error_console()
         self.lines = not quiet and not console.is_terminal
         self.bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             disable=quiet or not console.is_terminal,
@@ -37,7 +37,12 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bars.stop()
+        self.close()
+
+    def close(self) -> None:
+        """Removes the bars; further calls do nothing."""
+        if not self.bars.disable:  # rich before 14.3 would print an empty line all the same
+            self.bars.stop()
 
 
 class ProgressTask:
@@ -55,7 +60,7 @@ class ProgressTask:
         self._display.bars.update(self._bar, completed=done, total=total or None, text=text)
         if self._display.lines and time.monotonic() - self._last_line >= LINE_INTERVAL:
             self._last_line = time.monotonic()
-            print(f"{self._name}: {text}\n", end="", file=sys.stderr)
+            say_error(f"{self._name}: {text}")
 
     def remove(self) -> None:
         """Removes the bar."""

@@ -26,6 +26,9 @@ def retrack(
             "The video of the detections, for appearance and annotation; without it tracking is by motion alone."
         ),
     ] = "",
+    source: Annotated[
+        str, options.help_text("The source to track again, of a table of several that --all-tracks wrote.")
+    ] = "",
     config: options.ConfigFile = None,
     quiet: options.Quiet = False,
     source_settings: options.Source = options.DEFAULTS.source,
@@ -45,7 +48,7 @@ def retrack(
     settings = options.load_settings(config, source_settings, detection_filter, appearance, tracker, output)
     if settings.output.show and not video:
         raise InputError("--show needs the images: give --video, or leave it out")
-    stored = read_detections(detections, settings.source.fps)
+    stored = read_detections(detections, float(settings.source.fps), source)
     with console_monitor(settings, quiet, lambda: stored.categories) as monitor:
         result = retrack_to_files(stored, settings, video, monitor)
     if not quiet:

@@ -1,16 +1,18 @@
-"""The summary of a run that is printed at its end."""
+"""The summary of a run that is printed at its end, and the errors of several sources."""
 
-from rich.console import Console
+from collections.abc import Sequence
+
 from rich.table import Table
 
+from tracker.cli.console import SafeConsole, say_error, write_output
+from tracker.errors import InputError
 from tracker.pipeline.file_run import RunResult
 from tracker.pipeline.summary import TrackSummary
 
 
 def print_summary(result: RunResult) -> None:
     """Prints the number of frames and tracks, the longest tracks, and the files that were written."""
-    console = Console(highlight=False, markup=False)
-    # Captured, because rich would end the program itself if the reader of its output is gone.
+    console = SafeConsole(highlight=False, markup=False)
     with console.capture() as captured:
         for line in _lines(result):
             console.print(line)
@@ -19,7 +21,7 @@ def print_summary(result: RunResult) -> None:
             console.print(_table(longest))
         for path in result.output_paths:
             console.print(f"wrote {path}", soft_wrap=True)
-    print(captured.get(), end="", flush=True)
+    write_output(captured.get())
 
 
 def _lines(result: RunResult) -> list[str]:
@@ -45,3 +47,15 @@ def _table(longest: list[TrackSummary]) -> Table:
         times = (track.first, track.last, track.duration)
         table.add_row(str(track.track_id), track.category, *(f"{t:.2f}" for t in times), str(track.frames))
     return table
+
+
+def print_failure(source: str, error: InputError) -> None:
+    """Prints the error of one of several sources, in one line."""
+    text = " ".join(str(error).split())
+    say_error(f"track: {text if source in text else f'{source}: {text}'}")
+
+
+def print_failures(failed: Sequence[str], total: int) -> None:
+    """Prints which of several sources failed, if any did."""
+    if failed:
+        say_error(f"track: {len(failed)} of {total} sources failed: {', '.join(failed)}")

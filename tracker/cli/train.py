@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
+from tracker.cli.console import say
 from tracker.cli.crops import extract_training_crops
 from tracker.cli.options import CommandApp, help_text
 from tracker.config import (
@@ -115,5 +116,5 @@ def _check_data(settings: TrainingConfig) -> None:
 
 def _print_path(path: object) -> int:
     if os.environ.get("LOCAL_RANK", "0") == "0":  # only one of several processes of a training prints
-        print(path)
+        say(str(path))
     return 0

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, validators
 from rich.console import RenderableType
 
-from tracker.cli.console import check_output, print_report, report_console
+from tracker.cli.console import check_output, print_report, report_console, say
 from tracker.cli.options import CommandApp, help_text, split_names, split_numbers
 from tracker.cli.progress import progress
 from tracker.cli.signals import stop_signals
@@ -87,7 +87,7 @@ def tune_tracker(
         best_config = merge_config(start_config.model_dump(), {"tracker": best}, "")
         comments = "Found by track tune tracker.", f"{description}; seed {seed}."
         write_text(output, as_yaml(tuning, best_config, comments))
-        print(f"wrote {output}")
+        say(f"wrote {output}")
     return signals.exit_code
 
 

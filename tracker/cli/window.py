@@ -26,10 +26,12 @@ class Window:
         """Shows a frame with its tracks; returns False once the window is closed."""
         import cv2
 
+        size = max(1, round(source.width * source.sample_aspect_ratio)), source.height  # as a player shows it
         if self._annotator is None:
-            cv2.resizeWindow(self.NAME, source.width, source.height)
+            cv2.resizeWindow(self.NAME, *size)
             self._annotator = Annotator(self._categories(), source.width, source.height, self._config.output.trail)
-        cv2.imshow(self.NAME, self._annotator.annotate(frame, tracks)[:, :, ::-1])
+        image = self._annotator.annotate(frame, tracks)[:, :, ::-1]
+        cv2.imshow(self.NAME, image if size[0] == source.width else cv2.resize(image, size))
         pressed = cv2.waitKey(1) & 0xFF
         return pressed not in (ord("q"), 27) and cv2.getWindowProperty(self.NAME, cv2.WND_PROP_VISIBLE) > 0
 

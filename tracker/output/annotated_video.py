@@ -7,7 +7,8 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from tracker.config import OutputConfig
-from tracker.output.base import ResultWriter, VideoInfo, open_error, write_error
+from tracker.data.files import remove_file
+from tracker.output.base import EncoderError, ResultWriter, VideoInfo, open_error, write_error
 from tracker.output.drawing import Annotator
 from tracker.output.encoder import FragmentedMp4Writer
 from tracker.output.remux import TimeRange, remux
@@ -28,11 +29,18 @@ class AnnotatedVideoWriter(ResultWriter):
         last_duration: Display duration of the last frame, seconds; 0 repeats the interval before it.
     """
 
-    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], config: OutputConfig) -> None:
-        """Creates the file.
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        categories: Sequence[str],
+        config: OutputConfig,
+        overwrite: bool = True,
+    ) -> None:
+        """Creates the file, or replaces it.
 
         Raises:
-            InputError: It cannot be created.
+            InputError: It cannot be created, or exists and may not be replaced.
         """
         self.path = path
         self.last_duration = Fraction(0)
@@ -43,8 +51,8 @@ class AnnotatedVideoWriter(ResultWriter):
         self._last_pts = 0
         self._interval = max(1, round(1 / (info.frame_rate or 25) / info.time_base))  # where there is one frame
         try:
-            self._encoder: FragmentedMp4Writer | None = FragmentedMp4Writer(path, info, config)
-        except (OSError, FFmpegError) as error:
+            self._encoder: FragmentedMp4Writer | None = FragmentedMp4Writer(path, info, config, overwrite)
+        except (OSError, FFmpegError, EncoderError) as error:
             raise open_error(path, error) from None
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
@@ -66,7 +74,7 @@ class AnnotatedVideoWriter(ResultWriter):
         self._last_pts = frame.pts
         try:
             self._encoder.write_frame(self._annotator.annotate(frame, tracks), frame.pts - self._first_pts)
-        except (OSError, FFmpegError) as error:
+        except (OSError, FFmpegError, EncoderError) as error:
             self._encoder.abort()
             self._encoder = None
             raise write_error(self.path, error) from None
@@ -75,14 +83,14 @@ class AnnotatedVideoWriter(ResultWriter):
         """Completes the file, or removes it when it has no frame.
 
         Raises:
-            InputError: The file cannot be written any further, or the source's audio cannot be read.
+            InputError: The file cannot be written any further or is gone, or the source's audio cannot be read.
         """
         if self._encoder is None:
             return
         encoder, self._encoder = self._encoder, None
         if self._first_pts is None:
             encoder.abort()
-            self.path.unlink(missing_ok=True)
+            remove_file(self.path)
             return
         unit = self._info.time_base
         last_duration = round(self.last_duration / unit) or self._interval
@@ -90,7 +98,7 @@ class AnnotatedVideoWriter(ResultWriter):
         try:
             encoder.finalize(last_duration)
             processed = TimeRange(self._first_pts * unit, end, last_duration * unit, self._source_start)
-            remux(self.path, self._info, processed)
-        except (OSError, FFmpegError) as error:
+            remux(self.path, self._info, processed, encoder.intervals)
+        except (OSError, FFmpegError, EncoderError) as error:
             encoder.abort()
             raise write_error(self.path, error) from None

@@ -1,20 +1,24 @@
 """Writer of tracks as one COCO-style JSON file."""
 
-import contextlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tracker.data.coco_file import FIRST_ID, category_entries, image_entry, xyxy_to_bbox
-from tracker.data.files import create_temporary
+from tracker.data.files import create_temporary, move_file, remove_file
 from tracker.errors import InputError
 from tracker.output.base import ResultWriter, VideoInfo, clip_tracks, open_error, write_error
+from tracker.output.paths import numbered_names
 from tracker.structures.boxes import Floats, area
 from tracker.structures.masks import patch, run_lengths
 from tracker.structures.types import Frame, Tracks
+
+logger = logging.getLogger(__name__)
 
 
 class CocoWriter(ResultWriter):
@@ -32,8 +36,9 @@ class CocoWriter(ResultWriter):
     Source: https://cocodataset.org/#format-data
     """
 
-    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str]) -> None:
+    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
         self.path = path
+        self._overwrite = overwrite
         self._info = info
         self._parts: list[Path] = []  # of images and of annotations
         self._files: list[BinaryIO] = []
@@ -41,6 +46,8 @@ class CocoWriter(ResultWriter):
         try:
             if path.is_dir():
                 raise IsADirectoryError(0, "it is a folder")
+            if not overwrite and os.path.lexists(path):
+                raise FileExistsError
             for _ in range(2):
                 self._parts.append(create_temporary(path))
                 self._files.append(self._parts[-1].open("r+b"))
@@ -52,13 +59,13 @@ class CocoWriter(ResultWriter):
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Appends an image, and an annotation for each track that overlaps it."""
         images, annotations = self._files
-        size = self._info.width, self._info.height
-        tracks, boxes = clip_tracks(tracks, *size)
+        size = (frame.fit.width, frame.fit.height) if frame.fit else (self._info.width, self._info.height)
+        tracks, boxes = clip_tracks(tracks, *size, frame.fit)
         try:
             images.write(self._item(image_entry(frame.index, frame.time, size, self._info.name), self._image_count))
             self._image_count += 1
             for i, box in enumerate(boxes):
-                annotations.write(self._item(self._annotation(frame, tracks, i, box), self._annotation_count))
+                annotations.write(self._item(self._annotation(frame, size, tracks, i, box), self._annotation_count))
                 self._annotation_count += 1
         except OSError as error:
             raise self._fail(error) from None
@@ -74,12 +81,25 @@ class CocoWriter(ResultWriter):
             shutil.copyfileobj(annotations, images)
             images.write(b"]}\n")
             images.close()
-            os.replace(self._parts[0], self.path)
+            self._move_to_path()
         except OSError as error:
             raise self._fail(error) from None
         self._discard()
 
-    def _annotation(self, frame: Frame, tracks: Tracks, index: int, box: Floats) -> dict[str, Any]:
+    def _move_to_path(self) -> None:
+        wanted = self.path
+        for name in numbered_names(wanted.stem):
+            self.path = wanted.with_name(name + wanted.suffix)
+            with suppress(FileExistsError):
+                move_file(self._parts[0], self.path, self._overwrite)
+                break
+        if self.path != wanted:
+            logger.warning("something else was written to %s during the run: the tracks are in %s", wanted, self.path)
+
+    def _annotation(
+        self, frame: Frame, size: tuple[int, int], tracks: Tracks, index: int, box: Floats
+    ) -> dict[str, Any]:
+        width, height = size
         annotation = {
             "id": self._annotation_count + FIRST_ID,
             "image_id": frame.index + FIRST_ID,
@@ -92,8 +112,10 @@ class CocoWriter(ResultWriter):
             "observed": bool(tracks.observed[index]),
         }
         if "masks" in tracks.data:
-            width, height = self._info.width, self._info.height
-            part = patch(tracks.data["masks"][index], tracks.data["mask_boxes"][index], width, height)
+            mask_box = tracks.data["mask_boxes"][index]
+            if frame.fit:
+                mask_box = frame.fit.to_picture(mask_box[None])[0]
+            part = patch(tracks.data["masks"][index], mask_box, width, height)
             annotation["area"] = int(part.pixels.sum()) or annotation["area"]
             annotation["segmentation"] = {"size": [height, width], "counts": run_lengths(part, width, height)}
         if "fine_classes" in tracks.data and tracks.data["fine_classes"][index]:
@@ -112,8 +134,8 @@ class CocoWriter(ResultWriter):
 
     def _discard(self) -> None:
         for file in self._files:
-            with contextlib.suppress(OSError):  # flushing to a full disk fails again
+            with suppress(OSError):  # flushing to a full disk fails again
                 file.close()
         for part in self._parts:
-            part.unlink(missing_ok=True)
+            remove_file(part)
         self._files = []

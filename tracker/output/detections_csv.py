@@ -5,14 +5,15 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.output.base import VideoInfo
+from tracker.data.text_cells import to_cell
+from tracker.output.base import OutputFile, VideoInfo
 from tracker.output.text_file import AppendOnlyFile
 from tracker.structures.types import Detections, Frame
 
 DETECTION_COLUMNS = ("frame", "time_s", "class", "score", "x1", "y1", "x2", "y2", "label", "width", "height")
 
 
-class DetectionWriter:
+class DetectionWriter(OutputFile):
     """Writes one row for each detection in each frame, before tracking, and one for a frame without detections.
 
     frame counts from 0 over the source's frames; time_s is in seconds since its first frame; the box is in pixels;
@@ -33,16 +34,16 @@ class DetectionWriter:
         0,0.0,,,,,,,,64,48
     """
 
-    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str]) -> None:
-        """Creates the file.
+    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
+        """Creates the file, or replaces it.
 
         Raises:
-            InputError: It cannot be created.
+            InputError: It cannot be created, or exists and may not be replaced.
         """
         self.path = path
-        self._categories = tuple(categories)
+        self._categories = tuple(map(to_cell, categories))
         self._size = info.width, info.height
-        self._file = AppendOnlyFile(path, ",".join(DETECTION_COLUMNS) + "\n")
+        self._file = AppendOnlyFile(path, ",".join(DETECTION_COLUMNS) + "\n", overwrite)
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Writes the rows of a frame.

@@ -1,9 +1,10 @@
 """H.264 encoding into a file that is always playable up to its last second while it is written."""
 
-import contextlib
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import cv2
@@ -14,8 +15,10 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from tracker.config import OutputConfig
-from tracker.output.base import VideoInfo
+from tracker.data.files import is_still_at, open_new_file, remove_file
+from tracker.output.base import EncoderError, VideoInfo
 from tracker.output.drawing import Image
+from tracker.output.gaps import MOST_TICKS, FrameIntervals
 from tracker.output.packets import Packet, start_time, time_base
 
 # Options that keep an unfinished file playable. MP4 and MOV are written as fragments of a second, each with its own
@@ -31,25 +34,46 @@ _BT709_MATRIX = 1  # AVCOL_SPC_BT709
 class FragmentedMp4Writer:
     """Writes one H.264 stream to a fragmented .mp4, .mov or .mkv: yuv420p, BT.709, limited range, no B-frames.
 
+    A sample of MP4 and MOV lasts at most `MOST_TICKS` units of its track. A longer interval between two images is
+    shortened to that in this file; `intervals` knows the true ones.
+
+    Attributes:
+        intervals: The intervals between the images.
+
     Raises:
         OSError, FFmpegError: The file cannot be created, written or completed.
+        EncoderError: The encoder does not take the images.
     """
 
-    def __init__(self, path: Path, info: VideoInfo, config: OutputConfig) -> None:
-        """Creates the file and writes the container's header; after an error the file is removed."""
-        path.open("wb").close()  # the system's own error if it fails, before anything is allocated
+    def __init__(self, path: Path, info: VideoInfo, config: OutputConfig, overwrite: bool = True) -> None:
+        """Creates the file and writes the container's header; after an error the file is removed.
+
+        Raises:
+            FileExistsError: There is something at `path`, and it is not to be replaced.
+        """
+        # The system's own error if it fails, before anything is allocated.
+        self._claimed = open_new_file(path, overwrite)
         self._path = path
         self._time_base = info.time_base
         self._keyframe_pts = 0
         self._pending: Packet | None = None
         self._reformatter = VideoReformatter()
-        self._container = av.open(str(path), "w", container_options=_CONTAINER_OPTIONS[path.suffix.lower()])
+        options = _CONTAINER_OPTIONS[path.suffix.lower()]
+        try:
+            # "file:", since FFmpeg would take what stands before a colon for a protocol.
+            self._container = av.open(f"file:{path}", "w", container_options=options)
+        except BaseException:
+            self._claimed.close()
+            remove_file(path)
+            raise
         try:
             self._stream: VideoStream = self._add_stream(info, config)
             self._container.start_encoding()
+            unit = self._stream.time_base or info.time_base  # of the container, known once the header is written
+            self.intervals = FrameIntervals(int(MOST_TICKS * unit / info.time_base) if options is _FRAGMENTS else None)
         except BaseException:
             self.abort()
-            path.unlink(missing_ok=True)
+            remove_file(path)
             raise
 
     def write_frame(self, image: Image, pts: int) -> None:
@@ -67,28 +91,35 @@ class FragmentedMp4Writer:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
-        frame.pts = pts
+        frame.pts = self.intervals.add(pts)
         frame.time_base = self._time_base
         frame.pict_type = PictureType.NONE
         if pts >= self._keyframe_pts:  # by time, because the frame rate may vary
             frame.pict_type = PictureType.I
             self._keyframe_pts = pts + round(_KEYFRAME_SECONDS / self._time_base)
-        self._mux(self._stream.encode(frame))
+        self._mux(self._encode(frame))
 
     def finalize(self, last_duration: int) -> None:
         """Completes the file; `last_duration` is that of the last image, in units of the source's time base."""
-        self._mux(self._stream.encode(None))
+        self._mux(self._encode(None))
         if self._pending is not None:
-            self._pending.duration = last_duration
+            self._pending.duration = self.intervals.shorten(last_duration)
             self._container.mux_one(self._pending)
         self._container.close()
+        with self._claimed as file:
+            if not is_still_at(self._path, os.fstat(file.fileno())):
+                raise FileNotFoundError
 
     def abort(self) -> None:
-        """Closes the file after an error; its complete fragments remain."""
-        with contextlib.suppress(OSError, FFmpegError):  # the first error is the one to report
+        """Closes the file after an error, and raises none of its own; its complete fragments remain."""
+        with suppress(OSError, FFmpegError):  # the first error is the one to report
             self._container.close()
-        if _CONTAINER_OPTIONS[self._path.suffix.lower()] is _FRAGMENTS:
-            _truncate_to_complete_fragments(self._path)
+        if self._claimed.closed:  # it is complete
+            return
+        # Not by its name, which another run may have taken.
+        with self._claimed as file, suppress(OSError):
+            if _CONTAINER_OPTIONS[self._path.suffix.lower()] is _FRAGMENTS:
+                _truncate_to_complete_fragments(file)
 
     def _add_stream(self, info: VideoInfo, config: OutputConfig) -> VideoStream:
         stream = self._container.add_stream(
@@ -115,7 +146,20 @@ class FragmentedMp4Writer:
         context.color_range = ColorRange.MPEG
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
+        if info.sample_aspect_ratio != 1:
+            context.sample_aspect_ratio = info.sample_aspect_ratio
+        try:
+            context.open()
+        except FFmpegError as error:
+            size = f"{info.width}x{info.height} pixels"
+            raise EncoderError(f"the H.264 encoder takes no images of {size} ({error.strerror})") from None
         return stream
+
+    def _encode(self, frame: av.VideoFrame | None) -> list[Packet]:
+        try:
+            return self._stream.encode(frame)
+        except FFmpegError as error:
+            raise EncoderError(f"the H.264 encoder failed ({error.strerror})") from None
 
     def _mux(self, packets: list[Packet]) -> None:
         """Writes each packet once the next one gives its duration."""
@@ -126,20 +170,19 @@ class FragmentedMp4Writer:
             self._pending = packet
 
 
-def _truncate_to_complete_fragments(path: Path) -> None:
+def _truncate_to_complete_fragments(file: BinaryIO) -> None:
     """Removes an incomplete last fragment, at which a player might stop with an error.
 
     Source: ISO/IEC 14496-12, 4.2: a box is its size (4 bytes, big endian), its type (4 letters) and its content.
     """
-    with path.open("r+b") as file:
-        length = file.seek(0, os.SEEK_END)
-        offset = complete_end = 0
-        while offset + 8 <= length:
-            file.seek(offset)
-            size, box_type = struct.unpack(">I4s", file.read(8))
-            if size < 8 or offset + size > length:
-                break
-            offset += size
-            if box_type != b"moof":  # a fragment's header is useless without its data
-                complete_end = offset
-        file.truncate(complete_end)
+    length = file.seek(0, os.SEEK_END)
+    offset = complete_end = 0
+    while offset + 8 <= length:
+        file.seek(offset)
+        size, box_type = struct.unpack(">I4s", file.read(8))
+        if size < 8 or offset + size > length:
+            break
+        offset += size
+        if box_type != b"moof":  # a fragment's header is useless without its data
+            complete_end = offset
+    file.truncate(complete_end)

@@ -24,7 +24,7 @@ def demux_timed(container: InputContainer, *streams: Stream) -> Iterator[Packet]
 def time_base(packet: Packet) -> Fraction:
     """Returns the unit of the packet's times, seconds."""
     assert packet.time_base is not None
-    return packet.time_base
+    return Fraction(packet.time_base)
 
 
 def start_time(packet: Packet) -> Fraction:

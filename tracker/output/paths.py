@@ -8,12 +8,14 @@ from pathlib import Path
 from threading import Lock
 
 from tracker.config import OutputConfig
+from tracker.data.files import is_special
 from tracker.errors import InputError
 
 DEFAULT_ROOT = Path("tracked")
 DEFAULT_NAMES = ("video.mp4", "tracks.csv")
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
-SUFFIXES = (*VIDEO_SUFFIXES, ".csv", ".txt", ".json")  # those that `open_writer` knows
+_STREAMED = (".csv", ".txt")  # written row by row, once
+SUFFIXES = (*VIDEO_SUFFIXES, *_STREAMED, ".json")  # those that `open_writer` knows
 _ALL_SUPPORTED: Mapping[str, str] = {}
 _FOLDER_LOCK = Lock()  # one run could otherwise remove the root while another one creates a folder in it
 
@@ -45,16 +47,36 @@ def resolve_outputs(
     """
     detection_paths = [Path(config.detections).expanduser()] if config.detections else []
     output_paths = [Path(name).expanduser() for name in config.output]
+    combined_paths = [Path(config.all_tracks).expanduser()] if config.all_tracks else []
     for path in detection_paths:
         _check_name(path, {suffix: "detections are stored as .csv" for suffix in SUFFIXES if suffix != ".csv"})
     for path in output_paths:
         _check_name(path, unsupported)
-    if len({path.resolve() for path in output_paths + detection_paths}) < len(output_paths + detection_paths):
+    named = output_paths + detection_paths + combined_paths
+    if len({path.resolve() for path in named}) < len(named):
         raise InputError("two outputs have the same name: give each its own")
     defaults = [folder / name for name in DEFAULT_NAMES if Path(name).suffix not in unsupported] if folder else []
     for path in output_paths + detection_paths + defaults:
         _check_file(path, source_files, config.overwrite)
     return (defaults, folder / "run.json") if folder else (output_paths, None)
+
+
+def combined_table_path(config: OutputConfig, source_files: Sequence[Path]) -> Path | None:
+    """Returns the path of the table of all sources' tracks; None if none is asked for.
+
+    Raises:
+        InputError: As `resolve_outputs`.
+
+    Example:
+        >>> combined_table_path(OutputConfig(all_tracks="all.csv", overwrite=True), []).name
+        'all.csv'
+    """
+    if not config.all_tracks:
+        return None
+    path = Path(config.all_tracks).expanduser()
+    _check_name(path, {suffix: "the table of all tracks is a .csv" for suffix in SUFFIXES if suffix != ".csv"})
+    _check_file(path, source_files, config.overwrite)
+    return path
 
 
 def _check_name(path: Path, unsupported: Mapping[str, str]) -> None:
@@ -79,9 +101,12 @@ def suffix_error(path: Path) -> InputError:
 def _check_file(path: Path, source_files: Sequence[Path], overwrite: bool) -> None:
     if path.exists() and any(source.exists() and path.samefile(source) for source in source_files):
         raise InputError(f"the output {path} is the source itself: give it another name")
-    if path.exists() and not overwrite:
+    if is_special(path) and path.suffix.lower() not in _STREAMED:
+        raise InputError(f"the output {path} is a device or a pipe, into which only .csv and .txt can be written")
+    if os.path.lexists(path) and not overwrite:
         raise InputError(f"the output {path} exists: give --overwrite or another name")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    # Files are created beside the one that they replace.
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise InputError(f"there is no permission to write {path}: choose another folder")
 
 

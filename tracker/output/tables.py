@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.data.mot_file import format_mot_row
+from tracker.data.text_cells import to_cell
 from tracker.output.base import ResultWriter, VideoInfo, clip_tracks
 from tracker.output.text_file import AppendOnlyFile
 from tracker.structures.boxes import xyxy_to_xywh
@@ -19,10 +20,10 @@ FINE_CLASS_COLUMNS = ("fine_class", "fine_score")
 class TableWriter(ResultWriter):
     """Appends the rows of one frame at a time to a text file."""
 
-    def __init__(self, path: Path, info: VideoInfo, header: str = "") -> None:
+    def __init__(self, path: Path, info: VideoInfo, header: str = "", overwrite: bool = True) -> None:
         self.path = path
         self._info = info
-        self._file = AppendOnlyFile(path, header)
+        self._file = AppendOnlyFile(path, header, overwrite)
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Appends one row for each track that overlaps the image."""
@@ -42,16 +43,35 @@ class CsvWriter(TableWriter):
 
     frame counts from 0 over the source's frames; time_s is in seconds since its first frame; the box is in
     pixels, clipped to the image; observed is 1 where a detection was matched and 0 where the box is predicted. With a
-    classifier of finer classes, `fine_class,fine_score` follow, empty where they are unknown.
+    classifier of finer classes, `fine_class,fine_score` follow, empty where they are unknown. Texts are written by
+    `tracker.data.text_cells`.
     """
 
-    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str]) -> None:
-        columns = CSV_COLUMNS + FINE_CLASS_COLUMNS * info.has_fine_classes
-        super().__init__(path, info, ",".join(columns) + "\n")
-        self._categories = tuple(categories)
+    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
+        super().__init__(path, info, ",".join(csv_columns(info.has_fine_classes)) + "\n", overwrite)
+        self._format = CsvFormat(info, categories)
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:
-        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height)
+        return self._format.rows(frame, tracks)
+
+
+def csv_columns(has_fine_classes: bool) -> tuple[str, ...]:
+    """Returns the columns of a CSV table of tracks."""
+    return CSV_COLUMNS + FINE_CLASS_COLUMNS * has_fine_classes
+
+
+class CsvFormat:
+    """Formats tracks as rows of a CSV table."""
+
+    def __init__(self, info: VideoInfo, categories: Sequence[str], *first_cells: str) -> None:
+        """Takes the source's properties, class names by label, and texts with which every row begins."""
+        self._info = info
+        self._categories = tuple(map(to_cell, categories))
+        self._first_cells = tuple(map(to_cell, first_cells))
+
+    def rows(self, frame: Frame, tracks: Tracks) -> str:
+        """Returns the rows of a frame."""
+        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for i, box in enumerate(boxes):
@@ -59,14 +79,14 @@ class CsvWriter(TableWriter):
             corners = (f"{value:.2f}" for value in box)
             fine_class = self._fine_class(tracks, i) if self._info.has_fine_classes else ()
             row = (frame.index, f"{frame.time:.6f}", *track, *corners, int(tracks.observed[i]), *fine_class)
-            writer.writerow(row)
+            writer.writerow(self._first_cells + row)
         return text.getvalue()
 
     @staticmethod
     def _fine_class(tracks: Tracks, index: int) -> tuple[str, str]:
         if "fine_classes" not in tracks.data or not tracks.data["fine_classes"][index]:
             return "", ""
-        return str(tracks.data["fine_classes"][index]), f"{tracks.data['fine_scores'][index]:.4f}"
+        return to_cell(str(tracks.data["fine_classes"][index])), f"{tracks.data['fine_scores'][index]:.4f}"
 
 
 class MotWriter(TableWriter):
@@ -77,6 +97,6 @@ class MotWriter(TableWriter):
     """
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:
-        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height)
+        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit)
         columns = zip(tracks.ids, xyxy_to_xywh(boxes), tracks.scores, strict=True)
         return "".join(format_mot_row(frame.index, track_id, box, score) for track_id, box, score in columns)

@@ -11,8 +11,12 @@ from tracker.output.paths import suffix_error
 from tracker.output.tables import CsvWriter, MotWriter
 
 
-def open_writer(path: Path, info: VideoInfo, categories: Sequence[str], config: OutputConfig) -> ResultWriter:
+def open_writer(
+    path: Path, info: VideoInfo, categories: Sequence[str], config: OutputConfig, overwrite: bool = True
+) -> ResultWriter:
     """Creates or replaces the file at `path`, and returns the writer for its suffix.
+
+    A link at `path` is replaced too: the file that it leads to stays as it is.
 
     Args:
         path: Ends with .mp4, .mkv or .mov for the annotated video, .csv, .txt for the MOTChallenge's format, or
@@ -20,6 +24,7 @@ def open_writer(path: Path, info: VideoInfo, categories: Sequence[str], config: 
         info: Properties of the source.
         categories: Class names by label.
         config: Quality and trail of the video.
+        overwrite: False to refuse what exists. Of two runs that write to one path, only one then gets it.
 
     Example:
         >>> import tempfile
@@ -37,15 +42,15 @@ def open_writer(path: Path, info: VideoInfo, categories: Sequence[str], config: 
         0,0.000000,7,person,1.0000,8.00,8.00,24.00,40.00,1
 
     Raises:
-        InputError: The suffix is unknown or the file cannot be created.
+        InputError: The suffix is unknown, or the file cannot be created or exists and may not be replaced.
     """
     match path.suffix.lower():
         case ".mp4" | ".mkv" | ".mov":
-            return AnnotatedVideoWriter(path, info, categories, config)
+            return AnnotatedVideoWriter(path, info, categories, config, overwrite)
         case ".csv":
-            return CsvWriter(path, info, categories)
+            return CsvWriter(path, info, categories, overwrite)
         case ".txt":
-            return MotWriter(path, info)
+            return MotWriter(path, info, overwrite=overwrite)
         case ".json":
-            return CocoWriter(path, info, categories)
+            return CocoWriter(path, info, categories, overwrite)
     raise suffix_error(path)

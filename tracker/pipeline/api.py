@@ -143,4 +143,6 @@ def retrack_to_files(
 
 
 def _read(detections: str | Path | StoredDetections, config: Config) -> StoredDetections:
-    return detections if isinstance(detections, StoredDetections) else read_detections(detections, config.source.fps)
+    if isinstance(detections, StoredDetections):
+        return detections
+    return read_detections(detections, float(config.source.fps))

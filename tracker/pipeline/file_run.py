@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config
+from tracker.data.files import remove_file
 from tracker.errors import InputError
 from tracker.output import (
     AnnotatedVideoWriter,
+    AudioSource,
+    CombinedTable,
     DetectionWriter,
     ResultWriter,
     VideoInfo,
+    combined_table_path,
     make_results_folder,
     open_writer,
     remove_empty_folder,
@@ -48,6 +52,7 @@ class RunResult:
         filtered_out: Stored detections that were left out because of their score, class or position.
         seconds: Time spent in each stage, by name; more than `elapsed` in all where stages work at the same time.
         queue_stats: How full the queues between the stages were, by name.
+        source: The source, as `Source.uri` names it.
     """
 
     output_paths: list[Path]
@@ -61,6 +66,7 @@ class RunResult:
     filtered_out: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     queue_stats: dict[str, QueueStats] = field(default_factory=dict)
+    source: str = ""
 
 
 @dataclass(eq=False)
@@ -77,6 +83,8 @@ class FileRun:
         input_files: Files that are read, which are never written to.
         folder: Folder of the results that are not named; None for one with the source's name.
         overlap: See `TrackingRun`.
+        table: The table of all sources' tracks; None for one of this source alone, if the config asks for it.
+        number: Index of the source in that table.
     """
 
     source: Source
@@ -86,6 +94,8 @@ class FileRun:
     input_files: Sequence[Path] = ()
     folder: Path | None = None
     overlap: bool = True
+    table: CombinedTable | None = None
+    number: int = 0
 
     def run(self) -> RunResult:
         """Runs to the end of the source, or until the monitor stops it.
@@ -100,10 +110,16 @@ class FileRun:
             folder = self.folder or make_results_folder(config.output, source.name)
             stack.callback(remove_empty_folder, folder)
             paths, record_path = resolve_outputs(config.output, folder, self.input_files, _unwritable(source))
+            table_path = None if self.table else combined_table_path(config.output, self.input_files)
             analyzer = stack.enter_context(self.load_analyzer())
             run = TrackingRun(source, analyzer, config, self.overlap)
             summary = Summary(analyzer.categories, config.tracker.max_age)
-            result = RunResult(paths, summary, seconds=run.timer.seconds, queue_stats=run.queue_stats)
+            result = RunResult(
+                paths, summary, seconds=run.timer.seconds, queue_stats=run.queue_stats, source=source.uri
+            )
+            if table_path is not None:
+                table = CombinedTable(table_path, [source.uri], _has_fine_classes(config), config.output.overwrite)
+                self.table = stack.enter_context(table)
             start = time.perf_counter()
             self._write_frames(run, result)
             result.elapsed = time.perf_counter() - start
@@ -111,6 +127,8 @@ class FileRun:
             result.corrupt_packets, result.truncated = source.corrupt_packets, source.truncated
             if config.output.detections:
                 result.output_paths.append(Path(config.output.detections).expanduser())
+            if table_path is not None:
+                result.output_paths.append(table_path)
             if record_path is not None:
                 write_record(record_path, _record(run, result))
                 result.output_paths.append(record_path)
@@ -118,7 +136,10 @@ class FileRun:
 
     def _write_frames(self, run: TrackingRun, result: RunResult) -> None:
         output = self.config.output
-        images = output.show or any(path.suffix.lower() in VIDEO_SUFFIXES for path in result.output_paths)
+        video = any(path.suffix.lower() in VIDEO_SUFFIXES for path in result.output_paths)
+        images = output.show or video
+        if video:
+            self.source.keep_media()  # for its sound
         writers: list[ResultWriter] = []
         with ExitStack() as files:
             # Rows of text are written sooner than they would be handed over to another thread.
@@ -149,8 +170,9 @@ class FileRun:
             nonlocal writer
             if self.config.output.detections and analysis.detector_ran:
                 if writer is None:
-                    writer = DetectionWriter(path, _video_info(self.source, self.config), run.analyzer.categories)
-                    files.callback(writer.close)
+                    info = _video_info(self.source, self.config)
+                    writer = DetectionWriter(path, info, run.analyzer.categories, self.config.output.overwrite)
+                    files.enter_context(writer)
                 worker(partial(_store, writer, run, analysis))
             if self.config.tracker.offline:
                 self.monitor.on_first_pass(self.source, analysis.frame)
@@ -166,22 +188,26 @@ class FileRun:
                 if isinstance(writer, AnnotatedVideoWriter) and not result.stopped:
                     writer.last_duration = self.source.last_duration
                 writer.close()
+        # A name that was taken during the run is replaced by another one.
+        result.output_paths = [writer.path for writer in writers[: len(result.output_paths)]]
 
     @contextmanager
     def _open_writers(self, run: TrackingRun, result: RunResult) -> Iterator[list[ResultWriter]]:
         """Opens the writers; their files are removed again if not even the first frame could be written."""
         writers: list[ResultWriter] = []
-        info = _video_info(self.source, self.config)
+        info, overwrite = _video_info(self.source, self.config), self.config.output.overwrite
+        categories = run.analyzer.categories
         try:
             with ExitStack() as stack:
                 for path in result.output_paths:
-                    writers.append(open_writer(path, info, run.analyzer.categories, self.config.output))
+                    writers.append(open_writer(path, info, categories, self.config.output, overwrite))
                     stack.enter_context(writers[-1])
-                yield writers
+                table = [self.table.open_writer(self.number, info, categories)] if self.table else []
+                yield writers + table
         finally:
             if result.frames == 0:
                 for writer in writers:
-                    writer.path.unlink(missing_ok=True)
+                    remove_file(writer.path)
 
 
 def _store(writer: DetectionWriter, run: TrackingRun, analysis: FrameAnalysis) -> None:
@@ -214,11 +240,16 @@ def _video_info(source: Source, config: Config) -> VideoInfo:
         height=source.height,
         time_base=source.time_base,
         frame_rate=source.frame_rate,
-        audio_path=str(source.media_path or ""),
+        audio=AudioSource(source.uri, source.media_opener, source.clock_offsets) if source.media_opener else None,
         start=config.source.start,
         end=config.source.end,
-        has_fine_classes=bool(config.appearance.classify),
+        has_fine_classes=_has_fine_classes(config),
+        sample_aspect_ratio=source.sample_aspect_ratio,
     )
+
+
+def _has_fine_classes(config: Config) -> bool:
+    return bool(config.appearance.classify)
 
 
 def _record(run: TrackingRun, result: RunResult) -> dict[str, Any]:
@@ -229,6 +260,7 @@ def _record(run: TrackingRun, result: RunResult) -> dict[str, Any]:
             "name": source.uri,
             "width": source.width,
             "height": source.height,
+            "sample_aspect_ratio": str(source.sample_aspect_ratio),
             "frame_rate": str(source.frame_rate),
             "time_base": str(source.time_base),
             "corrupt_packets": result.corrupt_packets,

@@ -1,5 +1,6 @@
 """Tracking of several sources at the same time with one set of networks; each gets the results that it gets alone."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
@@ -9,17 +10,18 @@ from threading import Event
 from typing import Any
 
 from tracker.config import Config
-from tracker.errors import InputError
-from tracker.output import make_results_folder, numbered_names, remove_empty_folder
+from tracker.errors import InputError, mask_passwords
+from tracker.output import CombinedTable, combined_table_path, make_results_folder, remove_empty_folder
 from tracker.pipeline.batcher import BatcherClient, DynamicBatcher
 from tracker.pipeline.file_run import FileRun, RunResult
 from tracker.pipeline.monitor import RunMonitor
 from tracker.pipeline.networks import NetworkAnalyzer
+from tracker.pipeline.source_list import PlannedSource, Uri, expand_sources, plan_sources
 from tracker.pipeline.tracking_run import check_config
 from tracker.structures.types import Frame, Tracks
-from tracker.video import Source, open_source, source_kind, source_name
+from tracker.video import Source, open_source
 
-Uri = str | Path | int
+logger = logging.getLogger(__name__)
 
 MonitorFactory = Callable[[int], RunMonitor]
 """Called before a source is opened, with its index; returns its monitor, which is called from another thread."""
@@ -34,18 +36,18 @@ def track_all_to_files(
     at once, of the other sources `config.source.max_parallel`; memory is that of so many runs.
 
     Args:
-        sources: See `track`. The results of one are in tracked/NAME/, of a second one of the same name in
-            tracked/NAME-2/.
+        sources: See `track`; a folder of videos stands for these (see `expand_sources`). The results of one are in
+            tracked/NAME/, of a second one of the same name in tracked/NAME-2/.
         config: The settings for all of them. Outputs that it names must contain {name}.
         monitor: See `MonitorFactory`. Once a monitor stops its run, no further source is started.
 
     Yields:
-        When a source is done, its index in `sources`, and its result or the error that ended it; the others go on.
-        Leaving the loop early ends them all: what was written so far is kept and plays.
+        When a source is done, its index in `expand_sources(sources)`, and its result or the error that ended it; the
+        others go on. Leaving the loop early ends them all: what was written so far is kept and plays.
 
     Raises:
-        InputError: The settings, an address, or the networks cannot be used for any of them, or single images were
-            given.
+        InputError: The settings or the networks cannot be used for any of them, or single images were given.
+        Exception: A bug ended a source. It is logged at once, and raised when the others are done.
 
     Example:
         >>> from tracker import Config, track_all_to_files
@@ -53,19 +55,9 @@ def track_all_to_files(
         ...     print(number, result)
     """
     check_config(config)
-    _check_images(sources)
+    sources = expand_sources(sources)
     _check_outputs(config, len(sources))
-    yield from _MultiSourceRunner(sources, config, monitor).results()
-
-
-def _check_images(sources: Sequence[Uri]) -> None:
-    images = [Path(source) for source in sources if not isinstance(source, int) and source_kind(source) == "image"]
-    if len(images) > 1:
-        pattern = images[0].with_name(f"*{images[0].suffix}")
-        raise InputError(
-            f"{images[0]} and {len(images) - 1} more are single images, each a source of its own: give their "
-            f"folder, or a pattern in quotes, such as '{pattern}'"
-        )
+    yield from _MultiSourceRunner(plan_sources(sources), config, monitor).results()
 
 
 def _check_outputs(config: Config, count: int) -> None:
@@ -76,18 +68,6 @@ def _check_outputs(config: Config, count: int) -> None:
                 f"{count} sources cannot all be written to {path}: give '{with_name}', where {{name}} stands for the "
                 "name of each, or leave it out"
             )
-
-
-def distinct_names(sources: Sequence[Uri]) -> list[str]:
-    """Returns the names of sources; a later one of the same name gets a number.
-
-    Raises:
-        InputError: See `source_name`.
-    """
-    names: list[str] = []
-    for source in sources:
-        names.append(next(name for name in numbered_names(source_name(source)) if name not in names))
-    return names
 
 
 class _Cancelled(Exception):
@@ -119,28 +99,26 @@ class _CancellableMonitor(RunMonitor):
 class _MultiSourceRunner:
     """Runs over several sources, each in a thread; the caller's thread starts them and loads the networks."""
 
-    def __init__(self, sources: Sequence[Uri], config: Config, monitor: MonitorFactory) -> None:
+    def __init__(self, sources: Sequence[PlannedSource], config: Config, monitor: MonitorFactory) -> None:
         self._sources = sources
-        self._names = distinct_names(sources)
         self._config = config
         self._monitor = monitor
-        kinds = [source_kind(source) for source in sources]
-        self._files = [
-            Path(str(path)).expanduser() for path, kind in zip(sources, kinds, strict=True) if kind == "video"
-        ]
+        self._files = [planned.file for planned in sources if planned.file is not None]
         # A source without an end need not wait for others to end.
-        self._endless = [kind in ("camera", "url") for kind in kinds]
-        self._waiting = deque(sorted(range(len(sources)), key=lambda number: not self._endless[number]))
+        self._waiting = deque(sorted(range(len(sources)), key=lambda number: not sources[number].is_endless))
         self._running: dict[Future[RunResult], int] = {}
         self._folders: list[Path] = []
         self._networks_needed: Future[None] = Future()  # done when the first run needs the networks
         self._batcher: Future[DynamicBatcher] = Future()
         self._no_more = Event()  # no further run is to be started
         self._cancelled = Event()  # all runs are to end at once
+        self._table: CombinedTable | None = None
 
     def results(self) -> Generator[tuple[int, RunResult | InputError]]:
-        """Yields index and result of each source that is done."""
+        """Yields index and result of each source that is done; raises the first bug at the end."""
+        bugs: list[BaseException] = []
         with ExitStack() as stack:
+            self._table = self._open_table(stack)
             networks = stack.enter_context(ExitStack())
             pool = stack.enter_context(ThreadPoolExecutor(max(1, len(self._sources)), "track"))
             stack.callback(self._cancel)
@@ -149,11 +127,39 @@ class _MultiSourceRunner:
                 if not self._batcher.done():
                     awaited.append(self._networks_needed)
                 done = wait(awaited, return_when=FIRST_COMPLETED).done.pop()
-                if done in self._running:
-                    yield self._running.pop(done), _result(done)
-                else:
+                if done not in self._running:
                     analyzer = networks.enter_context(NetworkAnalyzer(self._config))
                     self._batcher.set_result(networks.enter_context(DynamicBatcher(analyzer)))
+                    continue
+                number = self._running.pop(done)
+                result = self._result(number, done)
+                if isinstance(result, RunResult | InputError):
+                    yield number, result
+                else:
+                    bugs.append(result)
+        if bugs:
+            raise bugs[0]
+
+    def _open_table(self, stack: ExitStack) -> CombinedTable | None:
+        path = combined_table_path(self._config.output, self._files)
+        if path is None:
+            return None
+        names = [planned.uri for planned in self._sources]
+        has_fine_classes, overwrite = bool(self._config.appearance.classify), self._config.output.overwrite
+        return stack.enter_context(CombinedTable(path, names, has_fine_classes, overwrite))
+
+    def _result(self, number: int, run: Future[RunResult]) -> RunResult | BaseException:
+        """Returns the result of a run that has ended, or the error that ended it."""
+        error = run.exception()
+        try:
+            if self._table is not None:
+                self._table.finish(number)
+        except InputError as table_error:
+            error = error or table_error
+        if error is not None and not isinstance(error, InputError):
+            uri, kind, text = self._sources[number].uri, type(error).__name__, mask_passwords(str(error))
+            logger.error("a bug ended %s (%s: %s); the others go on", uri, kind, text)
+        return error or run.result()
 
     def check_cancelled(self) -> None:
         """Raises `_Cancelled` if all runs are to end at once."""
@@ -168,9 +174,12 @@ class _MultiSourceRunner:
         """Starts as many runs as may run now; returns True if any is running."""
         while self._waiting and not self._no_more.is_set() and self._may_start(self._waiting[0]):
             number = self._waiting.popleft()
+            planned = self._sources[number]
             monitor = _CancellableMonitor(self._monitor(number), self)
             try:
-                folder = make_results_folder(self._config.output, source_name(self._sources[number]), self._folders)
+                if planned.error:
+                    raise planned.error
+                folder = make_results_folder(self._config.output, planned.folder_name, self._folders)
             except InputError as error:
                 run: Future[RunResult] = Future()
                 run.set_exception(error)
@@ -181,15 +190,17 @@ class _MultiSourceRunner:
         return bool(self._running)
 
     def _may_start(self, number: int) -> bool:
-        files = sum(not self._endless[other] for other in self._running.values())
-        return self._endless[number] or files < self._config.source.max_parallel
+        files = sum(not self._sources[other].is_endless for other in self._running.values())
+        return self._sources[number].is_endless or files < self._config.source.max_parallel
 
     def _run(self, number: int, monitor: RunMonitor, folder: Path | None) -> RunResult:
-        config = self._config.with_name(self._names[number])
+        planned = self._sources[number]
+        config = self._config.with_name(planned.name)
         with ExitStack() as stack:
             stack.callback(remove_empty_folder, folder)
-            source = stack.enter_context(open_source(self._sources[number], config.source, config.detector.threads))
-            return FileRun(source, config, self._load, monitor, self._files, folder).run()
+            source = stack.enter_context(open_source(planned.source, config.source, config.detector.threads))
+            run = FileRun(source, config, self._load, monitor, self._files, folder, table=self._table, number=number)
+            return run.run()
 
     def _load(self) -> BatcherClient:
         with suppress(InvalidStateError):  # another run was the first one
@@ -201,8 +212,3 @@ class _MultiSourceRunner:
         self._batcher.cancel()
         # An interrupt in the pool's own wait would make Python believe that its threads have ended.
         wait(self._running)
-
-
-def _result(run: Future[RunResult]) -> RunResult | InputError:
-    error = run.exception()
-    return error if isinstance(error, InputError) else run.result()

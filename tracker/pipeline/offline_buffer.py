@@ -8,19 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.pipeline.class_voting import ClassProbabilities, ClassVoter
+from tracker.structures.fit import Fit
 from tracker.structures.types import Detections, Frame, Tracks
 from tracker.video import Source, blank_image
 
 
 class FrameTimes:
-    """Index, time and pts of frames: 24 bytes each."""
+    """Index, time and pts of frames, 24 bytes each, and the places of pictures of another size than the first."""
 
     def __init__(self) -> None:
         self._integers = array("q")
         self._times = array("d")
+        self._fits: dict[int, Fit] = {}  # by the number of the frame
 
     def add(self, frame: Frame) -> None:
         self._integers.extend((frame.index, frame.pts))
+        if frame.fit is not None:
+            self._fits[len(self._times)] = frame.fit
         self._times.append(frame.time)
 
     def __iter__(self) -> Iterator[tuple[int, float, int]]:
@@ -30,8 +34,8 @@ class FrameTimes:
     def without_images(self, source: Source) -> Generator[Frame]:
         """Yields the frames with a blank image."""
         image = blank_image(source.width, source.height)
-        for index, time, pts in self:
-            yield Frame(index, time, pts, image)
+        for number, (index, time, pts) in enumerate(self):
+            yield Frame(index, time, pts, image, self._fits.get(number))
 
 
 class MaskBuffer:

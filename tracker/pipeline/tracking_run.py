@@ -115,6 +115,8 @@ class TrackingRun:
         from tracker.tracking.offline import OfflineTracker
 
         tracker = OfflineTracker(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
+        if images:
+            self.source.keep_media(for_frames=True)
         camera = CameraMotion(self.config.tracker.camera_motion)
         times, masks, votes = FrameTimes(), MaskBuffer(), VoteBuffer(self._voter())
         with closing(self._analyses()) as analyses:

@@ -102,7 +102,7 @@ class CropExtractor:
         if not detections:
             source = open_source(video, self._config.source, self._config.detector.threads)
             return source, lambda _: self._load_networks()
-        stored = read_detections(detections, self._config.source.fps)
+        stored = read_detections(detections, float(self._config.source.fps))
         source = open_frames(stored, self._config, video)
         return source, lambda stack: stack.enter_context(StoredAnalyzer(self._config, stored, source))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tracker.data.files import replace_file
 from tracker.data.reid_crops import TRACKS_CSV
+from tracker.data.text_cells import to_cell
 from tracker.data.tracklets import COLUMNS
 from tracker.errors import InputError
 from tracker.output import numbered_names
@@ -74,7 +75,8 @@ class TrackFolders:
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         for first, last, frames, score in visible_intervals:
-            rows.writerow((folder.name, category, f"{first:.6f}", f"{last:.6f}", frames, f"{score:.4f}"))
+            names = to_cell(folder.name), to_cell(category)
+            rows.writerow((*names, f"{first:.6f}", f"{last:.6f}", frames, f"{score:.4f}"))
         self._table.append(text.getvalue())
 
     def close(self) -> None:
