@@ -10,7 +10,6 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, WeightAveraging
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
@@ -18,9 +17,18 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import Sampler
 
 from tracker.config import TrainingConfig
+from tracker.data.files import remove_file
 from tracker.errors import InputError
+from tracker.training.checkpoint_files import (
+    BEST_CHECKPOINT,
+    LAST_CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    CheckpointFiles,
+    explain_full_disk,
+    find_checkpoint,
+)
+from tracker.training.logs import EventLogger, MetricsLogger, quiet_log_threads
 
-BEST_CHECKPOINT, LAST_CHECKPOINT = "best.ckpt", "last.ckpt"
 LOG_FOLDER, METRICS_FILE = "log", "metrics.csv"  # the second is Lightning's name
 T = TypeVar("T")
 
@@ -105,7 +113,8 @@ def build_trainer(config: TrainingConfig, steps: int, log_name: str, monitor: st
             limit_val_batches=1.0 if monitor else 0,
             num_sanity_val_steps=0,
             default_root_dir=folder,
-            logger=[CSVLogger(folder, LOG_FOLDER, log_name), TensorBoardLogger(folder, "tensorboard", log_name)],
+            logger=[MetricsLogger(folder, LOG_FOLDER, log_name), EventLogger(folder, "tensorboard", log_name)],
+            plugins=[CheckpointFiles()],
             log_every_n_steps=max(1, min(20, steps // 50)),
             callbacks=_callbacks(config, folder, monitor),
         )
@@ -147,16 +156,14 @@ def with_warmup(optimizer: Optimizer, warmup_steps: int, after: LRScheduler) -> 
 
 
 def open_run_folder(folder: Path, resume: bool) -> Path | None:
-    """Returns the last checkpoint of a training to resume, or creates the folder of a new one and returns None.
+    """Returns the checkpoint from which to resume a training, or creates the folder of a new one and returns None.
 
     Raises:
-        InputError: There is no checkpoint; or the folder of a new training has some, or cannot be created.
+        InputError: There is no checkpoint that can be read; or the folder of a new training has some, or cannot be
+            created.
     """
-    last = folder / LAST_CHECKPOINT
-    if resume and not last.is_file():
-        raise InputError(f"there is nothing to resume: no checkpoint {last}")
     if resume:
-        return last
+        return find_checkpoint(folder)
     if list(folder.glob("*.ckpt")):
         raise InputError(f"there is a training in {folder}: resume it (--resume), or give another folder")
     try:
@@ -172,11 +179,25 @@ def fit(
     """Trains from a checkpoint, if any, and saves the last one in the folder.
 
     Ctrl-C raises KeyboardInterrupt, for which Lightning raises SystemExit.
+
+    Raises:
+        InputError: The disk is full, or an image cannot be read.
     """
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with explain_full_disk(folder), quiet_log_threads():
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            trainer.save_checkpoint(folder / LAST_CHECKPOINT, weights_only=False)
+        if trainer.is_global_zero:
+            remove_file(folder / PREVIOUS_CHECKPOINT)  # nothing is left to be resumed from it
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None
         raise
-    trainer.save_checkpoint(folder / LAST_CHECKPOINT, weights_only=False)
+    except InputError as error:
+        raise InputError(_own_message(error)) from None
+
+
+def _own_message(error: InputError) -> str:
+    """Returns the message of an error; of one in a process that loads data, without the traceback that PyTorch adds."""
+    message = str(error).rstrip().splitlines()[-1]
+    return message.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")

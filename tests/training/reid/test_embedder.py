@@ -333,7 +333,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 
 def test_one_identity(people: Path, tmp_path: Path) -> None:
     for file in people.iterdir():
-        if not file.name.startswith("0000"):
+        if not file.name.startswith("0001"):
             file.unlink()
     with pytest.raises(InputError, match="one identity only"):
         train_embedder(settings_for(people, tmp_path / "run"))

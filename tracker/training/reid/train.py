@@ -9,19 +9,20 @@ import lightning as L
 import torch
 
 from tracker.config import CropTrainingConfig
-from tracker.data import ReIDDataset
+from tracker.data import ReIDDataset, check_images
 from tracker.data.files import write_text
 from tracker.errors import InputError
 from tracker.models.model_file import ModelInfo
 from tracker.models.reid import build_embedder, crop_size
 from tracker.models.reid.network import AppearanceNetwork
 from tracker.models.runtime import choose_device, load_torch_file, read_weights
+from tracker.training.checkpoint_files import BEST_CHECKPOINT, explain_full_disk
 from tracker.training.curves import plot_metrics_log, read_metrics_log
 from tracker.training.detector.artifacts import metrics_table, write_model
 from tracker.training.reid.data import CropDataModule
 from tracker.training.reid.module import CropModule
 from tracker.training.reid.pretrained import load_pretrained_weights
-from tracker.training.trainer import BEST_CHECKPOINT, build_trainer, explain_out_of_memory, fit, open_run_folder
+from tracker.training.trainer import build_trainer, explain_out_of_memory, fit, open_run_folder
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=CropTrainingConfig)
@@ -75,6 +76,7 @@ def train_on_crops(module: CropModule, resume: bool) -> Path:
     their errors.
     """
     config, folder, first_step = module.config, Path(module.config.folder), 0
+    _check_crops(module)
     checkpoint = open_run_folder(folder, resume)
     if checkpoint:
         _check_compatible(checkpoint, module)
@@ -86,8 +88,16 @@ def train_on_crops(module: CropModule, resume: bool) -> Path:
     ):
         fit(trainer, module, CropDataModule(config, module.train_set, module.val_set), folder, checkpoint)
     if trainer.is_global_zero:
-        _write_artifacts(folder, module)
+        with explain_full_disk(folder):
+            _write_artifacts(folder, module)
     return folder / MODEL
+
+
+def _check_crops(module: CropModule) -> None:
+    """Raises an InputError if an image of the crops is broken, as far as it can be told before the training."""
+    files = [*module.train_set.crops.files, *module.val_set.files]
+    num_reads = len(module.train_set.sample_batch(0)) * module.config.accumulate_grad_batches * module.config.steps
+    check_images(files, num_reads)
 
 
 def _write_artifacts(folder: Path, module: CropModule) -> None:
