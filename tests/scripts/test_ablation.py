@@ -84,7 +84,7 @@ def test_script_prints_a_row_for_each_variant_and_writes_json(tmp_path: Path) ->
     ("arguments", "message"),
     [
         (("nowhere",), "cannot read nowhere"),
-        (("sequences", "gone.yaml"), "cannot read the config gone.yaml"),
+        (("sequences", "gone.yaml"), "there is no file gone.yaml: check the name"),
         (("sequences", "--json", "nowhere/metrics.json"), "no folder nowhere"),
         (("sequences", "--det", "other.txt"), "no NAME/det/other.txt"),
     ],
