@@ -1,5 +1,6 @@
 """Fixtures that tests of several folders share."""
 
+import logging
 import signal
 import threading
 import weakref
@@ -14,6 +15,14 @@ from stub_networks import install
 from tracker.video.rgb import RGBConverter
 
 TIME_LIMIT = 120  # seconds after which a test that hangs fails
+
+
+@pytest.fixture(autouse=True)
+def restore_log_level() -> Iterator[None]:
+    """Lets warnings be logged again after a test of --quiet."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def draw_people(folder: Path, people: int, images: int = 3, cameras: int = 2, se
     for person in range(people):
         for camera in range(1, cameras + 1):
             for number in range(images):
-                file = folder / f"{person:04d}_c{camera}s1_{number:06d}_00.png"
+                file = folder / f"{person + 1:04d}_c{camera}s1_{number:06d}_00.png"
                 Image.fromarray(draw_person(person, rng)).save(file)
     return folder
 

@@ -4,8 +4,9 @@ import http.server
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
@@ -91,3 +92,26 @@ def serve_stream(data: bytes, stalls: bool) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class FilesHandler(http.server.SimpleHTTPRequestHandler):
+    """Sends the whole files of `folder`; it does not know of ranges."""
+
+    folder = ""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args, directory=self.folder)  # type: ignore[arg-type]
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def copyfile(self, source: object, outputfile: object) -> None:
+        with suppress(ConnectionError):  # the reader knows enough
+            super().copyfile(source, outputfile)  # type: ignore[arg-type, type-var]
+
+
+@contextmanager
+def serve_folder(folder: Path) -> Iterator[str]:
+    """Yields the URL of a server of the files in a folder."""
+    with serve(type("FilesOfFolder", (FilesHandler,), {"folder": str(folder)})) as url:
+        yield url

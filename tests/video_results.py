@@ -10,6 +10,7 @@ import numpy as np
 
 from tracker.config import OutputConfig
 from tracker.output import VideoInfo, open_writer
+from tracker.output.base import AudioSource
 from tracker.structures.types import Frame, Tracks
 
 CONFIG = OutputConfig(preset="ultrafast")
@@ -80,7 +81,7 @@ def write_result(source, target, start=0.0, end=float("inf"), stop_after=None, l
             height=stream.height,
             time_base=stream.time_base,
             frame_rate=stream.average_rate,
-            audio_path=str(source),
+            audio=AudioSource.from_file(source),
             start=start,
             end=end,
         )

@@ -296,7 +296,7 @@ def _serve(name: str, job: Job, connection: Connection) -> None:
 
 def _our_detector(job: Job, backend: str, stack: ExitStack) -> DetectFunction:
     network = fold_batch_norm(_load_state(_build_network(job.info), job))
-    set_thresholds(network, job.config)
+    set_thresholds(network, job.config, job.info)
     if backend != "torch":
         compile_detector(network, backend, False, job.config.threads)
     detector = Detector(network, job.info, CPU, threads=job.config.threads, backend=backend)
@@ -313,7 +313,7 @@ def torchvision_detector(job: Job) -> DetectFunction:
         )
     else:
         network = _build_network(job.info)
-    set_thresholds(_load_state(network, job).eval(), job.config)
+    set_thresholds(_load_state(network, job).eval(), job.config, job.info)
 
     @torch.inference_mode()
     def detect(images: Sequence[Image]) -> list[Detections]:

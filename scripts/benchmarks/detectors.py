@@ -98,6 +98,8 @@ def _target(rng: np.random.Generator, width: int, height: int) -> Target:
         "ignore": torch.zeros(0, 4),
         "regions": torch.tensor([[0.0, 0.0, width, height]]),
         "unlabeled": torch.zeros(1, CLASSES + 1, dtype=torch.bool),
+        "uncertain": torch.zeros(0, 4),
+        "uncertain_labels": torch.zeros(0, dtype=torch.int64),
     }
 
 

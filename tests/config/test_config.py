@@ -25,6 +25,7 @@ def test_an_empty_file_is_the_default(tmp_path):
     assert load_config(write_config(tmp_path, "")) == Config()
 
 
+@pytest.mark.smoke
 def test_overrides_take_precedence_over_the_file_and_the_file_over_the_defaults(tmp_path):
     path = write_config(tmp_path, "detector:\n  score: 0.3\n  batch_size: 2\n")
     config = load_config(path, {"detector": {"score": 0.7}})
@@ -45,6 +46,7 @@ def test_overrides_take_precedence_over_the_file_and_the_file_over_the_defaults(
         ("detector: 3\n", "detector"),
     ],
 )
+@pytest.mark.smoke
 def test_a_bad_config_gets_one_sentence(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as error:
         load_config(write_config(tmp_path, text))

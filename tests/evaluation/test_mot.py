@@ -209,7 +209,7 @@ def test_layouts(scenes: dict[str, tuple[MotTable, MotTable]], results: str, gt:
         ("less gt", "less holds no tracks of empty, street, which gt holds"),
         ("twice gt", "twice/park.txt and twice/park.csv are both of the sequence park"),
         ("words.txt gt/park", "words.txt, line 2: "),
-        ("binary.txt gt/park", "binary.txt is not a MOTChallenge file: it is not text"),
+        ("binary.txt gt/park", "binary.txt, line 1 is not a MOTChallenge file: this is not text"),
         ("short.txt gt/park", "short.txt, line 1: 4 columns"),
         ("nan.txt gt/park", "nan.txt, line 2: the box and its score must be finite numbers"),
         ("zero.txt gt/park", "zero.txt, line 1: '0' is no number of a frame, which count from 1"),

@@ -217,6 +217,7 @@ def test_scores_may_be_those_of_any_detector():
 # --- time ---
 
 
+@pytest.mark.smoke
 def test_motion_is_predicted_over_real_intervals():
     rng, time, tracker = np.random.default_rng(5), 0.0, DeepSort(TrackerConfig(max_coast=1.0))
     for _ in range(60):

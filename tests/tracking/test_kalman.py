@@ -47,7 +47,7 @@ class Reference:
 
     def predict(self, dt):
         height = self.filter.x[3, 0]
-        kinematic_kf(dim=4, order=1, dt=dt, dim_z=4, order_by_dim=False, kf=self.filter)
+        self.filter.F = kinematic_kf(dim=4, order=1, dt=dt, dim_z=4, order_by_dim=False).F
         self.filter.H = np.eye(4, 8)
         random_walk = np.r_[noise(height, 0.03, 1e-2), noise(height, 0.004, 1e-5) * 30**2]
         self.filter.Q = np.diag(random_walk) * dt * 30
@@ -110,6 +110,7 @@ def test_the_model_of_a_time_step_is_cached_and_cannot_be_changed():
 @pytest.mark.parametrize("option", OPTIONS)
 @given(BOX, st.lists(STEP, min_size=1, max_size=12))
 @settings(max_examples=40, deadline=None)
+@pytest.mark.smoke
 def test_equals_the_filter_of_filterpy_at_any_interval(option, box, steps):
     kalman = KalmanFilter(**NOISE, **OPTIONS[option])
     mean, covariance = kalman.initiate(np.array([box]))

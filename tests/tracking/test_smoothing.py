@@ -145,7 +145,13 @@ def test_the_path_is_that_of_the_rts_smoother_of_filterpy():
     # Nothing is known of the first position but its detection.
     dense.x, dense.P = mean.T, np.diag(np.r_[1e8 * np.diag(noise[0]), covariance[0, 2]])
     zs = [measurement[frame][:, None] if frame in measurement else None for frame in every.tolist()]
-    means, covariances, _, _ = dense.batch_filter(zs, Fs=transitions, Qs=process, Rs=noise)
-    expected = dense.rts_smoother(means, covariances, Fs=transitions, Qs=process)[0][:, :, 0]
+    means, covariances = [], []
+    for z, transition, added, measured in zip(zs, transitions, process, noise, strict=True):
+        dense.predict(F=transition, Q=added)
+        dense.update(z, R=measured)
+        means.append(dense.x)
+        covariances.append(dense.P)
+    smoothed, *_ = dense.rts_smoother(np.array(means), np.array(covariances), Fs=transitions, Qs=process)
+    expected = smoothed[:, :, 0]
     np.testing.assert_allclose(boxes, xyah_to_xyxy(expected[:, :4]), rtol=0, atol=1e-4)
     np.testing.assert_allclose(velocities, expected[:, 4:6], rtol=0, atol=1e-3)

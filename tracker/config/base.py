@@ -1,17 +1,49 @@
 """Base class, value ranges and validation of all settings, and reading them from YAML files."""
 
+import os
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from tracker.errors import InputError, did_you_mean
+from tracker.parsing import read_yaml_file
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def parse_frame_rate(value: object) -> Fraction:
+    """Returns a frame rate as an exact fraction: 25, 12.5, 29.97, "30000/1001".
+
+    Example:
+        >>> parse_frame_rate("30000/1001"), parse_frame_rate(12.5)
+        (Fraction(30000, 1001), Fraction(25, 2))
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        rate = Fraction(str(value))  # of a float the digits that are shown, not those of its binary value
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not _LEAST_RATE <= rate <= 1 / _LEAST_RATE:
+        raise ValueError("give frames per second, such as 25, 29.97 or 30000/1001")
+    return rate
+
+
+def _frame_rate_to_json(rate: Fraction) -> float | str:
+    return float(rate) if Fraction(str(float(rate))) == rate else str(rate)
+
+
+_LEAST_RATE = Fraction(1, 10**6)
+FrameRate = Annotated[
+    Fraction, PlainValidator(parse_frame_rate), PlainSerializer(_frame_rate_to_json, when_used="json")
+]
 
 
 class Section(BaseModel):
@@ -36,7 +68,7 @@ def validate_section(section: type[S], values: Mapping[str, Any], where: str) ->
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise InputError(f"{where}: unknown key {key!r}{_known_keys(section, first['loc'])}") from None
-        raise InputError(f"{where}: {key} = {first['input']!r}: {first['msg']}") from None
+        raise InputError(f"{where}: {key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _known_keys(section: type[Section], path: tuple[int | str, ...]) -> str:
@@ -63,17 +95,17 @@ def find_config(config: str | Path) -> Path:
         InputError: It is a name, and neither a file nor a shipped config has it.
     """
     path = Path(config)
-    if path.suffix or len(path.parts) != 1 or path.is_file():
+    if path.suffix or len(path.parts) != 1 or os.path.isfile(path):  # not is_file(), which raises for long names
         return path
     preset = presets_folder() / f"{path}.yaml"
-    if not preset.is_file():
+    if not os.path.isfile(preset):
         names = sorted(file.stem for file in presets_folder().glob("*.yaml"))
         raise InputError(f"there is no config {str(path)!r}{did_you_mean(str(path), names)}")
     return preset
 
 
 def read_yaml(config: str | Path) -> dict[str, Any]:
-    """Reads a YAML file that holds a mapping or nothing.
+    """Reads a YAML file that holds a mapping or nothing, as `read_yaml_file` does.
 
     Args:
         config: A path or the name of a shipped config, as `find_config` takes it.
@@ -81,15 +113,8 @@ def read_yaml(config: str | Path) -> dict[str, Any]:
     Raises:
         InputError: The file is missing, is not YAML, or holds something else.
     """
-    import yaml
-
     path = find_config(config)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the config {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    values = read_yaml_file(path)
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -13,6 +13,10 @@ class DetectorEvalConfig(DetectorConfig):
 
     score: Fraction01 = 0.02
     """Detections below this score are dropped; low, since average precision needs nearly all of them."""
+    group_nms_iou: Fraction01 = 1.0
+    """See track; 1, since average precision ranks the boxes of each class alone."""
+    agnostic_nms_iou: Fraction01 = 1.0
+    """See track; 1 likewise."""
     report_score: Fraction01 = DetectorConfig().score
     """Least score of the detections in the confusion matrix, the recall by size and the contact sheets: the value that
     you mean to give to track as --score."""

@@ -74,7 +74,10 @@ class DetectorNetwork(Section):
     `fasterrcnn_fpn` or `maskrcnn_fpn`, with a complete FPN; or one of torchvision's detection models."""
     backbone: str = "resnet50"
     """Torchvision's classification network that computes the feature maps: any convolutional one with an FPN, a VGG for
-    `fasterrcnn_vgg16`, a ResNet for `fasterrcnn_resnet50_c4`."""
+    `fasterrcnn_vgg16`, a ResNet for `fasterrcnn_resnet50_c4`. `builtin` also has `mobilenet_v3_centernet`, a
+    MobileNetV3 with class maps, for images that are not normalized (mean 0, deviation 1/255)."""
+    num_class_maps: Annotated[int, Field(ge=0)] = 0
+    """Class maps of `mobilenet_v3_centernet`."""
     fpn_channels: Count = 256
     """Channels of the FPN."""
     min_size: Count = 800

@@ -5,12 +5,22 @@ A field's name is unique over all sections, so that the command line can drop th
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tracker.config.base import Count, Fraction01, NonNegative, Positive, Section, read_yaml, validate_section
+from tracker.config.base import (
+    Count,
+    Fraction01,
+    FrameRate,
+    NonNegative,
+    Positive,
+    Section,
+    read_yaml,
+    validate_section,
+)
 
 
 class SourceConfig(Section):
@@ -22,13 +32,21 @@ class SourceConfig(Section):
     """Time to stop at, seconds since the source's first frame; the frame at that time is not processed."""
     every: Count = 1
     """Process every N-th frame; the tracker uses the real interval between the processed frames."""
-    fps: Positive = 30.0
-    """Frame rate of a folder or glob of images, or of stored detections, frames per second, unless they state their
-    own; videos always do."""
+    fps: FrameRate = Fraction(30)
+    """Frame rate of a source without times, frames per second: images, stored detections, bare streams such as .h264.
+    It may be a fraction, such as 30000/1001. A stream or a sequence that states its own rate has that one, unless this
+    is given; other videos have times."""
+    stream: Annotated[int, Field(ge=0)] | None = None
+    """Number of the video stream to read, as in the file, from 0; none for the file's default one."""
     timeout: Positive = 10.0
     """Seconds without a frame after which a live source, or an address that does not answer, is given up."""
     max_parallel: Count = 2
     """Most files processed at the same time if several sources are given; cameras and addresses do not count."""
+
+    @property
+    def has_fps(self) -> bool:
+        """True if a frame rate was given, instead of the default."""
+        return "fps" in self.model_fields_set
 
 
 class RuntimeConfig(Section):
@@ -64,8 +82,26 @@ class DetectorConfig(DetectionFilterConfig):
     weights: str = ""
     """A .safetensors or .ckpt file of `track train detector`, an exported file, or `coco` (torchvision's weights,
     downloaded); empty for the built-in weights."""
+    size: Literal["auto"] | Count = "auto"
+    """Longest side, pixels, to which an image is reduced for the network; smaller images are not enlarged. auto is the
+    size in the model's description (640 for the built-in one), 1.6 times as much on a GPU, and 0.8 times with realtime
+    on a CPU. Torchvision's networks resize by themselves, auto, or to this size."""
+    tiles: str = "none"
+    """Overlapping parts of each image to detect as well, for small objects in large images: columns x rows, such as
+    2x2; auto, as many as the network sees nearly unreduced; or none. Each costs as much as an image."""
     nms_iou: Fraction01 = 0.4
     """NMS threshold: of two boxes of one class whose IoU is above it, the lower-scored one is dropped."""
+    class_groups: tuple[str, ...] = (
+        "car/bus/truck/train",
+        "bicycle/motorcycle",
+        "cat/dog/horse/sheep/cow/elephant/bear/zebra/giraffe",
+    )
+    """Groups of classes that are often taken for each other, separated by /; names that the detector does not have are
+    ignored."""
+    group_nms_iou: Fraction01 = 0.6
+    """NMS threshold for boxes of different classes in one of `class_groups`; 1 keeps them all."""
+    agnostic_nms_iou: Fraction01 = 0.8
+    """NMS threshold for boxes of any different classes: one object gets one class. 1 keeps them all."""
     max_detections: Count = 100
     """Most detections in a frame."""
     detect_every: Count = 1
@@ -233,6 +269,8 @@ class OutputConfig(Section):
     source's name. Without it: video.mp4, tracks.csv and run.json in the folder tracked/NAME/."""
     detections: str = ""
     """CSV file in which to store the detections before tracking; `track retrack` tracks them again."""
+    all_tracks: str = ""
+    """CSV file for the tracks of all sources together, with a column that names the source."""
     overwrite: bool = False
     """Replace existing results; without it the default folder gets a new number and a named file is refused."""
     trail: NonNegative = 2.0

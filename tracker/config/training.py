@@ -71,9 +71,28 @@ class DetectorTrainingConfig(TrainingConfig):
     """Settings of the training of a detector: `track train detector CONFIG`."""
 
     train: str = ""
-    """Training images: COCO JSON, a folder of Pascal VOC, YOLO's data.yaml:train, or MOTChallenge sequences."""
+    """Training images: COCO JSON, YOLO's data.yaml:train or obj.data, Pascal VOC, CVAT's XML, JSON of Label Studio,
+    FiftyOne or LabelMe, MOTChallenge sequences; or the folder of any of these."""
     val: str = ""
     """Validation images, in any of these formats."""
+    split: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Fraction of the images of `train` that is held out for validation if there is no `val`: whole scenes, as far as
+    the names of the images tell them."""
+    images: str = ""
+    """Folder in which to look for the images by name, wherever the annotations say they are."""
+    teacher: str = ""
+    """A detector that labels the objects of classes that were not annotated: `builtin`, a file of
+    `track train detector` or `track export`; or, of any other network, a COCO JSON file of its detections with their
+    scores."""
+    unlabeled: tuple[str, ...] = ()
+    """Folders of images without labels, which the teacher labels."""
+    teacher_min_score: Fraction01 = 0.35
+    """Score from which on a detection of the teacher is an object."""
+    teacher_ignore_score: Fraction01 = 0.12
+    """Score from which on a detection of the teacher may be an object: it is not learned as background."""
+    calibration: str = ""
+    """Images on which the scores are calibrated after the training, so that they equal the precision; best neither
+    `train` nor `val`. Empty leaves the scores as they are."""
     class_map: dict[str, str] = Field(default={})
     """New names of classes, {name in the annotations: new name}; {} keeps all classes. Objects of other classes become
     background; objects of a class with an empty new name become ignore regions."""
@@ -97,9 +116,9 @@ class DetectorTrainingConfig(TrainingConfig):
     """Range of the random scale, relative to the scale at which an image has the area of its mosaic cell."""
     hflip_prob: Fraction01 = 0.5
     """Probability that an image is flipped horizontally."""
-    color_augmentation: Literal["jitter", "distort", "none"] = "jitter"
+    color_augmentation: Literal["jitter", "distort", "degrade", "none"] = "jitter"
     """Random brightness, contrast and saturation (jitter); these, hue and swapped channels, each with probability 1/2
-    (distort; SSD, arXiv 1512.02325); or none."""
+    (distort; SSD, arXiv 1512.02325); stronger jitter, gray images, blur and JPEG artifacts (degrade); or none."""
     iou_crop_prob: Fraction01 = 0.0
     """Probability that an image is cropped at random to a window that overlaps an object (SSD)."""
     copy_paste_prob: Fraction01 = 0.0

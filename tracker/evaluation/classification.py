@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.data import ReIDDataset, read_crop
-from tracker.data.files import write_bytes, write_json
+from tracker.data.files import replace_file, write_bytes, write_json
 from tracker.errors import InputError
 from tracker.evaluation.drawing import BACKGROUND, TEXT_COLOR, Image, draw_label, draw_text, letterbox
 
@@ -85,7 +85,8 @@ def write_class_report(
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "report.json", {"metrics": metrics, "classes": by_class}, ascii_only=False)
         chart = confusion_figure(confusion[np.ix_(occurring, occurring)], names, names, title)
-        chart.savefig(folder / "confusion.png", bbox_inches="tight", pad_inches=0.15)
+        with replace_file(folder / "confusion.png", ".png") as temporary:
+            chart.savefig(temporary, bbox_inches="tight", pad_inches=0.15)
         sheet = _misclassified_sheet(probabilities, crops, categories)
         _, data = cv2.imencode(".jpg", sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         write_bytes(folder / "mistakes.jpg", data.tobytes())

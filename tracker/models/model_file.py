@@ -1,18 +1,21 @@
 """Model files: safetensors whose header describes the model, so that nothing has to be guessed or configured."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from tracker.data.files import write_bytes
 from tracker.errors import InputError
 
+Side = Annotated[int, Field(ge=0, le=2**14)]  # pixels; more is a mistake in the file
 Arrays = dict[str, NDArray[Any]]
+# What reading of a damaged or unknown file raises: of the header, of a type that NumPy lacks, of more than the memory.
+_UNREADABLE = (SafetensorError, OSError, TypeError, AttributeError, KeyError, OverflowError, MemoryError)
 METADATA_KEY = "tracker"  # the metadata key that holds ModelInfo as JSON
 
 
@@ -28,6 +31,8 @@ class ModelInfo(BaseModel):
             resizes images itself. Embedder, classifier: (height, width) of a crop.
         license: License of the weights.
         provenance: Training data, their licenses, and the recipe.
+        calibration: Detector: factor and summand of each class's log-odds that turn its score into a precision, in the
+            order of the categories; empty for scores as they are.
         network: The settings of the network, a `DetectorNetwork` or `EmbedderNetwork` as plain values; empty for the
             first built-in detectors.
         max_distance: Embedder: cosine distance at which two crops are equally likely to show the same identity and
@@ -39,11 +44,12 @@ class ModelInfo(BaseModel):
     task: str
     architecture: str
     categories: tuple[str, ...]
-    size: tuple[int, int]
-    license: str
-    provenance: str
+    size: tuple[Side, Side]
+    license: str = ""
+    provenance: str = ""
+    calibration: tuple[tuple[float, float], ...] = ()
     network: dict[str, Any] = {}
-    max_distance: float = 0.0
+    max_distance: Annotated[float, Field(ge=0, le=2)] = 0.0
 
 
 def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:
@@ -67,10 +73,12 @@ def load_model(path: Path) -> tuple[Arrays, ModelInfo]:
     try:
         with safe_open(path, framework="np") as file:
             header = (file.metadata() or {}).get(METADATA_KEY, "")
+            info = parse_info(header, path)  # first, since a file of other weights can be large
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable .safetensors model: {error}") from None
-    return state, parse_info(header, path)
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not a readable .safetensors model: {reason}") from None
+    return state, info
 
 
 def parse_info(text: str, path: Path) -> ModelInfo:

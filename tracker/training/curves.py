@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,12 @@ def read_metrics_log(folder: Path, stage_steps: Mapping[str, int]) -> MetricsLog
         for table in sorted((folder / LOG_FOLDER / stage).glob(f"*/{METRICS_FILE}")):
             with table.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    step = offset + int(row.pop("step")) + 1
-                    for name, value in row.items():
-                        if value:
-                            metrics.setdefault(name, {})[step] = float(value)
+                    # The last row may be cut off, on a disk that was full; a resumed training repeats its step.
+                    with suppress(TypeError, ValueError):
+                        step = offset + int(row.pop("step")) + 1
+                        for name, value in row.items():
+                            if value:
+                                metrics.setdefault(name, {})[step] = float(value)
         offset += steps
     return metrics
 

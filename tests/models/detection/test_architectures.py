@@ -20,6 +20,7 @@ from tracker.models.detection import (
     load_detector,
     load_pretrained_weights,
     read_weights,
+    set_thresholds,
     supports_partial_labels,
     use_checkpointing,
 )
@@ -84,6 +85,8 @@ def target(size, boxes=(), labels=(), ignore=(), unlabeled=()):
         "ignore": torch.tensor(ignore, dtype=torch.float32).reshape(-1, 4),
         "regions": torch.tensor([[0.0, 0.0, width, height]]),
         "unlabeled": unlabeled_mask,
+        "uncertain": torch.zeros(0, 4),
+        "uncertain_labels": torch.zeros(0, dtype=torch.int64),
         "masks": masks,
     }
 
@@ -157,8 +160,7 @@ def test_a_saved_and_loaded_network_gives_the_same_detections(name, tmp_path):
             results += detector.detect([image])
     rebuilt = build_detector(network, len(NAMES))
     rebuilt.load_state_dict(state)
-    roi_heads = getattr(rebuilt, "roi_heads", rebuilt)
-    roi_heads.score_thresh, roi_heads.nms_thresh, roi_heads.detections_per_img = 0.01, 0.4, 100
+    set_thresholds(rebuilt, DetectorConfig(score=0.01), info)
     with Detector(fold_batch_norm(rebuilt), info, torch.device("cpu")) as detector:
         results += detector.detect([image])
     for other in results[1:]:

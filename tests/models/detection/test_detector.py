@@ -43,6 +43,8 @@ def target(boxes=(), labels=(), ignore=(), unlabeled=(), classes=4, size=(96, 96
         "ignore": torch.tensor(ignore, dtype=torch.float32).reshape(-1, 4),
         "regions": torch.tensor([[0.0, 0.0, size[1], size[0]]]),
         "unlabeled": unlabeled_mask,
+        "uncertain": torch.zeros(0, 4),
+        "uncertain_labels": torch.zeros(0, dtype=torch.int64),
     }
 
 
@@ -57,9 +59,25 @@ def test_fraction_inside_equals_hand_computed_values():
 
 def test_a_box_belongs_to_the_region_of_its_center():
     unlabeled = torch.tensor([[False, True], [True, False]])
-    mosaic = {"regions": torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10]]), "unlabeled": unlabeled}
+    mosaic = {**target(), "regions": torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10]]), "unlabeled": unlabeled}
     boxes = torch.tensor([[0.0, 0, 9, 9], [8.0, 0, 18, 9]])
     assert unlabeled_categories(boxes, mosaic).tolist() == [[False, True], [True, False]]
+
+
+def test_the_position_of_an_uncertain_box_is_background_for_other_categories_only():
+    uncertain = {"uncertain": torch.tensor([[0.0, 0, 20, 40]]), "uncertain_labels": torch.tensor([2])}
+    boxes = torch.tensor([[2.0, 0, 20, 40], [0, 0, 10, 10], [50, 50, 70, 90]])  # at it, inside it, elsewhere
+    at_it, inside_it, elsewhere = unlabeled_categories(boxes, {**target(), **uncertain}).tolist()
+    assert at_it == [False, False, True, False]
+    assert inside_it == elsewhere == [False] * 4
+
+
+def test_anchors_at_an_uncertain_box_are_not_background():
+    rpn = build_builtin().rpn
+    anchors = torch.tensor([[0.0, 0, 20, 20], [60, 60, 90, 90], [60, 60, 66, 66]])
+    uncertain = {"uncertain": torch.tensor([[58.0, 58, 88, 88]]), "uncertain_labels": torch.tensor([2])}
+    labels, _ = rpn.assign_targets_to_anchors([anchors], [{**target([[0, 0, 20, 20]], [1]), **uncertain}])
+    assert labels[0].tolist() == [1, -1, 0]
 
 
 def test_anchors_inside_a_crowd_are_not_background():
@@ -142,6 +160,7 @@ def test_neither_batch_size_nor_threads_change_a_bit():
         assert to_bytes(detector.detect(images[::-1])) == to_bytes(expected[::-1])
 
 
+@pytest.mark.smoke
 def test_boxes_are_in_pixels_of_the_original_image():
     image = demo_images()[1]
     double = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
@@ -151,6 +170,7 @@ def test_boxes_are_in_pixels_of_the_original_image():
     assert (large.boxes[:, 2] <= double.shape[1]).all()
 
 
+@pytest.mark.smoke
 def test_the_builtin_detector_detects_the_demos_person_and_cat():
     with load_detector(DetectorConfig()) as detector:
         person, cat = detector.detect(demo_images())
@@ -159,6 +179,7 @@ def test_the_builtin_detector_detects_the_demos_person_and_cat():
     assert names[cat.labels[0]] == "cat"
 
 
+@pytest.mark.smoke
 def test_only_the_requested_classes_are_detected():
     with load_detector(DetectorConfig(classes=("cat", "dog"), score=0.05)) as detector:
         detections = detector.detect(demo_images())
@@ -196,6 +217,7 @@ def test_the_builtin_model_is_small_and_has_a_description():
 
 
 @pytest.mark.parametrize("name", [MOBILE, "ssdlite320_mobilenet_v3_large"])
+@pytest.mark.smoke
 def test_torchvisions_detectors_work_by_name(monkeypatch, name):
     weights = torchvision.models.get_model_weights(name).DEFAULT
     model = torchvision.models.get_model(name, weights=None, weights_backbone=None)
@@ -237,6 +259,7 @@ def test_torchvisions_weights_are_not_available_offline(monkeypatch):
         load_detector(DetectorConfig(model=MOBILE, weights="coco"))
 
 
+@pytest.mark.smoke
 def test_damaged_and_foreign_model_files_are_errors(tmp_path):
     content = BUILTIN.read_bytes()
     for name, truncated, message in [

@@ -47,6 +47,7 @@ def exported(request, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_detections_are_equal_at_all_image_sizes(exported, expected):
     with load_detector(DetectorConfig(device="cpu", score=0.05, weights=str(exported))) as detector:
         for _ in range(3):  # TorchScript rewrites its program after the first runs

@@ -34,6 +34,7 @@ def random_boxes(seed: int, count: int) -> NDArray[np.float32]:
     return np.concatenate([corner, corner + rng.uniform(4, 60, (count, 2))], 1).astype(np.float32)
 
 
+@pytest.mark.smoke
 def test_embeddings_have_length_one_and_the_order_of_the_boxes(embedder: Embedder) -> None:
     images, boxes = [random_image(0), random_image(1, 200, 180)], [random_boxes(0, 5), random_boxes(1, 3)]
     embeddings = embedder.embed(images, boxes)
@@ -53,6 +54,7 @@ def test_images_without_boxes(embedder: Embedder) -> None:
     assert embedder.embed([], []) == []
 
 
+@pytest.mark.smoke
 def test_the_same_bytes_at_any_batch_size_and_thread_count(embedder: Embedder) -> None:
     images, boxes = [random_image(n) for n in range(4)], [random_boxes(n, 3 + n) for n in range(4)]
     batched = embedder.embed(images, boxes)

@@ -56,6 +56,7 @@ def builtin_detector(backend, **config):
 # Equal results
 
 
+@pytest.mark.smoke
 def test_detections_equal_pytorchs(backend):
     with builtin_detector("torch") as reference, builtin_detector(backend) as detector:
         assert detector.backend == backend

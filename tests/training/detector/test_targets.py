@@ -44,6 +44,8 @@ def target():
         "ignore": torch.zeros(0, 4),
         "regions": torch.tensor([[0.0, 0.0, WIDTH, HEIGHT]]),
         "unlabeled": torch.zeros(1, 4, dtype=torch.bool),
+        "uncertain": torch.zeros(0, 4),
+        "uncertain_labels": torch.zeros(0, dtype=torch.int64),
     }
 
 

@@ -271,3 +271,13 @@ def test_one_stage_networks_warn_that_they_do_not_support_partial_labels(tmp_pat
     with caplog.at_level(logging.WARNING):
         train._TrainingRun(config, tmp_path, model_info(config), train_set, val_set).initial_model()
     assert "1 images such as train/02.png" in caplog.text
+
+
+def test_scores_are_calibrated_on_images_of_their_own(tmp_path):
+    config = small_training(tmp_path, steps=1)
+    write_coco(tmp_path / "other", 4, width=SIDE, height=SIDE)
+    calibrated = config.model_copy(update={"calibration": str(tmp_path / "other" / "train.json")})
+    path = train_detector(calibrated)
+    categories = read_weights(path)[1].categories
+    assert len(read_weights(path)[1].calibration) == len(categories)
+    assert all(factor > 0 for factor, _ in read_weights(path)[1].calibration)

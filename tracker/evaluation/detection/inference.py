@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 MAX_NAMES = 12  # class names in a message
 
 
-def read_eval_images(detector: Detector, path: Path, rename_classes: Mapping[str, str]) -> ImageSet:
+def read_eval_images(
+    detector: Detector, path: Path, rename_classes: Mapping[str, str], images: Path | None = None
+) -> ImageSet:
     """Reads annotated images with the labels of a detector, for the classes that it is configured to detect.
 
     Objects of classes that the detector does not know are left out; classes of the detector that the dataset does not
@@ -29,6 +31,7 @@ def read_eval_images(detector: Detector, path: Path, rename_classes: Mapping[str
         detector: Its classes are matched by name.
         path: See `read_image_set`.
         rename_classes: {a class of the dataset: the detector's name for it}; other classes keep their names.
+        images: Folder in which to look for the images before all others.
 
     Raises:
         InputError: See `read_image_set`; or a name is unknown, or the dataset and the detector have no class in common.
@@ -38,7 +41,7 @@ def read_eval_images(detector: Detector, path: Path, rename_classes: Mapping[str
     for name in rename_classes.values():
         if name not in categories:
             raise InputError(f"the detector does not know {name!r}; it knows {_list(categories)}")
-    dataset = read_image_set(path, {})
+    dataset = read_image_set(path, {}, images)
     names = {**{name: name for name in dataset.categories}, **rename_classes}
     unknown = [name for name in dataset.categories if names[name] not in categories]
     selected = {name: renamed for name, renamed in names.items() if renamed in detected}
@@ -50,7 +53,7 @@ def read_eval_images(detector: Detector, path: Path, rename_classes: Mapping[str
     if unknown:
         log.warning("the detector does not know %s: these objects are left out", _list(unknown))
     if tuple(selected) != dataset.categories or tuple(selected.values()) != dataset.categories:
-        dataset = read_image_set(path, selected)
+        dataset = read_image_set(path, selected, images, tell=False)
     missing = [name for name in categories if name in detected and name not in dataset.categories]
     if missing:
         log.warning("the dataset does not know %s: not evaluated", _list(missing))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.files import replace_file
 from tracker.evaluation.detection.curves import BINS, ThresholdMetrics
 from tracker.evaluation.detection.evaluate import DetectionMetrics
 
@@ -46,7 +47,8 @@ def draw_curves(metrics: DetectionMetrics, path: Path) -> None:
                 line[0].set_label(f"{name}  {_area(curve.recall, envelope):.2f}")
         _style_axes(axes, f"Precision-recall curve, IoU {threshold}", "recall", "precision")
         _legend(axes, "class, AP")
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
+    with replace_file(path, path.suffix) as temporary:
+        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.15)
 
 
 def draw_scores(metrics: DetectionMetrics, path: Path) -> None:
@@ -69,7 +71,8 @@ def draw_scores(metrics: DetectionMetrics, path: Path) -> None:
     _style_axes(left, "F1 over the score threshold, IoU 0.5", "score threshold", "F1")
     _legend(left, "class, best threshold")
     _draw_calibration(right, metrics)
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
+    with replace_file(path, path.suffix) as temporary:
+        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.15)
 
 
 def draw_confusion(metrics: DetectionMetrics, path: Path) -> None:
@@ -87,7 +90,8 @@ def draw_confusion(metrics: DetectionMetrics, path: Path) -> None:
     figure = confusion_figure(counts, names, names, f"Score threshold {metrics.score_threshold:.2f}, IoU threshold 0.5")
     for draw_line in (figure.axes[0].axhline, figure.axes[0].axvline):
         draw_line(len(occurring) - 1.5, color="#999999", linewidth=1)
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
+    with replace_file(path, path.suffix) as temporary:
+        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.15)
 
 
 def confusion_figure(

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.data.mot_file import is_mot_text, read_mot_file
+from tracker.data.source_column import SOURCE_COLUMN, sequence_of, source_of
 from tracker.errors import InputError
+from tracker.parsing import iter_csv_rows, iter_lines, read_head
 from tracker.structures.boxes import xyxy_to_xywh
 
 MotTable = NDArray[np.float64]
@@ -34,8 +36,12 @@ def read_mot(path: Path) -> MotTable:
     return np.column_stack([rows.frames + 1, rows.ids, rows.boxes, rows.scores])
 
 
-def read_tracks(path: Path) -> MotTable:
+def read_tracks(path: Path, source: str = "") -> MotTable:
     """Reads a MOTChallenge file or the CSV that `track` writes (frames from 0), whichever its content is.
+
+    Args:
+        path: The file.
+        source: The source whose rows to read, of a table of several; empty for all rows.
 
     Raises:
         InputError: The file is missing or is neither.
@@ -47,24 +53,44 @@ def read_tracks(path: Path) -> MotTable:
         ...     read_tracks(Path(folder, "street.txt")).tolist()
         [[1.0, 7.0, 10.0, 20.0, 20.0, 40.0, 0.9]]
     """
-    header = _first_line(path)
-    if not header.startswith("frame,") or is_mot_text(header):
+    names = _csv_header(path)
+    if not names:
         return read_mot(path)
-    names = next(csv.reader([header]))
     if missing := [name for name in CSV_FIELDS if name not in names]:
         raise InputError(f"{path} is not a CSV of tracks: it has no column {missing[0]!r}")
-    table = _read_columns(path, tuple(names.index(name) for name in CSV_FIELDS))
+    columns = tuple(names.index(name) for name in CSV_FIELDS)
+    table = _read_rows_of(path, names, columns, source) if source else _read_columns(path, columns)
     table[:, 0] += 1
     table[:, 2:6] = xyxy_to_xywh(table[:, 2:6])
     return _validated(table, path)
 
 
+def _csv_header(path: Path) -> list[str]:
+    """Returns the names of the columns of a CSV that `track` wrote; none for a MOTChallenge file."""
+    header = _first_line(path)
+    names: list[str] = next(csv.reader([header]), [])
+    return names if names[:1] in (["frame"], [SOURCE_COLUMN]) and not is_mot_text(header) else []
+
+
+def _sources_in(path: Path) -> dict[str, str]:
+    """Returns the sources of a table of several, by the name of their sequence; none for any other file."""
+    if SOURCE_COLUMN not in (names := _csv_header(path)):
+        return {}
+    sources: dict[str, str] = {}
+    for _, row in islice(iter_csv_rows(path, "a CSV of tracks"), 1, None):
+        source = source_of(row, names)
+        if (other := sources.setdefault(sequence_of(source), source)) != source:
+            raise InputError(f"{path}: {source} and {other} are both of the sequence {sequence_of(source)}")
+    return sources
+
+
 def read_sequences(results: Path, gt: Path) -> SequencePairs:
     """Reads tracks and ground truth, sequence by sequence.
 
-    Results are a file, or a folder of NAME.txt, NAME.csv or NAME/tracks.csv. The ground truth is a file, a folder of
-    NAME/gt/gt.txt (the layout of the MOTChallenge), NAME.txt or NAME.csv, or the folder of a single sequence. A file is
-    paired with a file or a folder of a single sequence whatever their names are; otherwise names must be the same.
+    Results are a file, a table of several sources, or a folder of NAME.txt, NAME.csv or NAME/tracks.csv. The ground
+    truth is a file, a folder of NAME/gt/gt.txt (the layout of the MOTChallenge), NAME.txt or NAME.csv, or the folder of
+    a single sequence. A file is paired with a file or a folder of a single sequence whatever their names are; otherwise
+    names must be the same.
 
     Returns:
         The tables of tracks and of ground truth, by name of the sequence, in order.
@@ -79,6 +105,8 @@ def read_sequences(results: Path, gt: Path) -> SequencePairs:
         ...     list(read_sequences(Path(folder), Path(folder)))
         ['street']
     """
+    if results.is_file() and (sources := _sources_in(results)):
+        return _read_combined(results, sources, gt)
     track_files, gt_files = _result_files(results), _gt_files(gt)
     if results.is_file() or gt.is_file():  # a file selects its sequence in a folder
         if len(track_files) == len(gt_files) == 1:
@@ -91,6 +119,17 @@ def read_sequences(results: Path, gt: Path) -> SequencePairs:
     if unpaired := sorted(track_files.keys() - gt_files.keys()):
         raise InputError(f"{gt} holds no ground truth of {_join_names(unpaired)}, which {results} holds")
     return {name: (read_tracks(track_files[name]), read_tracks(gt_files[name])) for name in sorted(gt_files)}
+
+
+def _read_combined(results: Path, sources: dict[str, str], gt: Path) -> SequencePairs:
+    """Reads the sequences of a table of several sources; one of a single source fits to any ground truth of one."""
+    gt_files = _gt_files(gt)
+    if len(sources) == len(gt_files) == 1:
+        sources = dict(zip(gt_files, sources.values(), strict=True))
+    common = sorted(sources.keys() & gt_files.keys())
+    if unpaired := sorted(sources.keys() - gt_files.keys()):
+        raise InputError(f"{gt} holds no ground truth of {_join_names(unpaired)}, which {results} holds")
+    return {name: (read_tracks(results, sources[name]), read_tracks(gt_files[name])) for name in common}
 
 
 def _result_files(folder: Path) -> dict[str, Path]:
@@ -143,33 +182,35 @@ def _join_names(names: list[str]) -> str:
 
 
 def _first_line(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.readline(4096).strip()
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return read_head(path, "a file of tracks").lstrip("\r\n").partition("\n")[0].strip()
 
 
 def _read_columns(path: Path, columns: tuple[int, ...]) -> MotTable:
     """Reads some columns of a CSV with a header; a table without rows is not an error."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            lines = (line for line in islice(file, 1, None) if line.strip())
-            for first in lines:  # loadtxt would warn of an empty table
-                all_lines = chain((first,), lines)
-                return np.loadtxt(all_lines, delimiter=",", ndmin=2, usecols=columns, quotechar='"', dtype=np.float64)
+    lines = (line for line in islice(iter_lines(path, "a CSV of tracks"), 1, None) if line.strip())
+    first = next(lines, "")
+    if not first:  # of which loadtxt would warn
         return np.zeros((0, len(columns)))
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a CSV of tracks: it is not text") from None
+    try:
+        all_lines = chain((first,), lines)
+        return np.loadtxt(all_lines, delimiter=",", ndmin=2, usecols=columns, quotechar='"', dtype=np.float64)
+    except InputError:
+        raise
     except ValueError as error:
         reason = re.sub(r"(?<=at row )\d+", lambda match: str(int(match[0]) + 1), str(error))  # numpy counts from 0
         raise InputError(f"{path} is not a CSV of tracks: {reason}") from None
+
+
+def _read_rows_of(path: Path, names: list[str], columns: tuple[int, ...], source: str) -> MotTable:
+    """Reads some columns of the rows of one source."""
+    table: list[list[float]] = []
+    for line, row in islice(iter_csv_rows(path, "a CSV of tracks"), 1, None):
+        if source_of(row, names) == source:
+            try:
+                table.append([float(row[column]) for column in columns])
+            except (ValueError, IndexError):
+                raise InputError(f"{path}, line {line}: this is no row of a CSV of tracks; mend or remove it") from None
+    return np.array(table, np.float64).reshape(-1, len(columns))
 
 
 def _validated(table: MotTable, path: Path) -> MotTable:

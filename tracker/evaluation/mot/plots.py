@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.files import replace_file
 from tracker.errors import InputError
 from tracker.evaluation.mot.metrics import ALPHAS, CURVES, TrackingMetrics
 
@@ -48,7 +49,8 @@ def draw_curves(runs: Mapping[str, TrackingMetrics], path: Path) -> None:
         _draw(axes, title, lines, min(100.0, 10 * np.ceil(highest / 10 + 0.2)))
     figure.suptitle("All sequences combined, percent", fontsize="medium", color="#555555")
     try:
-        figure.savefig(path)
+        with replace_file(path, path.suffix) as temporary:
+            figure.savefig(temporary)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tracker.data.files import replace_file
 from tracker.evaluation.reid.metrics import CROSS_CAMERA, DEPTH, ReIDMetrics
 from tracker.evaluation.reid.separation import VerificationCurve
 
@@ -39,7 +40,8 @@ def draw_cmc(results: ReIDMetrics, path: Path) -> None:
     if f"rank-1{CROSS_CAMERA}" in metrics:
         title += f"; other cameras only: rank-1 {metrics[f'rank-1{CROSS_CAMERA}']:.1%}"
     _style_axes(axes, title)
-    figure.savefig(path)
+    with replace_file(path, path.suffix) as temporary:
+        figure.savefig(temporary)
 
 
 def draw_distances(results: ReIDMetrics, path: Path) -> None:
@@ -60,7 +62,8 @@ def draw_distances(results: ReIDMetrics, path: Path) -> None:
     right.axvline(max_distance, color="black", linewidth=1.2, linestyle="--", label=label)
     _style_axes(right, f"Crop to the mean of an identity, AUC {results.track_distances.auc:.3f}")
     right.legend(frameon=False, loc="upper right")
-    figure.savefig(path)
+    with replace_file(path, path.suffix) as temporary:
+        figure.savefig(temporary)
 
 
 def _draw_histograms(axes: "Axes", distances: VerificationCurve) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tracker.errors import InputError, did_you_mean
+from tracker.models.detection.class_maps import ClassMapBackbone
 
 FAMILIES = (
     *("convnext", "densenet", "efficientnet", "mnasnet", "mobilenet", "regnet"),
@@ -107,6 +108,8 @@ class Backbone(nn.Module):
 def backbone_stages(model: nn.Module) -> list[nn.Module]:
     """Returns the stages of a detector's backbone, the one on the image first; a training can freeze them."""
     backbone: nn.Module = model.get_submodule("backbone")
+    if isinstance(backbone, ClassMapBackbone):
+        return [*backbone.body.stages, backbone.neck]
     body: nn.Module = getattr(backbone, "body", backbone)
     if isinstance(body, Backbone):
         return list(body.stages)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from tracker.models.detection.rpn import rpn_feature_maps
 from tracker.models.runtime import BATCH_AXES, FEATURE_MAP_AXES, compile_module
 
 Compile = Callable[[nn.Module, tuple[Any, ...], tuple[int, ...]], nn.Module]
@@ -37,7 +38,7 @@ def compile_detector(model: nn.Module, backend: str, half: bool, threads: int) -
         feature_maps = model.get_submodule("backbone")(image)
         if isinstance(feature_maps, Tensor):
             feature_maps = {"0": feature_maps}
-        inputs = (list(feature_maps.values()),)
+        inputs = (list(rpn_feature_maps(feature_maps).values()),)
         model.backbone = compile_part(model.get_submodule("backbone"), (image,), FEATURE_MAP_AXES)
         head = "rpn.head" if isinstance(model, GeneralizedRCNN) else "head"
         model.set_submodule(head, compile_part(model.get_submodule(head), inputs, FEATURE_MAP_AXES))

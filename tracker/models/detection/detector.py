@@ -31,6 +31,7 @@ class Detector:
         info: The description of the network; `info.categories[label]` names a label.
         device: The device of the network.
         backend: The backend of the network: torch, openvino or onnxruntime.
+        size: Longest and shortest side to which larger images are reduced, pixels; (0, 0) where the network resizes.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Detector:
         class_ids: Sequence[int] = (),
         masks: bool = True,
         backend: str = "torch",
+        size: tuple[int, int] | None = None,
     ) -> None:
         """Takes a network in torchvision's detection form: a list of (3, H, W) from 0 to 255 in, dicts out.
 
@@ -53,7 +55,10 @@ class Detector:
             class_ids: Labels of the classes to detect; empty for all.
             masks: Predict masks too, if the network has a mask head.
             backend: The backend of the network's parts, see `compile_detector`.
+            size: Longest and shortest side to which larger images are reduced, pixels; (0, 0) leaves them as they are.
+                The default is that of the description.
         """
+        self.size = info.size if size is None else size
         self.info = info
         self.class_ids = np.array(class_ids or range(len(info.categories)), np.int64)
         self.device = device
@@ -159,15 +164,20 @@ class Detector:
         return results
 
     def _preprocess(self, image: Tensor) -> Tensor:
-        if self.info.size != (0, 0):
-            height, width = resized_shape(image.shape[1], image.shape[2], *self.info.size)
+        if self.size != (0, 0):
+            height, width = resized_shape(image.shape[1], image.shape[2], *self.size)
             image = F.resize(image, [height, width], antialias=True)
         return image.to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def resized_shape(height: int, width: int, longest: int, shortest: int) -> tuple[int, int]:
-    """Returns height and width of an image resized to fit `longest` x `shortest`, portrait or landscape."""
-    factor = min(longest / max(height, width), shortest / min(height, width))
+    """Returns height and width of an image reduced to fit `longest` x `shortest`, portrait or landscape.
+
+    Example:
+        >>> resized_shape(720, 1280, 640, 640), resized_shape(240, 320, 640, 640)
+        ((360, 640), (240, 320))
+    """
+    factor = min(1, longest / max(height, width), shortest / min(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 

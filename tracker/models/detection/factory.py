@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from tracker.config import DetectorConfig, DetectorNetwork
@@ -12,6 +13,8 @@ from tracker.models.detection.architectures import BUILDERS, build_detector, det
 from tracker.models.detection.compile import compile_detector
 from tracker.models.detection.detector import Detector
 from tracker.models.detection.exported import is_exported, load_exported, read_description
+from tracker.models.detection.postprocess import DetectionSelector, group_labels
+from tracker.models.detection.tiles import TiledDetector, parse_grid
 from tracker.models.detection.weights import (
     BUILTIN,
     default_weights,
@@ -21,11 +24,19 @@ from tracker.models.detection.weights import (
     torchvision_weights_path,
 )
 from tracker.models.model_file import ModelInfo
-from tracker.models.runtime import StateDict, choose_backend, choose_device, fold_batch_norm, use_half_precision
+from tracker.models.runtime import (
+    StateDict,
+    check_size,
+    choose_backend,
+    choose_device,
+    fold_batch_norm,
+    use_half_precision,
+)
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = DetectorConfig().model
+GPU_SIZE_FACTOR, REALTIME_SIZE_FACTOR = 1.6, 0.8  # on the size of a model's description, see `DetectorConfig.size`
 
 
 def load_detector(config: DetectorConfig) -> Detector:
@@ -51,20 +62,29 @@ def load_detector(config: DetectorConfig) -> Detector:
         model, info = _load_network(config, backend, use_half_precision(config.precision, device))
     log.info("running the detector on %s with %s", device, backend)
     class_ids = detector_class_ids(config.classes, info)
-    return Detector(model, info, device, config.threads, class_ids, config.masks, backend)
+    sizes = input_sizes(config, info, device)
+    arguments = (model, info, device, config.threads, class_ids, config.masks, backend, sizes)
+    if config.tiles == "none":
+        return Detector(*arguments)
+    return TiledDetector(*arguments, grid=parse_grid(config.tiles))
 
 
 def _load_network(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module, ModelInfo]:
     """Returns a network with the weights and thresholds of a config, and its description."""
     state, info = _read_state(config)
-    model = build_detector(network_from_info(info, str(weights_path(config))), len(info.categories))
+    network = network_from_info(info, str(weights_path(config)))
+    check_size(lambda: build_detector(network, len(info.categories)), state, info, weights_path(config))
+    model = build_detector(network, len(info.categories))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"{weights_path(config)} does not fit its architecture: {reason}") from None
     fold_batch_norm(model)
-    set_thresholds(model, config)
+    set_thresholds(model, config, info)
+    if info.size == (0, 0) and config.size != "auto":
+        transform: Any = model.transform
+        transform.min_size, transform.max_size = (config.size,), config.size
     compile_detector(model, backend, half, config.threads)
     return model, info
 
@@ -152,13 +172,40 @@ def _coco_info(name: str) -> ModelInfo:
     )
 
 
-def set_thresholds(model: nn.Module, config: DetectorConfig) -> None:
-    """Sets a network's thresholds: minimum score, IoU of the NMS within a class, and maximum number of detections.
+def input_sizes(config: DetectorConfig, info: ModelInfo, device: torch.device) -> tuple[int, int]:
+    """Returns the longest and shortest side, pixels, that images must not exceed; (0, 0) where the network resizes.
+
+    `DetectorConfig.size` says which size auto takes.
 
     Example:
-        >>> set_thresholds(build_detector(DetectorNetwork(), 3), DetectorConfig(score=0.3, nms_iou=0.5))
+        >>> info = ModelInfo(task="detection", architecture="builtin", categories=("car",), size=(640, 320))
+        >>> input_sizes(DetectorConfig(size=1024), info, torch.device("cpu"))
+        (1024, 512)
     """
-    roi_heads: Any = getattr(model, "roi_heads", model)  # one-stage networks hold the thresholds themselves
-    roi_heads.score_thresh = config.score
-    roi_heads.nms_thresh = config.nms_iou
-    roi_heads.detections_per_img = config.max_detections
+    longest, shortest = info.size
+    if longest == 0:
+        return 0, 0
+    if config.size == "auto":
+        factor = GPU_SIZE_FACTOR if device.type != "cpu" else REALTIME_SIZE_FACTOR if config.realtime else 1.0
+    else:
+        factor = config.size / longest
+    return round(longest * factor), round(shortest * factor)
+
+
+def set_thresholds(model: nn.Module, config: DetectorConfig, info: ModelInfo) -> None:
+    """Sets the thresholds of a network that `build_detector` returned, and the calibration of its scores.
+
+    Example:
+        >>> from tracker.models.model_file import ModelInfo
+        >>> info = ModelInfo(task="detection", architecture="builtin", categories=("person", "car"), size=(0, 0))
+        >>> set_thresholds(build_detector(DetectorNetwork(), 2), DetectorConfig(score=0.3, nms_iou=0.5), info)
+    """
+    roi_heads: Any = getattr(model, "roi_heads", None)
+    selector: Any = getattr(roi_heads, "selector", roi_heads or model)  # one-stage networks hold the thresholds
+    selector.score_thresh = config.score
+    selector.nms_thresh = config.nms_iou
+    selector.detections_per_img = config.max_detections
+    if isinstance(selector, DetectionSelector):
+        selector.group_nms_thresh, selector.agnostic_nms_thresh = config.group_nms_iou, config.agnostic_nms_iou
+        selector.groups = group_labels(info.categories, config.class_groups)
+        selector.calibration = torch.tensor(info.calibration, dtype=torch.float32).reshape(-1, 2).t().contiguous()

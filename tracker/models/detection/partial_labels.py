@@ -5,6 +5,8 @@ A target has, beside torchvision's `boxes` (N, 4) and `labels` (N,):
     regions: float (R, 4) xyxy, the parts of the image for which the same categories were annotated (one, the whole
         image, unless it is a mosaic);
     unlabeled: bool (R, C), categories (the background is number 0) that were not annotated in each region;
+    uncertain: float (U, 4) xyxy, and uncertain_labels: int64 (U,): boxes that may show an object of a category. What
+        has the position of such a box is not background for that category;
     masks, for Mask R-CNN: uint8 (N, H, W), empty for an object of which only the box is known.
 """
 
@@ -19,8 +21,15 @@ from torchvision.ops import box_iou
 
 from tracker.config import DetectorNetwork
 from tracker.models.detection.losses import roi_box_loss, rpn_box_loss
-from tracker.models.detection.rpn import CachedAnchorGenerator, generate_proposals, is_single_image_cpu_eval
+from tracker.models.detection.postprocess import DetectionSelector
+from tracker.models.detection.rpn import (
+    CachedAnchorGenerator,
+    generate_proposals,
+    is_single_image_cpu_eval,
+    rpn_feature_maps,
+)
 
+UNCERTAIN_IOU = 0.3  # of a box with an uncertain one from which on it may show the same object
 IGNORE_FRACTION = 0.5  # fraction of a box inside an ignore region from which on the box is not trained on
 
 
@@ -36,11 +45,18 @@ def fraction_inside(boxes: Tensor, regions: Tensor) -> Tensor:
 
 
 def unlabeled_categories(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
-    """Returns the categories, bool (N, C), that were not annotated at the center of each box (N, 4) xyxy."""
+    """Returns the categories, bool (N, C), of which it is not known whether each box (N, 4) xyxy shows one.
+
+    They were not annotated at its center, or an uncertain box has its position.
+    """
     centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     regions = target["regions"][None]
     inside = ((centers >= regions[..., :2]) & (centers < regions[..., 2:])).all(2)
-    return (inside.float() @ target["unlabeled"].float()) > 0
+    unlabeled = (inside.float() @ target["unlabeled"].float()) > 0
+    if len(target["uncertain"]):
+        rows, columns = (box_iou(boxes, target["uncertain"]) >= UNCERTAIN_IOU).nonzero(as_tuple=True)
+        unlabeled[rows, target["uncertain_labels"][columns]] = True
+    return unlabeled
 
 
 def inside_image(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
@@ -61,6 +77,7 @@ class PartialLabelRPN(RegionProposalNetwork):
     def forward(
         self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        features = rpn_feature_maps(features)
         feature_maps = list(features.values())
         if self.training or not is_single_image_cpu_eval(feature_maps):
             return super().forward(images, features, targets)  # type: ignore[no-any-return]
@@ -74,6 +91,9 @@ class PartialLabelRPN(RegionProposalNetwork):
             if len(target["ignore"]):
                 ignored = fraction_inside(anchor, target["ignore"]) >= IGNORE_FRACTION
                 label[ignored & (label == 0)] = -1
+            if len(target["uncertain"]):
+                uncertain = box_iou(anchor, target["uncertain"]).max(1).values >= UNCERTAIN_IOU
+                label[uncertain & (label == 0)] = -1
             if self.network.rpn_inside_only:
                 inside = inside_image(anchor, target)
                 label[~inside & inside.any()] = -1
@@ -102,6 +122,16 @@ class PartialLabelRoIHeads(RoIHeads):
     """
 
     network: DetectorNetwork
+    selector: DetectionSelector
+
+    def postprocess_detections(
+        self,
+        class_logits: Tensor,
+        box_regression: Tensor,
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        return self.selector(class_logits, box_regression, proposals, image_shapes, self.box_coder)  # type: ignore[no-any-return]
 
     def assign_targets_to_proposals(
         self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
@@ -193,6 +223,7 @@ def add_partial_label_losses(model: GeneralizedRCNN, network: DetectorNetwork) -
     model.rpn.__class__ = PartialLabelRPN
     model.roi_heads.__class__ = PartialLabelRoIHeads
     model.rpn.network = model.roi_heads.network = network
+    model.roi_heads.selector = DetectionSelector()
     model.rpn.min_size = network.rpn_min_size
     model.rpn.anchor_generator.__class__ = CachedAnchorGenerator
 

@@ -15,7 +15,9 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from tracker.config import DetectorNetwork
 from tracker.errors import InputError
 from tracker.models.detection.backbones import Backbone, classification_network, split_backbone
+from tracker.models.detection.class_maps import ClassMapBackbone, ClassMapHead, SharedBoxPredictor
 from tracker.models.detection.roi_pool import SingleLevelRoIPool
+from tracker.models.detection.rpn import ROI_MAP
 
 # Settings that torchvision's R-CNNs take as arguments of the same name.
 ARGUMENTS = (
@@ -26,6 +28,7 @@ ARGUMENTS = (
     *("box_fg_iou_thresh", "box_bg_iou_thresh", "box_batch_size_per_image", "box_positive_fraction"),
     "bbox_reg_weights",
 )
+CLASS_MAP_BACKBONE = "mobilenet_v3_centernet"
 SINGLE_LEVEL_STRIDE = 16  # pixels, of the feature map of networks without an FPN
 
 
@@ -44,9 +47,23 @@ class DropoutMLPHead(TwoMLPHead):
 
 
 def fasterrcnn_builtin(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
-    """Builds the built-in architecture: an FPN without the finest feature map, which takes most of the time."""
+    """Builds the built-in architecture: class maps or an FPN, without the finest map, which takes most of the time."""
+    if network.backbone == CLASS_MAP_BACKBONE:
+        return _fasterrcnn_class_maps(network, num_classes)
     backbone, names = _fpn_backbone(network, (8, 16, 32))
     return FasterRCNN(backbone, **_fpn_arguments(network, names, num_classes))
+
+
+def _fasterrcnn_class_maps(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
+    channels, num_maps, width = network.fpn_channels, network.num_class_maps, network.head_width
+    return FasterRCNN(
+        ClassMapBackbone(channels, num_maps),
+        **rcnn_arguments(network),
+        rpn_anchor_generator=_anchor_generator(network, 4),
+        box_roi_pool=MultiScaleRoIAlign([ROI_MAP, "0", "1", "2"], network.roi_size, sampling_ratio=2),
+        box_head=ClassMapHead(channels, num_maps, network.roi_size, width, network.head_dropout),
+        box_predictor=SharedBoxPredictor(width + num_maps, num_classes),
+    )
 
 
 def fasterrcnn_fpn(network: DetectorNetwork, num_classes: int) -> FasterRCNN:

@@ -103,7 +103,7 @@ class Rescorer:
             labels: int64 (M,), indices into the detector's categories.
 
         Returns:
-            M detections in the same order with the same labels. The score is the softmax probability of the label for
+            M detections in the same order with the same labels. The score is that of the label for
             the part of the box inside the image; the box is the regressed box, clipped to the image. Where the box
             has no area in the image, before or after regression, and where the network has no such label, the score
             is 0 and the box is unchanged.
@@ -142,8 +142,8 @@ class Rescorer:
         """Replaces the valid boxes of `unscored` whose label the network has, and their scores."""
         indices = np.flatnonzero(valid)
         probabilities, regressed = self._run_box_head(self._to_network(clipped[indices]))
-        known = (unscored.labels[indices] >= 0) & (unscored.labels[indices] < probabilities.shape[1] - 1)
-        indices, columns = indices[known], unscored.labels[indices[known]] + 1  # the background is column 0
+        known = (unscored.labels[indices] >= 0) & (unscored.labels[indices] < probabilities.shape[1])
+        indices, columns = indices[known], unscored.labels[indices[known]]
         rescored = clip(regressed[known, columns] / self._scale, self.image_size[1], self.image_size[0])
         has_area = area(rescored) > 0
         boxes, scores = unscored.boxes.copy(), unscored.scores.copy()
@@ -152,11 +152,12 @@ class Rescorer:
         return Detections(boxes, scores, unscored.labels)
 
     def _run_box_head(self, proposals: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Returns class probabilities (M, C) and boxes (M, C, 4) of proposals (M, 4) xyxy in the network's pixels."""
+        """Returns scores (M, C) and boxes (M, C, 4) for each class of proposals (M, 4) xyxy in the network's pixels."""
         pooled = self.roi_heads.box_roi_pool(self.features.feature_maps, [proposals], [self.features.image_size])
         logits, offsets = self.roi_heads.box_predictor(self.roi_heads.box_head(pooled))
-        boxes = self.roi_heads.box_coder.decode(offsets, [proposals])
-        return logits.softmax(1).cpu().numpy(), boxes.cpu().numpy()
+        boxes = self.roi_heads.box_coder.decode(offsets, [proposals])[:, 1:]  # the background is number 0
+        scores: Tensor = self.roi_heads.selector.class_scores(logits)
+        return scores.cpu().numpy(), boxes.cpu().numpy()
 
     @property
     def _scale(self) -> NDArray[np.float32]:

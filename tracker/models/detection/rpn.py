@@ -6,7 +6,7 @@ feature map, and then takes the best of all. Here only those boxes are decoded a
 Source: Ren et al. 2015, arXiv 1506.01497, section 3.3; Lin et al. 2017, arXiv 1612.03144, section 4.1 (several maps).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,14 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import clip_boxes_to_image, nms, remove_small_boxes
+
+ROI_MAP = "roi"
+"""Name of a feature map for the RoI heads alone, so fine that an RPN on it would take most of the time."""
+
+
+def rpn_feature_maps(feature_maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the feature maps on which an RPN makes proposals."""
+    return {name: tensor for name, tensor in feature_maps.items() if name != ROI_MAP}
 
 
 def is_single_image_cpu_eval(tensors: Sequence[Tensor]) -> bool:

@@ -35,7 +35,7 @@ class DetectionTransform(GeneralizedRCNNTransform):
             image, target = super().resize(image, target)
         image = self.normalize_colors(image)
         if target is not None:
-            for name in ("ignore", "regions"):
+            for name in ("ignore", "regions", "uncertain"):
                 target[name] = resize_boxes(target[name], original, image.shape[-2:])
         return image, target
 

@@ -9,7 +9,7 @@ from tracker.errors import InputError, did_you_mean
 from tracker.models.model_file import ModelInfo
 from tracker.models.reid.embedder import Classifier, Embedder
 from tracker.models.reid.network import AppearanceNetwork, build_embedder
-from tracker.models.runtime import BATCH_AXES, compile_module, fold_batch_norm, read_weights
+from tracker.models.runtime import BATCH_AXES, check_size, compile_module, fold_batch_norm, read_weights
 
 BUILTIN = Path(__file__).parent / "weights" / "builtin.safetensors"
 
@@ -87,7 +87,9 @@ def read_network(path: Path, task: str) -> tuple[AppearanceNetwork, ModelInfo]:
     """
     state, info = read_weights(path, task)
     settings = validate_section(EmbedderNetwork, info.network, str(path))
-    network = build_embedder(settings, info.size, len(info.categories) if task == "classification" else 0)
+    num_classes = len(info.categories) if task == "classification" else 0
+    check_size(lambda: build_embedder(settings, info.size, num_classes), state, info, path)
+    network = build_embedder(settings, info.size, num_classes)
     try:
         network.load_state_dict(state)
     except RuntimeError:

@@ -1,7 +1,13 @@
 """Code that detectors and embedders share: devices, backends, half precision, weights in files, and threads."""
 
 from tracker.models.runtime.backends import choose_backend, load_graph
-from tracker.models.runtime.checkpoints import StateDict, load_matching_weights, load_torch_file, read_weights
+from tracker.models.runtime.checkpoints import (
+    StateDict,
+    check_size,
+    load_matching_weights,
+    load_torch_file,
+    read_weights,
+)
 from tracker.models.runtime.compile import BATCH_AXES, FEATURE_MAP_AXES, compile_module, fold_batch_norm
 from tracker.models.runtime.device import choose_device, inference_executor, upload, use_half_precision
 from tracker.models.runtime.shufflenet import ShuffleNetBackbone, load_imagenet_backbone
@@ -11,6 +17,7 @@ __all__ = [
     "FEATURE_MAP_AXES",
     "ShuffleNetBackbone",
     "StateDict",
+    "check_size",
     "choose_backend",
     "choose_device",
     "compile_module",

@@ -1,7 +1,8 @@
 """Weights of trained networks in files: the trainers' .safetensors and .ckpt, and files that torch.save wrote."""
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from tracker.models.model_file import METADATA_KEY, ModelInfo, load_model, parse
 
 log = logging.getLogger(__name__)
 StateDict = dict[str, Tensor]
+USUAL_NUMBER = 1024
+"""Largest number of channels, classes and so on up to which the description of a network is not checked beforehand."""
+_NO_SIZE = re.compile("rpn_|box_|min_size|max_size")  # settings of which the size of a network does not depend
 CHECKPOINT_PREFIX = "model."  # of the network's arrays in a checkpoint
 
 
@@ -30,7 +34,10 @@ def read_weights(path: Path, *tasks: str) -> tuple[StateDict, ModelInfo]:
         state, info = _read_checkpoint(path)
     else:
         arrays, info = load_model(path)
-        state = {key: torch.from_numpy(value) for key, value in arrays.items()}
+        try:
+            state = {key: torch.from_numpy(value) for key, value in arrays.items()}
+        except TypeError as error:  # a type of numbers that PyTorch lacks
+            raise InputError(f"{path} is not a readable .safetensors model: {error}") from None
     if info.task not in tasks:
         raise InputError(f"{path} is a model for {info.task}, not for {' or '.join(tasks)}")
     return state, info
@@ -39,8 +46,41 @@ def read_weights(path: Path, *tasks: str) -> tuple[StateDict, ModelInfo]:
 def _read_checkpoint(path: Path) -> tuple[StateDict, ModelInfo]:
     content = load_torch_file(path)
     info = parse_info(str(content.get(METADATA_KEY, "")), path)
-    state: StateDict = content.get("state_dict", {})
+    state = content.get("state_dict", {})
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} holds no weights by name: train it again")
     return {k.removeprefix(CHECKPOINT_PREFIX): v for k, v in state.items() if k.startswith(CHECKPOINT_PREFIX)}, info
+
+
+def check_size(build: Callable[[], nn.Module], state: StateDict, info: ModelInfo, path: Path) -> None:
+    """Checks the weights of a file against the network that it describes, if that may be too large for the memory.
+
+    A damaged description may be that of a network of any size. One with an unusual number in it is first built without
+    memory for its weights.
+
+    Args:
+        build: Builds the network.
+        state: The weights in the file.
+        info: The description in the file.
+        path: The file, for messages.
+
+    Raises:
+        InputError: They are not the weights of such a network.
+    """
+    numbers = [value for name, value in info.network.items() if isinstance(value, int) and not _NO_SIZE.match(name)]
+    if max([*numbers, len(info.categories)]) <= USUAL_NUMBER:
+        return
+    try:
+        with torch.device("meta"):
+            own = {key: value.shape for key, value in build().state_dict().items()}
+    except (RuntimeError, OverflowError, MemoryError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} describes a network that cannot be built: {reason}") from None
+    wrong = [key for key in {**own, **state} if key not in own or key not in state or own[key] != state[key].shape]
+    if wrong:
+        raise InputError(f"{path} does not fit its architecture: {wrong[0]} is not as it should be; train it again")
 
 
 def load_matching_weights(model: nn.Module, state: StateDict, architecture: str, source: str) -> None:

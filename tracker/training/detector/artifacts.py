@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 from torch import nn
 
-from tracker.config import CropTrainingConfig, DetectorTrainingConfig, TrainingConfig
-from tracker.data import ImageSet
+from tracker.config import CropTrainingConfig, DetectorEvalConfig, DetectorTrainingConfig, TrainingConfig
+from tracker.data import ImageSet, align_categories, read_image_set
 from tracker.data.files import write_text
 from tracker.evaluation.detection import write_report
+from tracker.evaluation.detection.calibration import fit_calibration
 from tracker.evaluation.detection.inference import detect_images
-from tracker.models.detection import Detector
+from tracker.models.detection import Detector, set_thresholds
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.models.runtime import choose_device
 from tracker.training.curves import plot_metrics_log, read_metrics_log
@@ -59,12 +61,27 @@ def write_artifacts(
     write_model(folder / "model.safetensors", config, info, model)
     metrics = read_metrics_log(folder, {stage.name: stage.steps for stage in stages})
     plot_metrics_log(metrics, folder / "curves.png", ("AP", "AP50", "AP75"))
-    device = choose_device("cpu" if config.accelerator == "cpu" else "auto")
-    with Detector(model, info, device) as detector:
+    with Detector(model, info, _device(config)) as detector:
         predictions, seconds = detect_images(detector, val_set, 1, lambda done: None)
     evaluation = write_report(folder / "report", predictions, val_set, seconds)
     parameters = sum(array.numel() for array in model.state_dict().values())
     write_text(folder / "card.md", _model_card(config, info, (train_set, val_set), parameters, evaluation.coco_metrics))
+
+
+def calibrate(model: nn.Module, info: ModelInfo, config: DetectorTrainingConfig) -> ModelInfo:
+    """Calibrates the scores of a network on the images of `config.calibration`, and returns the new description."""
+    images = read_image_set(Path(config.calibration), config.class_map)
+    images = align_categories(images, info.categories, config.calibration)
+    with Detector(model, info, _device(config)) as detector:
+        predictions, _ = detect_images(detector, images, 1, lambda done: None)
+    calibration = fit_calibration(predictions, images.images, len(info.categories))
+    info = info.model_copy(update={"calibration": calibration})
+    set_thresholds(model, DetectorEvalConfig(), info)
+    return info
+
+
+def _device(config: TrainingConfig) -> torch.device:
+    return choose_device("cpu" if config.accelerator == "cpu" else "auto")
 
 
 def model_info(

@@ -25,6 +25,14 @@ Pixels = NDArray[np.uint8]
 COLOR_AUGMENTATIONS: Mapping[str, v2.Transform] = {
     "jitter": v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4),
     "distort": v2.RandomPhotometricDistort(),
+    "degrade": v2.Compose(
+        [
+            v2.ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5),
+            v2.RandomGrayscale(0.15),
+            v2.RandomApply([v2.GaussianBlur(5, (0.3, 2.0))], 0.15),
+            v2.RandomApply([v2.JPEG((20, 80))], 0.25),
+        ]
+    ),
     "none": v2.Identity(),
 }
 
@@ -56,7 +64,8 @@ class DetectionTrainDataset(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     Each is uint8 (3, H, W) RGB, with a target of
         boxes: float32 (N, 4) xyxy pixels; labels: int64 (N,), from 1;
         masks: uint8 (N, H, W), if requested;
-        ignore (K, 4), regions (R, 4) and unlabeled (R, C): see `tracker.models.detection.partial_labels`;
+        ignore (K, 4), regions (R, 4), unlabeled (R, C), uncertain (U, 4) and uncertain_labels (U,): see
+            `tracker.models.detection.partial_labels`;
         sources: int64 (P,), indices of the annotated images in it.
     """
 
@@ -197,6 +206,8 @@ class DetectionTrainDataset(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             "ignore": targets.ignore,
             "regions": np.stack(regions),
             "unlabeled": unlabeled,
+            "uncertain": targets.uncertain,
+            "uncertain_labels": targets.uncertain_labels + 1,
             "sources": np.array(sources, np.int64),
         }
         return {key: torch.from_numpy(array) for key, array in arrays.items()}

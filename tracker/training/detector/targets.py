@@ -1,7 +1,7 @@
 """Boxes, labels and segmentations of a training image, and their geometric transforms."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import cv2
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tracker.data.annotations.image_set import AnnotatedImage, Segmentation
 
 MIN_VISIBLE = 0.35  # fraction of a box's area below which a cropped box becomes an ignore region
-MIN_SIDE = 6.0  # pixels; a box with a shorter side becomes an ignore region
+MIN_SIDE = 4.0  # pixels; a box with a shorter side becomes an ignore region
 
 Boxes = NDArray[np.float32]
 Rectangle = tuple[int, int, int, int]
@@ -26,34 +26,40 @@ class BoxTargets:
     labels: NDArray[np.int64]  # int64 (N,), from 0
     segmentations: tuple[Segmentation, ...]  # polygons of each of the N objects; none if only its box is known
     ignore: Boxes  # float32 (K, 4) xyxy pixels
+    uncertain: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # (U, 4), see `AnnotatedImage`
+    uncertain_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def from_image(cls, image: AnnotatedImage) -> Self:
         """Returns the objects and ignore regions of an annotated image."""
-        return cls(image.boxes, image.labels, image.segmentations, image.ignore)
+        return cls(
+            *(image.boxes, image.labels, image.segmentations, image.ignore),
+            *(image.uncertain, image.uncertain_labels),
+        )
 
     def scale(self, factors: Sequence[float]) -> "BoxTargets":
         """Multiplies x and y by two factors."""
         xy = np.array(factors, np.float32)
-        xyxy = np.tile(xy, 2)
-        segmentations = tuple(tuple(polygon * xy for polygon in polygons) for polygons in self.segmentations)
-        return BoxTargets(self.boxes * xyxy, self.labels, segmentations, self.ignore * xyxy)
+        return self._map(lambda boxes: boxes * np.tile(xy, 2), lambda polygon: polygon * xy)
 
     def hflip(self, width: int) -> "BoxTargets":
         """Flips horizontally in an image of this width."""
-        boxes, ignore = (
-            np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], 1) for b in (self.boxes, self.ignore)
-        )
         sign, offset = np.array((-1, 1), np.float32), np.array((width, 0), np.float32)
-        segmentations = tuple(tuple(polygon * sign + offset for polygon in polygons) for polygons in self.segmentations)
-        return BoxTargets(boxes, self.labels, segmentations, ignore)
+        return self._map(
+            lambda b: np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], 1),
+            lambda polygon: polygon * sign + offset,
+        )
 
     def translate(self, x: float, y: float) -> "BoxTargets":
         """Moves to the right by x and down by y, pixels."""
         xy = np.array((x, y), np.float32)
-        xyxy = np.tile(xy, 2)
-        segmentations = tuple(tuple(polygon + xy for polygon in polygons) for polygons in self.segmentations)
-        return BoxTargets(self.boxes + xyxy, self.labels, segmentations, self.ignore + xyxy)
+        return self._map(lambda boxes: boxes + np.tile(xy, 2), lambda polygon: polygon + xy)
+
+    def _map(self, on_boxes: Callable[[Boxes], Boxes], on_polygon: Callable[[Boxes], Boxes]) -> "BoxTargets":
+        """Applies functions to all boxes (N, 4) and to each polygon (P, 2)."""
+        boxes, ignore, uncertain = map(on_boxes, (self.boxes, self.ignore, self.uncertain))
+        segmentations = tuple(tuple(map(on_polygon, polygons)) for polygons in self.segmentations)
+        return replace(self, boxes=boxes, segmentations=segmentations, ignore=ignore, uncertain=uncertain)
 
     def crop(self, window: Rectangle) -> "BoxTargets":
         """Clips the boxes to a window; objects with too little left become ignore regions.
@@ -61,20 +67,25 @@ class BoxTargets:
         Polygons are not clipped: an object's mask is the part of its polygons inside its box.
         """
         low, high = np.array(window[:2] * 2, np.float32), np.array(window[2:] * 2, np.float32)
-        boxes = np.clip(self.boxes, low, high)
+        boxes, uncertain = (np.clip(b, low, high) for b in (self.boxes, self.uncertain))
         sides = boxes[:, 2:] - boxes[:, :2]
         full_area = np.maximum((self.boxes[:, 2:] - self.boxes[:, :2]).prod(1), 1e-6)
         keep = (sides.min(1, initial=np.inf) >= MIN_SIDE) & (sides.prod(1) / full_area >= MIN_VISIBLE)
         outside = sides.min(1, initial=np.inf) <= 0
         ignore = np.concatenate([np.clip(self.ignore, low, high), boxes[~keep & ~outside]])
         segmentations = tuple(self.segmentations[index] for index in np.flatnonzero(keep))
-        return BoxTargets(boxes[keep], self.labels[keep], segmentations, ignore.astype(np.float32))
+        visible = (uncertain[:, 2:] > uncertain[:, :2]).all(1)
+        return BoxTargets(
+            *(boxes[keep], self.labels[keep], segmentations, ignore.astype(np.float32)),
+            *(uncertain[visible], self.uncertain_labels[visible]),
+        )
 
     def ignore_covered(self, covered: NDArray[np.bool_]) -> "BoxTargets":
         """Turns the covered objects, bool (N,), into ignore regions."""
         segmentations = tuple(self.segmentations[index] for index in np.flatnonzero(~covered))
         ignore = np.concatenate([self.ignore, self.boxes[covered]])
-        return BoxTargets(self.boxes[~covered], self.labels[~covered], segmentations, ignore)
+        boxes, labels = self.boxes[~covered], self.labels[~covered]
+        return replace(self, boxes=boxes, labels=labels, segmentations=segmentations, ignore=ignore)
 
 
 def concatenate(targets: Sequence[BoxTargets]) -> BoxTargets:
@@ -84,6 +95,8 @@ def concatenate(targets: Sequence[BoxTargets]) -> BoxTargets:
         np.concatenate([target.labels for target in targets]),
         tuple(polygons for target in targets for polygons in target.segmentations),
         np.concatenate([target.ignore for target in targets]),
+        np.concatenate([target.uncertain for target in targets]),
+        np.concatenate([target.uncertain_labels for target in targets]),
     )
 
 

@@ -9,17 +9,19 @@ import torch
 from torch import nn
 
 from tracker.config import DetectorEvalConfig, DetectorTrainingConfig
-from tracker.data import ImageSet, align_categories, read_image_set
+from tracker.data import ImageSet, align_categories, check_images, read_image_set, split_image_set
 from tracker.errors import InputError
 from tracker.models import detection
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import load_torch_file
-from tracker.training.detector.artifacts import model_info, write_artifacts
+from tracker.training.checkpoint_files import BEST_CHECKPOINT, explain_full_disk
+from tracker.training.detector.artifacts import calibrate, model_info, write_artifacts
 from tracker.training.detector.data import DetectionDataModule
 from tracker.training.detector.dataset import DetectionTrainDataset
 from tracker.training.detector.module import DetectorModule
+from tracker.training.detector.teacher import add_unlabeled_images, learn_from_teacher
 from tracker.training.detector.training_stages import TrainingStage, check_recipe, training_stages
-from tracker.training.trainer import BEST_CHECKPOINT, build_trainer, explain_out_of_memory, fit, open_run_folder
+from tracker.training.trainer import build_trainer, explain_out_of_memory, fit, open_run_folder
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,10 @@ def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path
     if is_global_zero:
         if (folder / BEST_CHECKPOINT).is_file():
             model.load_state_dict(detection.read_weights(folder / BEST_CHECKPOINT)[0])
-        write_artifacts(folder, config, info, stages, train_set, val_set, model)
+        if config.calibration:
+            info = calibrate(model, info, config)
+        with explain_full_disk(folder):
+            write_artifacts(folder, config, info, stages, train_set, val_set, model)
         log.info("the finished model, for track --weights, is %s", model_path)
     return model_path
 
@@ -97,13 +102,30 @@ def _read_resume_state(info: ModelInfo, path: Path, stages: list[str]) -> Resume
 
 def _read_datasets(config: DetectorTrainingConfig) -> tuple[ImageSet, ImageSet]:
     """Reads the training and the validation images, with the same categories."""
-    for name, value in (("train", config.train), ("val", config.val)):
-        if not value:
-            raise InputError(f"there are no images for {'training' if name == 'train' else 'validation'}: give {name}")
-    train_set = read_image_set(Path(config.train), config.class_map)
-    val_set = align_categories(read_image_set(Path(config.val), config.class_map), train_set.categories, config.val)
+    if not config.train:
+        raise InputError("there are no images for training: give train")
+    if not (config.val or config.split):
+        raise InputError("there are no images for validation: give val, or split to hold a fraction of train out")
+    if config.val and config.split:
+        raise InputError("val gives images for validation, and split holds a fraction of train out: give one of them")
+    folder = Path(config.images) if config.images else None
+    train_set = read_image_set(Path(config.train), config.class_map, folder)
+    if config.val:
+        val_set = read_image_set(Path(config.val), config.class_map, folder)
+        val_set = align_categories(val_set, train_set.categories, config.val)
+    else:
+        train_set, val_set, held_out = split_image_set(train_set, config.split)
+        log.warning("%s", held_out)
+    if config.unlabeled and not config.teacher:
+        raise InputError("images without labels need a detector that labels them: give teacher")
+    train_set = add_unlabeled_images(train_set, config.unlabeled)
+    num_reads = config.steps * config.accumulate_grad_batches * config.batch_size
+    check_images([image.path for image in (*train_set.images, *val_set.images)], num_reads)
+    if config.teacher:
+        train_set = learn_from_teacher(train_set, config)
     if not any(len(image.boxes) for image in val_set.images):
-        raise InputError(f"there is no object on any image of {config.val}: there is nothing to validate on")
+        source = config.val or f"{config.train} that is held out"
+        raise InputError(f"there is no object on any image of {source}: there is nothing to validate on")
     return train_set, val_set
 
 
@@ -123,7 +145,8 @@ class _TrainingRun:
         L.seed_everything(config.seed, workers=True)
         model = detection.build_detector(config.network, len(self.info.categories))
         check_recipe(model, config)
-        detection.set_thresholds(model, DetectorEvalConfig())  # validation gives the metrics of `track eval detector`
+        # Validation gives the metrics of `track eval detector`.
+        detection.set_thresholds(model, DetectorEvalConfig(), self.info)
         partial = [image.name for image in self.train_set.images if len(image.ignore) or image.unlabeled]
         if partial and not detection.supports_partial_labels(model):
             log.warning(

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tracker.config import SourceConfig
+from tracker.data.text_cells import to_cell
 from tracker.errors import InputError
 from tracker.evaluation.mot.files import MotTable
 from tracker.evaluation.mot.id_switches.strips import IdSwitch, draw_id_switches, write_file
@@ -99,7 +100,8 @@ def write_id_switches(pairs: Mapping[str, tuple[MotTable, MotTable]], videos: Ma
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(IdSwitch))
-    writer.writerows(astuple(switch) for switch in switches)
+    for switch in switches:
+        writer.writerow(to_cell(value) if isinstance(value, str) else value for value in astuple(switch))
     write_file(folder / "errors.csv", text.getvalue().encode())
     write_file(folder / "index.html", _to_html(switches).encode())
     return len(switches)
@@ -121,7 +123,7 @@ def _frame_rate(video: Path) -> float:
         rate = sequence.getfloat("Sequence", "frameRate")
     except (Error, ValueError):
         rate = 0.0
-    return rate if rate > 0 else SourceConfig().fps
+    return rate if rate > 0 else float(SourceConfig().fps)
 
 
 def _to_html(switches: list[IdSwitch]) -> str:

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Prepares the training of the built-in detector: its images, the teacher's labels, and the weights to start from.
+
+scripts/builtin_detector.py data SHARED FOLDER       writes train.json, val.json, test.json and teacher.json
+scripts/builtin_detector.py weights ONNX CONFIG FILE writes the weights that `pretrained` of the config names
+
+SHARED holds detection/ and distill/, whose sources the model card of the built-in detector lists; ONNX is the teacher,
+distill/centernet_512.onnx. Then: track train detector configs/detector_builtin.yaml
+"""
+
+import gzip
+import hashlib
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from tracker.config import DetectorNetwork, detector_network, read_yaml
+from tracker.data import read_image
+from tracker.data.coco_file import category_entries
+from tracker.data.duplicates import find_duplicates, thumbnail
+from tracker.data.files import write_json
+from tracker.models.detection import build_detector
+from tracker.models.detection.class_maps import LOGIT_OFFSET, CenterNetNeck, ClassMapBackbone
+from tracker.models.detection.mobilenet_v3 import InvertedResidual, MobileNetV3
+from tracker.models.model_file import ModelInfo, save_model
+
+ANNOTATED = (
+    *("person", "bicycle", "car", "motorcycle", "bus", "truck", "train"),
+    *("bird", "cat", "dog", "horse", "sheep", "cow"),
+)
+"""The classes that people annotated."""
+TAUGHT = (
+    *("airplane", "boat", "elephant", "bear", "zebra", "giraffe"),
+    *("backpack", "umbrella", "handbag", "suitcase", "sports ball", "skateboard"),
+)
+"""The classes that only the teacher knows."""
+CATEGORIES = ANNOTATED + TAUGHT
+HELD_OUT_SOURCE = "coco256"  # all of its images are for testing: nothing is trained or chosen on their kind
+MIN_PERSON_SCORE = 0.2  # of the teacher, for an image that is known to show people
+CERTAIN_SCORE = 0.36  # above the teacher_min_score of the config
+
+
+class Image(NamedTuple):
+    """An entry of a COCO file, the path of its image, and its annotations."""
+
+    path: str
+    entry: dict[str, Any]
+    annotations: list[dict[str, Any]]
+
+
+def write_data(shared: Path, folder: Path) -> None:
+    """Writes the annotated and the unlabeled images for training, two sets of other ones, and the teacher's labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    training, validation = (list(read_annotated(shared / "detection", name)) for name in ("train", "val"))
+    selected, test = split_validation(training, validation)
+    test += [image for image in training if image.entry["source"] == HELD_OUT_SOURCE]
+    training = [image for image in training if image.entry["source"] != HELD_OUT_SOURCE]
+    pictures = read_gzip(shared / "distill" / "teacher_pictures.json.gz")
+    unlabeled = [
+        Image(str(shared / "distill" / entry["file_name"]), {**entry, "unlabelled": ANNOTATED}, [])
+        for entry in pictures["images"]
+    ]
+    for name, images in (("train", [*training, *unlabeled]), ("val", selected), ("test", test)):
+        write_coco(folder / f"{name}.json", images)
+    labels = read_gzip(shared / "distill" / "teacher_train.json.gz")
+    teacher = [*teacher_images(pictures, shared / "distill"), *teacher_images(labels, shared / "detection")]
+    write_coco(folder / "teacher.json", teacher)
+
+
+def read_gzip(path: Path) -> Any:
+    with gzip.open(path) as file:
+        return json.load(file)
+
+
+def read_annotated(folder: Path, name: str) -> Iterator[Image]:
+    content = json.loads((folder / f"{name}.json").read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    annotations = defaultdict(list)
+    for each in content["annotations"]:
+        label = CATEGORIES.index(names[each["category_id"]]) + 1
+        annotations[each["image_id"]].append({"category_id": label, "bbox": each["bbox"], "iscrowd": each["iscrowd"]})
+    for entry in content["images"]:
+        yield Image(str(folder / entry["file_name"]), entry, annotations[entry["id"]])
+
+
+def split_validation(training: list[Image], validation: list[Image]) -> tuple[list[Image], list[Image]]:
+    """Splits the validation images in halves, of which the second one is for testing.
+
+    What looks like a training image is left out; what looks alike comes into the same half.
+    """
+    images = [*training, *validation]
+    thumbnails = np.array([thumbnail(read_image(Path(image.path))) for image in images])
+    digests = [hashlib.md5(Path(image.path).read_bytes()).digest() for image in images]
+    parents = list(range(len(images)))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            index = parents[index]
+        return index
+
+    in_training = set()
+    for each in find_duplicates(thumbnails, digests, [0] * len(training) + [1] * len(validation)):
+        parents[root(each.duplicate)] = root(each.original)
+        if each.original < len(training):
+            in_training.add(each.duplicate)
+    halves: tuple[list[Image], list[Image]] = ([], [])
+    for index, image in enumerate(validation, len(training)):
+        if index not in in_training:
+            name = Path(images[root(index)].path).name
+            halves[int(hashlib.md5(name.encode()).hexdigest(), 16) % 2].append(image)
+    return halves
+
+
+def teacher_images(content: Any, folder: Path) -> Iterator[Image]:
+    """Yields images with the teacher's detections, persons more certain where a person is known to be."""
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    annotations = defaultdict(list)
+    people = {entry["id"]: entry.get("people", False) for entry in content["images"]}
+    for each in content["annotations"]:
+        name, score = names[each["category_id"]], each["score"]
+        if name in CATEGORIES:
+            if name == "person" and people[each["image_id"]] and score >= MIN_PERSON_SCORE:
+                score = max(score, CERTAIN_SCORE)
+            label = CATEGORIES.index(name) + 1
+            annotations[each["image_id"]].append({"category_id": label, "bbox": each["bbox"], "score": score})
+    for entry in content["images"]:
+        yield Image(str(folder / entry["file_name"]), entry, annotations[entry["id"]])
+
+
+def write_coco(path: Path, images: list[Image]) -> None:
+    entries, annotations = [], []
+    for number, image in enumerate(images, 1):
+        keys = ("width", "height", "source")
+        entry = {"id": number, "file_name": image.path, **{key: image.entry.get(key) for key in keys}}
+        entry["unlabelled"] = sorted({*image.entry.get("unlabelled", ()), *TAUGHT})
+        entries.append(entry)
+        for each in image.annotations:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **each})
+    categories = category_entries(CATEGORIES)
+    write_json(path, {"images": entries, "annotations": annotations, "categories": categories})
+    print(f"{path}: {len(entries)} images, {len(annotations)} objects")
+
+
+def write_weights(onnx_file: Path, network: DetectorNetwork, path: Path) -> None:
+    """Writes the built-in detector with the teacher's backbone, neck and class maps, and otherwise random weights."""
+    torch.manual_seed(0)
+    model = build_detector(network, len(CATEGORIES))
+    load_centernet(onnx_file, model.backbone)  # type: ignore[arg-type]
+    predictor: Any = model.get_submodule("roi_heads.box_predictor")
+    with torch.no_grad():  # each class starts with the logit in its class map
+        width = network.head_width
+        predictor.cls_score.weight *= 0.2
+        predictor.cls_score.weight[:, width:] = 0
+        predictor.cls_score.weight[1:, width:] = torch.eye(len(CATEGORIES))
+        predictor.cls_score.bias[:] = -LOGIT_OFFSET
+        predictor.cls_score.bias[0] = 0
+    info = ModelInfo(
+        task="detection",
+        architecture="builtin",
+        categories=CATEGORIES,
+        size=(0, 0),
+        network=network.model_dump(mode="json"),
+    )
+    save_model(path, {key: value.numpy() for key, value in model.state_dict().items()}, info)
+
+
+def load_centernet(path: Path, backbone: ClassMapBackbone) -> None:
+    """Loads the teacher's weights into body and neck, and the rows of our classes into its class maps."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    arrays = {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
+    arrays |= {tensor.name: tensor for tensor in graph.initializer}
+    weights = [
+        [torch.from_numpy(onnx.numpy_helper.to_array(arrays[name]).astype(np.float32)) for name in node.input[1:]]
+        for node in graph.node
+        if node.op_type == "Conv"
+    ]
+    neck = CenterNetNeck(backbone.body.channels, len(COCO_CATEGORIES))
+    for module, tensors in zip(convolutions(backbone.body, neck), weights, strict=False):  # the last two are for boxes
+        weight, bias = [*tensors, torch.zeros(len(tensors[0]))][:2]
+        module.load_state_dict({"weight": weight, "bias": bias})
+    state = neck.state_dict()
+    rows = [COCO_CATEGORIES.index(name) for name in CATEGORIES]
+    state |= {key: state[key][rows] for key in ("class_project.weight", "class_project.bias")}
+    backbone.neck.load_state_dict(state)
+
+
+def convolutions(body: MobileNetV3, neck: CenterNetNeck) -> Iterator[nn.Module]:
+    """Yields the convolutions of body and neck in the order of the teacher's graph."""
+    yield body.stages[0].get_submodule("0")
+    for block in (block for stage in body.stages for block in stage.children()):
+        if isinstance(block, InvertedResidual):
+            squeeze = [block.squeeze.fc1, block.squeeze.fc2] if block.squeeze else []
+            yield from [*([block.expand] if block.expand else []), block.depthwise, *squeeze, block.project]
+    yield neck.expand
+    for merge in (neck.merge16, neck.merge8, neck.merge4):
+        yield from (merge.depthwise5, merge.project5, merge.depthwise3, merge.project3)
+        yield from (merge.reduce, merge.fine_depthwise, merge.fine)
+    yield from (neck.fc1, neck.fc2, neck.class_depthwise, neck.class_project)
+
+
+COCO_CATEGORIES = (
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
+    *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
+    *("elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee"),
+    *("skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
+    *("tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple"),
+    *("sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch"),
+    *("potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard"),
+    *("cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors"),
+    *("teddy bear", "hair drier", "toothbrush"),
+)
+"""The teacher's classes, in the order of its class maps."""
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["data", shared, folder]:
+            write_data(Path(shared), Path(folder))
+        case ["weights", onnx_file, config, path]:
+            network = detector_network(read_yaml(Path(config))["network"], config)
+            write_weights(Path(onnx_file), network, Path(path))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

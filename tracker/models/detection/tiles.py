@@ -1,0 +1,147 @@
+"""Detection of small objects in large images: overlapping tiles are detected beside the whole image.
+
+Source: Akyon et al. 2022, Slicing aided hyper inference, arXiv 2202.06934.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracker.errors import InputError
+from tracker.models.detection.detector import Detector
+from tracker.models.detection.rescoring import CachedFeatures
+from tracker.structures.boxes import area, intersection
+from tracker.structures.types import Detections
+
+OVERLAP = 0.2  # of neighboring tiles, as a fraction of a tile's side
+EDGE_MARGIN = 3.0  # pixels; a box that comes closer to an edge inside the image may be cut off there
+MERGE_OVERLAP = 0.6  # intersection over the area of the smaller box from which on two boxes of a class are one object
+AUTO_REDUCTION = 1.25  # factor by which auto lets a tile be reduced for the network
+
+Rectangle = tuple[int, int, int, int]
+"""x1 y1 x2 y2, integer pixels."""
+Grid = tuple[int, int] | Literal["auto"]
+"""Columns and rows of tiles."""
+
+
+def parse_grid(text: str) -> Grid:
+    """Returns the grid of a text such as 3x2, columns x rows, or auto.
+
+    Raises:
+        InputError: It is neither.
+
+    Example:
+        >>> parse_grid("3x2"), parse_grid("auto")
+        ((3, 2), 'auto')
+    """
+    if text == "auto":
+        return "auto"
+    columns, separator, rows = text.partition("x")
+    if not (separator and columns.isdecimal() and rows.isdecimal() and int(columns) and int(rows)):
+        raise InputError(f"tiles are given as columns x rows, such as 2x2, or as auto or none, not as {text!r}")
+    return int(columns), int(rows)
+
+
+def tile_rectangles(height: int, width: int, columns: int, rows: int) -> list[Rectangle]:
+    """Returns the tiles of an image: equal rectangles that overlap their neighbors and cover it.
+
+    Example:
+        >>> tile_rectangles(100, 180, 2, 1)
+        [(0, 0, 100, 100), (80, 0, 180, 100)]
+    """
+    return [
+        (x, y, x + tile_width, y + tile_height)
+        for y, tile_height in _intervals(height, rows)
+        for x, tile_width in _intervals(width, columns)
+    ]
+
+
+def _intervals(length: int, count: int) -> list[tuple[int, int]]:
+    """Returns start and length of intervals of equal length that overlap by OVERLAP."""
+    size = min(length, math.ceil(length / (count - (count - 1) * OVERLAP)))
+    return [(round(index * (length - size) / max(1, count - 1)), size) for index in range(count)]
+
+
+def auto_grid(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Returns the columns and rows of the fewest tiles that a network of this input size sees nearly unreduced.
+
+    Example:
+        >>> auto_grid(720, 1280, 640), auto_grid(2160, 3840, 640)
+        ((2, 1), (6, 4))
+    """
+
+    def count(length: int) -> int:
+        return next(n for n in range(1, length + 1) if _intervals(length, n)[0][1] <= longest * AUTO_REDUCTION)
+
+    if max(height, width) <= longest * AUTO_REDUCTION:
+        return 1, 1
+    return count(width), count(height)
+
+
+class TiledDetector(Detector):
+    """A detector that also looks at overlapping tiles of each image; its results do not depend on the batch size.
+
+    Boxes that a tile cuts off are dropped: they are complete in the next tile or, if large, in the whole image.
+    """
+
+    def __init__(self, *arguments: Any, grid: Grid, **settings: Any) -> None:
+        """Takes the arguments of `Detector`, and the columns and rows of the tiles."""
+        super().__init__(*arguments, **settings)
+        self.grid = grid
+
+    def rectangles(self, height: int, width: int) -> list[Rectangle]:
+        """Returns the tiles of an image, none if one would be all of it."""
+        columns, rows = (
+            auto_grid(height, width, self.size[0] or max(height, width)) if self.grid == "auto" else self.grid
+        )
+        return tile_rectangles(height, width, columns, rows) if columns * rows > 1 else []
+
+    def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
+        grids = [self.rectangles(image.shape[1], image.shape[2]) for image in images]
+        crops = [
+            crop
+            for image, tiles in zip(images, grids, strict=True)
+            for crop in (image, *(image[:, y1:y2, x1:x2] for x1, y1, x2, y2 in tiles))
+        ]
+        remaining = iter(super()._detect(crops))
+        results = []
+        for image, tiles in zip(images, grids, strict=True):
+            whole, features = next(remaining)
+            parts = [from_tile(next(remaining)[0], tile, image.shape[1], image.shape[2]) for tile in tiles]
+            results.append((merge([whole, *parts]) if tiles else whole, features))
+        return results
+
+
+def from_tile(detections: Detections, tile: Rectangle, height: int, width: int) -> Detections:
+    """Returns the detections of a tile in pixels of its image of this size, without those that are cut off."""
+    x1, y1, x2, y2 = tile
+    boxes = detections.boxes + np.array([x1, y1, x1, y1], np.float32)
+    inner = np.array([x1 > 0, y1 > 0, x2 < width, y2 < height])  # edges that lie inside the image
+    distance = np.abs(boxes - np.array(tile, np.float32))
+    complete = ~((distance < EDGE_MARGIN) & inner).any(1)
+    return Detections(boxes, detections.scores, detections.labels)[complete]
+
+
+def merge(parts: Sequence[Detections]) -> Detections:
+    """Merges detections of an image and its tiles: of boxes of one class on one object the best-scored one stays."""
+    boxes, scores, labels = (np.concatenate([getattr(p, n) for p in parts]) for n in ("boxes", "scores", "labels"))
+    order = np.argsort(-scores, kind="stable")
+    boxes, scores, labels = boxes[order], scores[order], labels[order]
+    keep = _suppress(boxes, labels)
+    return Detections(boxes[keep], scores[keep], labels[keep])
+
+
+def _suppress(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the indices of boxes (N, 4), best first, that no better kept one of their class overlaps too much."""
+    areas = area(boxes)
+    overlap = intersection(boxes, boxes) / np.maximum(np.minimum(areas[:, None], areas), 1e-6)
+    rival = (overlap > MERGE_OVERLAP) & (labels[:, None] == labels)
+    kept: list[int] = []
+    for index in range(len(boxes)):
+        if not rival[index, kept].any():
+            kept.append(index)
+    return np.array(kept, np.int64)
