@@ -62,7 +62,7 @@ class DetectionSelector(nn.Module):
             sizes: Height and width of each image.
             coder: Converts offsets to boxes.
         """
-        counts = [len(each) for each in proposals]
+        counts = [each.shape[0] for each in proposals]  # not len, which an export would keep as a constant
         boxes = torch.split(coder.decode(offsets, proposals)[:, 1:], counts)
         scores = torch.split(self.class_scores(logits), counts)
         selected = [self._select(*each) for each in zip(boxes, scores, sizes, strict=True)]
