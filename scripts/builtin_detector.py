@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Prepares the training of the built-in detector: its images, the teacher's labels, and the weights to start from.
+"""Prepares the training of a detector with class maps: its images, the teacher's labels, and the weights to start from.
 
 scripts/builtin_detector.py data SHARED FOLDER       writes train.json, val.json, test.json and teacher.json
 scripts/builtin_detector.py weights ONNX CONFIG FILE writes the weights that `pretrained` of the config names
 
 SHARED holds detection/ and distill/, whose sources the model card of the built-in detector lists; ONNX is the teacher,
-distill/centernet_512.onnx. Then: track train detector configs/detector_builtin.yaml
+distill/centernet_512.onnx. Then: track train detector configs/detector_class_maps.yaml
 """
 
 import gzip
@@ -149,7 +149,7 @@ def write_coco(path: Path, images: list[Image]) -> None:
 
 
 def write_weights(onnx_file: Path, network: DetectorNetwork, path: Path) -> None:
-    """Writes the built-in detector with the teacher's backbone, neck and class maps, and otherwise random weights."""
+    """Writes a detector with the teacher's backbone, neck and class maps, and otherwise random weights."""
     torch.manual_seed(0)
     model = build_detector(network, len(CATEGORIES))
     load_centernet(onnx_file, model.backbone)  # type: ignore[arg-type]

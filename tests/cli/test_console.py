@@ -1,4 +1,4 @@
-"""What the terminal gets: no control characters of strangers, no passwords, no error because it cannot show a text."""
+"""Texts for the terminal: no control characters of strangers, no passwords, no error because it cannot show a text."""
 
 import io
 import logging

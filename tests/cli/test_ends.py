@@ -179,7 +179,7 @@ def test_a_terminal_without_the_characters_of_a_name(environment: dict[str, str]
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["film.mp4", "--output", "a.csv"], ["--help"]])
 def test_the_reader_of_everything_is_gone(arguments: list[str]) -> None:
-    """As in `track ... 2>&1 | true`."""
+    """The streams of `track ... 2>&1 | true`."""
     moving_clip(Path("film.mp4"), 6)
     process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None

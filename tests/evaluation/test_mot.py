@@ -464,8 +464,6 @@ def test_id_switch_at_the_border_of_image_and_video(tmp_path: Path) -> None:
     tracks = gt.copy()
     tracks[1, 1] = 2
     clip = write_clip(tmp_path / "film.mp4", 2, size=(160, 120))
-    (switch,) = tracker.evaluation.mot.id_switches.strips.draw_id_switches(
-        "a", tracks, gt, str(clip), 30, tmp_path / "new"
-    )
+    (switch,) = tracker.evaluation.mot.id_switches.strips.draw_id_switches("a", tracks, gt, str(clip), tmp_path / "new")
     assert (switch.frame, switch.last_frame) == (2, 1)
     assert cv2.imread(str(tmp_path / "new" / switch.image)).shape[1] == GAP + 5 * (WIDTH + GAP)

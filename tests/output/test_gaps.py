@@ -54,7 +54,7 @@ def test_times_on_both_sides_of_a_gap_are_exact_where_they_can_be(tmp_path: Path
 
 
 def test_a_gap_that_no_mp4_can_hold_is_shortened_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """As of a camera whose clock is set from 1970 to today."""
+    """The gap of a camera whose clock is set from 1970 to today."""
     path = write_gap(tmp_path / "a.mp4", 50 * YEAR, Fraction(1, 90000))
     times = [float(time) for time in start_times(path)]
     assert np.delete(np.diff(times), 4) == pytest.approx(np.full(8, 0.1), abs=1e-6)

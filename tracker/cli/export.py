@@ -72,7 +72,7 @@ def _summary(files: list[Path], info: "ModelInfo", config: DetectorConfig, agree
 
     sizes = ", ".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files)
     longest, shortest = info.size
-    size = f"resized to fit into {longest} x {shortest} or {shortest} x {longest}" if longest else "of any size"
+    size = f"reduced to fit into {longest} x {shortest} or {shortest} x {longest}" if longest else "of any size"
     main = next(file for file in files if file.suffix in FORMATS.values())
     return (
         f"wrote {sizes}: {info.architecture}, {len(info.categories)} classes\n"

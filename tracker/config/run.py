@@ -84,8 +84,8 @@ class DetectorConfig(DetectionFilterConfig):
     downloaded); empty for the built-in weights."""
     size: Literal["auto"] | Count = "auto"
     """Longest side, pixels, to which an image is reduced for the network; smaller images are not enlarged. auto is the
-    size in the model's description (640 for the built-in one), 1.6 times as much on a GPU, and 0.8 times with realtime
-    on a CPU. Torchvision's networks resize by themselves, auto, or to this size."""
+    size in the model's description, 512 for the built-in one. Torchvision's networks resize by themselves, auto, or to
+    this size."""
     tiles: str = "none"
     """Overlapping parts of each image to detect as well, for small objects in large images: columns x rows, such as
     2x2; auto, as many as the network sees nearly unreduced; or none. Each costs as much as an image."""

@@ -1,5 +1,6 @@
 """Image files: the pixels, the same for training and for tracking; their pages; and the size without decoding them."""
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,11 +32,17 @@ IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
     ".avif", ".jp2", ".j2k", ".heic", ".heif",
 )  # fmt: skip
+_NUMBER = re.compile("([0-9]+)")
 _PAGED_SUFFIXES = (".png", ".apng", ".webp", ".tif", ".tiff", ".avif", ".gif")
 
 T = TypeVar("T")
 Image = NDArray[np.uint8]
 Sample = tuple[Path, int, int, int]  # a file, a page of it, and the file's size and time of change
+
+
+def natural_sort_key(path: Path) -> list[str | int]:
+    """Returns alternating strings and numbers, by which img2 is sorted before img10."""
+    return [int(part) if i % 2 else part for i, part in enumerate(_NUMBER.split(str(path)))]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

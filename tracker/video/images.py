@@ -1,7 +1,6 @@
 """A source that reads a folder or glob of images, an animation, or a single image."""
 
 import glob
-import re
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
-from tracker.data.image_files import IMAGE_SUFFIXES, ImagePage, read_pages
+from tracker.data.image_files import IMAGE_SUFFIXES, ImagePage, natural_sort_key, read_pages
 from tracker.errors import InputError
 from tracker.video.source import CorruptFrame, LazyFrame, Source
 
@@ -34,12 +33,7 @@ def _sort_images(paths: "Generator[Path] | map[Path]", message: str) -> list[Pat
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
     if not images:
         raise InputError(f"{message} no images: the known suffixes are {' '.join(sorted(IMAGE_SUFFIXES))}")
-    return sorted(images, key=_natural_sort_key)
-
-
-def _natural_sort_key(path: Path) -> list[str | int]:
-    """Returns alternating strings and numbers, by which img2 is sorted before img10."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", str(path)))]
+    return sorted(images, key=natural_sort_key)
 
 
 class ImageSequence(Source):

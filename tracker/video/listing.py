@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from glob import iglob
 from pathlib import Path
 
+from tracker.data.image_files import natural_sort_key
 from tracker.video.address import is_numbered, local_path, read_error
 
 VIDEO_SUFFIXES = frozenset(
@@ -69,8 +70,3 @@ def list_numbered_files(pattern: Path) -> list[Path]:
     expression = "".join(f"[0-9]{{{int(part or 1)},}}" if i % 2 else re.escape(part) for i, part in enumerate(parts))
     matching = (path for path in pattern.parent.iterdir() if re.fullmatch(expression, path.name))
     return sorted(matching, key=natural_sort_key)
-
-
-def natural_sort_key(path: Path) -> list[str | int]:
-    """Returns alternating strings and numbers, by which img2 is sorted before img10."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", str(path)))]

@@ -1,13 +1,15 @@
-"""Tests for the built-in detector's backbone: MobileNetV3, a CenterNet's neck and its class maps."""
+"""Tests for the backbone with class maps: MobileNetV3, a CenterNet's neck and its class maps."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tracker.config.network import detector_network
-from tracker.models.detection import backbone_stages, build_detector
+from tracker.errors import InputError
+from tracker.models.detection import backbone_stages, build_detector, load_pretrained_weights
 from tracker.models.detection.class_maps import ClassMapBackbone, ClassMapHead, SharedBoxPredictor, upsample
 from tracker.models.detection.mobilenet_v3 import MobileNetV3, SamePaddingConv
+from tracker.models.model_file import ModelInfo
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +80,22 @@ def test_body_and_neck_can_be_frozen_and_trained():
 
 def test_the_backbone_has_no_batch_norm_to_fold():
     assert not [module for module in MobileNetV3().modules() if isinstance(module, torch.nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("settings", [{"backbone": "mobilenet_v3_centernet"}, {"num_class_maps": 3}])
+def test_class_maps_need_their_backbone(settings):
+    with pytest.raises(InputError, match="class maps"):
+        build_detector(detector_network(settings, "test"), 3)
+
+
+def test_there_are_no_imagenet_weights_of_the_backbone():
+    network = detector_network({"backbone": "mobilenet_v3_centernet", "num_class_maps": 3}, "test")
+    info = ModelInfo(
+        task="detection",
+        architecture="builtin",
+        categories=("car",),
+        size=(0, 0),
+        network=network.model_dump(mode="json"),
+    )
+    with pytest.raises(InputError, match="no weights 'imagenet'"):
+        load_pretrained_weights(build_detector(network, 1), info, "imagenet")

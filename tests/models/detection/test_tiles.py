@@ -1,5 +1,6 @@
 """Tests for detection in overlapping tiles of large images."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from tracker.data import read_image
 from tracker.errors import InputError
 from tracker.models.detection import load_detector
 from tracker.models.detection.factory import detector_info
-from tracker.models.detection.tiles import TiledDetector, auto_grid, from_tile, merge, parse_grid, tile_rectangles
+from tracker.models.detection.tiles import TiledDetector, auto_grid, from_tile, parse_grid, tile_rectangles
 from tracker.structures.types import Detections
 
+BUILTIN_CLASSES = detector_info(DetectorConfig()).categories
+PERSON, CAT, DOG = (BUILTIN_CLASSES.index(name) for name in ("person", "cat", "dog"))
 DEMO_IMAGES = Path(cli.__file__).parent / "demo_images"
 
 
@@ -49,12 +52,37 @@ def test_boxes_cut_off_by_an_inner_edge_are_dropped():
     assert found.boxes.tolist() == [[140, 0, 200, 100]]
 
 
-def test_an_object_found_twice_is_one():
-    whole = detections((10, 10, 30, 60, 0.6, 0), (100, 0, 140, 50, 0.5, 1))
-    tile = detections((11, 10, 30, 50, 0.9, 0), (12, 12, 28, 50, 0.3, 1))
-    merged = merge([whole, tile])
+@pytest.fixture
+def tiled():
+    """Returns a function that builds a tiled detector with a network that does nothing."""
+
+    def build(kind=TiledDetector, **settings):
+        config = DetectorConfig(tiles="2x2", **settings)
+        return stack.enter_context(kind(torch.nn.Identity(), detector_info(config), torch.device("cpu"), config=config))
+
+    with ExitStack() as stack:
+        yield build
+
+
+def test_an_object_found_twice_is_one(tiled):
+    whole = detections((10, 10, 30, 60, 0.6, PERSON), (100, 0, 140, 50, 0.5, DOG))
+    tile = detections((11, 10, 30, 50, 0.9, PERSON), (12, 35, 28, 70, 0.3, DOG))
+    merged = tiled().merge([whole, tile])
     assert merged.scores.tolist() == pytest.approx([0.9, 0.5, 0.3])
-    assert merged.labels.tolist() == [0, 1, 1]  # another class in the same place stays
+    assert merged.labels.tolist() == [PERSON, DOG, DOG]  # a dog beside a person stays
+
+
+def test_an_object_gets_one_class_in_image_and_tile(tiled):
+    whole = detections((10, 10, 30, 60, 0.9, PERSON), (100, 0, 140, 50, 0.5, CAT))
+    tile = detections((10, 10, 31, 60, 0.3, DOG), (101, 0, 140, 44, 0.6, DOG))
+    assert tiled().merge([whole, tile]).labels.tolist() == [PERSON, DOG]
+
+
+def test_merging_keeps_masks_and_the_limit(tiled):
+    masks = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((3, 2, 2), np.uint8)
+    rows = detections((0, 0, 9, 9, 0.5, 0), (20, 0, 29, 9, 0.9, 0), (40, 0, 49, 9, 0.7, 0)).with_data(masks=masks)
+    merged = tiled(max_detections=2).merge([rows[:2], rows[2:]])
+    assert merged.data["masks"][:, 0, 0].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("text", ["2", "2x", "0x2", "x", "2x-1", "follow me"])
@@ -89,7 +117,7 @@ def test_tiles_find_what_is_too_small_in_the_whole_image(large_image):
     assert rescorers[0].image_size == large_image.shape[:2]
 
 
-def test_tiles_are_batched_with_the_image(large_image):
+def test_tiles_are_batched_with_the_image(large_image, tiled):
     calls = []
 
     class Counting(TiledDetector):
@@ -97,8 +125,5 @@ def test_tiles_are_batched_with_the_image(large_image):
             calls.append([tuple(image.shape[1:]) for image in images])
             return [(detections(), None) for _ in images]
 
-    network = torch.nn.Identity()
-    info = detector_info(DetectorConfig())
-    with Counting(network, info, torch.device("cpu"), threads=1, grid=(2, 2)) as detector:
-        detector.detect([large_image])
+    tiled(Counting).detect([large_image])
     assert sorted(shape for call in calls for shape in call) == [(778, 1112)] * 4 + [(1400, 2000)]

@@ -128,6 +128,9 @@ class TestTraining:
         again = learn_from_teacher(image_set, config)
         for one, other in zip(labeled.images, again.images, strict=True):
             np.testing.assert_array_equal(one.boxes, other.boxes)
+        fewer = replace(image_set, images=image_set.images[:-1])
+        with pytest.raises(TypeError):  # of other images the detections are not known
+            learn_from_teacher(fewer, config)
 
     def test_a_training_uses_its_labels(self, config):
         content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}

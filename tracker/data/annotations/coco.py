@@ -13,7 +13,7 @@ from tracker.data.coco_file import Box, Entry, bbox_to_xyxy, describe_error, ima
 from tracker.errors import InputError
 
 MALFORMED = (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError)
-"""What access to JSON raises whose values are not of the expected kinds."""
+"""Errors of access to JSON whose values are not of the expected kinds."""
 
 
 def is_coco(content: Any) -> bool:

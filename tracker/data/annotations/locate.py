@@ -14,7 +14,7 @@ from tracker.data.image_files import IMAGE_SUFFIXES
 MOST_ENTRIES = 1_000_000
 """Files and folders after which a search by name ends: more are not those of one set of images."""
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the name of an uploaded file."""
+"""Prefix that Label Studio gives the name of an uploaded file."""
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 
 

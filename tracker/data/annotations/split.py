@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from tracker.data.annotations.image_set import AnnotatedImage, ImageSet
 from tracker.data.annotations.locate import UPLOAD_PREFIX
+from tracker.data.image_files import natural_sort_key
 from tracker.errors import InputError
 
 _ROBOFLOW = re.compile(r"[_.](?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
 """End of the names of Roboflow's images: those of one original differ in it alone."""
 _NUMBER_AT_END = re.compile(r"[\W_]*\d+$")
-_DIGITS = re.compile(r"(\d+)")
 
 
 def split_image_set(image_set: ImageSet, fraction: float) -> tuple[ImageSet, ImageSet, str]:
@@ -104,7 +104,7 @@ def _whole_scenes(
 
 def _last_of_each(images: Sequence[AnnotatedImage], count: int) -> tuple[NDArray[np.bool_], str]:
     """Holds the last images out or, where one part would then lack a class, the last ones with each set of classes."""
-    order = sorted(range(len(images)), key=lambda row: _natural_key(images[row].path))
+    order = sorted(range(len(images)), key=lambda row: natural_sort_key(images[row].path))
     is_val = np.zeros(len(images), np.bool_)
     is_val[order[len(order) - count :]] = True
     if _have_same_classes(images, is_val):
@@ -124,9 +124,3 @@ def _have_same_classes(images: Sequence[AnnotatedImage], is_val: NDArray[np.bool
     for image, held in zip(images, is_val, strict=True):
         parts[int(held)].update(image.labels.tolist())
     return parts[0] == parts[1]
-
-
-def _natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Returns a key by which frame2 comes before frame10."""
-    parts = _DIGITS.split(str(path))
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]

@@ -31,15 +31,15 @@ BUILDERS: Mapping[str, Callable[[DetectorNetwork, int], nn.Module]] = {
 
 _TRANSFORM_SETTINGS = {"min_size", "max_size", "image_mean", "image_std"}
 _FIXED_IN_TORCHVISION = {
-    *("backbone", "fpn_channels", "anchor_sizes", "aspect_ratios"),
+    *("backbone", "fpn_channels", "num_class_maps", "anchor_sizes", "aspect_ratios"),
     *("roi_pooling", "roi_size", "head_width", "head_dropout"),
 }
 _UNSUPPORTED_SETTINGS: Mapping[str, Set[str]] = {
     "builtin": {"min_size", "max_size", "roi_pooling", "mask_weight"},
-    "fasterrcnn_vgg16": {"fpn_channels", "mask_weight"},
-    "fasterrcnn_resnet50_c4": {"fpn_channels", "mask_weight", "head_width", "head_dropout"},
-    "fasterrcnn_fpn": {"roi_pooling", "mask_weight"},
-    "maskrcnn_fpn": {"roi_pooling"},
+    "fasterrcnn_vgg16": {"fpn_channels", "num_class_maps", "mask_weight"},
+    "fasterrcnn_resnet50_c4": {"fpn_channels", "num_class_maps", "mask_weight", "head_width", "head_dropout"},
+    "fasterrcnn_fpn": {"num_class_maps", "roi_pooling", "mask_weight"},
+    "maskrcnn_fpn": {"num_class_maps", "roi_pooling"},
 }
 
 

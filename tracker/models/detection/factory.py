@@ -14,7 +14,7 @@ from tracker.models.detection.compile import compile_detector
 from tracker.models.detection.detector import Detector
 from tracker.models.detection.exported import is_exported, load_exported, read_description
 from tracker.models.detection.postprocess import DetectionSelector, group_labels
-from tracker.models.detection.tiles import TiledDetector, parse_grid
+from tracker.models.detection.tiles import TiledDetector
 from tracker.models.detection.weights import (
     BUILTIN,
     default_weights,
@@ -36,7 +36,6 @@ from tracker.models.runtime import (
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = DetectorConfig().model
-GPU_SIZE_FACTOR, REALTIME_SIZE_FACTOR = 1.6, 0.8  # on the size of a model's description, see `DetectorConfig.size`
 
 
 def load_detector(config: DetectorConfig) -> Detector:
@@ -62,11 +61,11 @@ def load_detector(config: DetectorConfig) -> Detector:
         model, info = _load_network(config, backend, use_half_precision(config.precision, device))
     log.info("running the detector on %s with %s", device, backend)
     class_ids = detector_class_ids(config.classes, info)
-    sizes = input_sizes(config, info, device)
+    sizes = input_sizes(config, info)
     arguments = (model, info, device, config.threads, class_ids, config.masks, backend, sizes)
     if config.tiles == "none":
         return Detector(*arguments)
-    return TiledDetector(*arguments, grid=parse_grid(config.tiles))
+    return TiledDetector(*arguments, config=config)
 
 
 def _load_network(config: DetectorConfig, backend: str, half: bool) -> tuple[nn.Module, ModelInfo]:
@@ -172,24 +171,18 @@ def _coco_info(name: str) -> ModelInfo:
     )
 
 
-def input_sizes(config: DetectorConfig, info: ModelInfo, device: torch.device) -> tuple[int, int]:
+def input_sizes(config: DetectorConfig, info: ModelInfo) -> tuple[int, int]:
     """Returns the longest and shortest side, pixels, that images must not exceed; (0, 0) where the network resizes.
-
-    `DetectorConfig.size` says which size auto takes.
 
     Example:
         >>> info = ModelInfo(task="detection", architecture="builtin", categories=("car",), size=(640, 320))
-        >>> input_sizes(DetectorConfig(size=1024), info, torch.device("cpu"))
+        >>> input_sizes(DetectorConfig(size=1024), info)
         (1024, 512)
     """
     longest, shortest = info.size
-    if longest == 0:
-        return 0, 0
-    if config.size == "auto":
-        factor = GPU_SIZE_FACTOR if device.type != "cpu" else REALTIME_SIZE_FACTOR if config.realtime else 1.0
-    else:
-        factor = config.size / longest
-    return round(longest * factor), round(shortest * factor)
+    if longest == 0 or config.size == "auto":
+        return info.size
+    return config.size, round(shortest * config.size / longest)
 
 
 def set_thresholds(model: nn.Module, config: DetectorConfig, info: ModelInfo) -> None:

@@ -1,4 +1,4 @@
-"""MobileNetV3-Large at width 0.75 up to its last block, without batch norms: the backbone of the built-in detector.
+"""MobileNetV3-Large at width 0.75 up to its last block, without batch norms: a backbone of the architecture `builtin`.
 
 Its batch norms were folded into the convolutions. Convolutions of stride 2 pad like TensorFlow's: nothing on the left
 and above, for sides that are divisible by the stride. So position i of a feature map is at pixel i x stride.

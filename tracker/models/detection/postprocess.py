@@ -12,7 +12,6 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import batched_nms, clip_boxes_to_image, nms, remove_small_boxes
 
 MIN_SIDE = 1e-2  # pixels; smaller boxes are dropped, as in torchvision
-Detections = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
 class DetectionSelector(nn.Module):
@@ -52,7 +51,7 @@ class DetectionSelector(nn.Module):
         proposals: list[Tensor],
         sizes: Sequence[tuple[int, int]],
         coder: BoxCoder,
-    ) -> Detections:
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Returns the detections of each image, best first: boxes (N, 4) xyxy in pixels, scores (N,), labels (N,).
 
         Args:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tracker.errors import InputError
 from tracker.models.detection.architectures import BUILDERS, torchvision_names
-from tracker.models.detection.backbones import classification_network, split_backbone
+from tracker.models.detection.backbones import backbone_names, classification_network, split_backbone
 from tracker.models.detection.weights import (
     BUILTIN,
     default_weights,
@@ -88,6 +88,8 @@ def _imagenet_backbone(info: ModelInfo) -> StateDict:
     """Returns the arrays of the backbone, which torchvision downloads."""
     if info.architecture in BUILDERS:
         network = network_from_info(info, "the network")
+        if network.backbone not in backbone_names():
+            raise InputError(f"there are no weights 'imagenet' of {network.backbone}: start from a model of ours")
         with download_errors(default_weights(network.backbone)):
             classifier = torchvision.models.get_model(network.backbone, weights="DEFAULT", progress=False)
         return _classifier_state(classifier)

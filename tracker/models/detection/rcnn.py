@@ -48,7 +48,9 @@ class DropoutMLPHead(TwoMLPHead):
 
 def fasterrcnn_builtin(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
     """Builds the built-in architecture: class maps or an FPN, without the finest map, which takes most of the time."""
-    if network.backbone == CLASS_MAP_BACKBONE:
+    if (network.backbone == CLASS_MAP_BACKBONE) != (network.num_class_maps > 0):
+        raise InputError(f"the backbone {CLASS_MAP_BACKBONE} needs num_class_maps, and no other one has class maps")
+    if network.num_class_maps:
         return _fasterrcnn_class_maps(network, num_classes)
     backbone, names = _fpn_backbone(network, (8, 16, 32))
     return FasterRCNN(backbone, **_fpn_arguments(network, names, num_classes))

@@ -5,21 +5,24 @@ Source: Akyon et al. 2022, Slicing aided hyper inference, arXiv 2202.06934.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tracker.config import DetectorConfig
 from tracker.errors import InputError
 from tracker.models.detection.detector import Detector
+from tracker.models.detection.postprocess import group_labels
 from tracker.models.detection.rescoring import CachedFeatures
-from tracker.structures.boxes import area, intersection
+from tracker.structures.boxes import area, intersection, iou
 from tracker.structures.types import Detections
 
 OVERLAP = 0.2  # of neighboring tiles, as a fraction of a tile's side
 EDGE_MARGIN = 3.0  # pixels; a box that comes closer to an edge inside the image may be cut off there
-MERGE_OVERLAP = 0.6  # intersection over the area of the smaller box from which on two boxes of a class are one object
+MERGE_OVERLAP = 0.6  # intersection over the area of the smaller box from which on two boxes of one class are one object
 AUTO_REDUCTION = 1.25  # factor by which auto lets a tile be reduced for the network
 
 Rectangle = tuple[int, int, int, int]
@@ -88,10 +91,12 @@ class TiledDetector(Detector):
     Boxes that a tile cuts off are dropped: they are complete in the next tile or, if large, in the whole image.
     """
 
-    def __init__(self, *arguments: Any, grid: Grid, **settings: Any) -> None:
-        """Takes the arguments of `Detector`, and the columns and rows of the tiles."""
-        super().__init__(*arguments, **settings)
-        self.grid = grid
+    def __init__(self, *arguments: Any, config: DetectorConfig) -> None:
+        """Takes the arguments of `Detector`, and the config with the tiles and the thresholds."""
+        super().__init__(*arguments)
+        self.grid = parse_grid(config.tiles)
+        self.config = config
+        self.groups = group_labels(self.info.categories, config.class_groups).numpy()
 
     def rectangles(self, height: int, width: int) -> list[Rectangle]:
         """Returns the tiles of an image, none if one would be all of it."""
@@ -99,6 +104,25 @@ class TiledDetector(Detector):
             auto_grid(height, width, self.size[0] or max(height, width)) if self.grid == "auto" else self.grid
         )
         return tile_rectangles(height, width, columns, rows) if columns * rows > 1 else []
+
+    def merge(self, parts: Sequence[Detections]) -> Detections:
+        """Merges detections of an image and its tiles: of the boxes on one object the best-scored one stays."""
+        boxes, scores, labels = (np.concatenate([getattr(p, n) for p in parts]) for n in ("boxes", "scores", "labels"))
+        data = {name: np.concatenate([part.data[name] for part in parts]) for name in parts[0].data}
+        best_first = Detections(boxes, scores, labels, data)[np.argsort(-scores, kind="stable")]
+        keep = _suppress(self._rivals(best_first.boxes, best_first.labels))
+        return best_first[keep[: self.config.max_detections]]
+
+    def _rivals(self, boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Returns True, bool (N, N), for two boxes of which only one may stay."""
+        areas, groups = area(boxes), self.groups[labels]
+        ious, smaller = iou(boxes, boxes), np.maximum(np.minimum(areas[:, None], areas), 1e-6)
+        same_class, same_group = labels[:, None] == labels, groups[:, None] == groups
+        return np.asarray(
+            (same_class & (intersection(boxes, boxes) / smaller > MERGE_OVERLAP))
+            | (same_group & (ious > self.config.group_nms_iou))
+            | (ious > self.config.agnostic_nms_iou)
+        )
 
     def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
         grids = [self.rectangles(image.shape[1], image.shape[2]) for image in images]
@@ -112,7 +136,7 @@ class TiledDetector(Detector):
         for image, tiles in zip(images, grids, strict=True):
             whole, features = next(remaining)
             parts = [from_tile(next(remaining)[0], tile, image.shape[1], image.shape[2]) for tile in tiles]
-            results.append((merge([whole, *parts]) if tiles else whole, features))
+            results.append((self.merge([whole, *parts]) if tiles else whole, features))
         return results
 
 
@@ -123,25 +147,13 @@ def from_tile(detections: Detections, tile: Rectangle, height: int, width: int) 
     inner = np.array([x1 > 0, y1 > 0, x2 < width, y2 < height])  # edges that lie inside the image
     distance = np.abs(boxes - np.array(tile, np.float32))
     complete = ~((distance < EDGE_MARGIN) & inner).any(1)
-    return Detections(boxes, detections.scores, detections.labels)[complete]
+    return replace(detections, boxes=boxes)[complete]
 
 
-def merge(parts: Sequence[Detections]) -> Detections:
-    """Merges detections of an image and its tiles: of boxes of one class on one object the best-scored one stays."""
-    boxes, scores, labels = (np.concatenate([getattr(p, n) for p in parts]) for n in ("boxes", "scores", "labels"))
-    order = np.argsort(-scores, kind="stable")
-    boxes, scores, labels = boxes[order], scores[order], labels[order]
-    keep = _suppress(boxes, labels)
-    return Detections(boxes[keep], scores[keep], labels[keep])
-
-
-def _suppress(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the indices of boxes (N, 4), best first, that no better kept one of their class overlaps too much."""
-    areas = area(boxes)
-    overlap = intersection(boxes, boxes) / np.maximum(np.minimum(areas[:, None], areas), 1e-6)
-    rival = (overlap > MERGE_OVERLAP) & (labels[:, None] == labels)
+def _suppress(rivals: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Returns the indices of boxes, best first, that have no rival, bool (N, N), among the better ones that stay."""
     kept: list[int] = []
-    for index in range(len(boxes)):
-        if not rival[index, kept].any():
+    for index in range(len(rivals)):
+        if not rivals[index, kept].any():
             kept.append(index)
     return np.array(kept, np.int64)

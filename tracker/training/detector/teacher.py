@@ -58,8 +58,9 @@ def learn_from_teacher(train_set: ImageSet, config: DetectorTrainingConfig) -> I
     path = Path(config.teacher)
     if path.suffix != ".json":
         path = Path(config.folder) / TEACHER_FILE
-        if not _is_labeled_by(path, config):
-            _write_detections(path, train_set, config)
+        images = tuple(image for image in train_set.images if image.unlabeled)
+        if not _is_complete(path, images, config):
+            _write_detections(path, replace(train_set, images=images), config)
     detections, known = read_teacher_detections(path, train_set.categories)
     if not known:
         raise InputError(f"the teacher {config.teacher} knows none of {', '.join(train_set.categories)}")
@@ -78,28 +79,31 @@ def _unlabeled_image(path: Path, labels: tuple[int, ...]) -> AnnotatedImage:
     return AnnotatedImage(str(path), path, no_boxes, np.zeros(0, np.int64), (), no_boxes, labels)
 
 
-def _is_labeled_by(path: Path, config: DetectorTrainingConfig) -> bool:
-    """Returns True if a file holds the detections of the teacher of a config."""
-    return path.is_file() and read_json(path, "a COCO file").get("info") == _description(config)
+def _is_complete(path: Path, images: Sequence[AnnotatedImage], config: DetectorTrainingConfig) -> bool:
+    """Returns True if a file holds the detections of the teacher of a config in these images."""
+    if not path.is_file():
+        return False
+    content = read_json(path, "a COCO file")
+    names = [entry.get("file_name") for entry in content.get("images", ())]
+    return content.get("info") == _description(config) and names == [image.name for image in images]
 
 
 def _description(config: DetectorTrainingConfig) -> dict[str, object]:
-    return {"teacher": config.teacher, "min_score": config.teacher_ignore_score, "unlabeled": list(config.unlabeled)}
+    return {"teacher": config.teacher, "min_score": config.teacher_ignore_score}
 
 
-def _write_detections(path: Path, train_set: ImageSet, config: DetectorTrainingConfig) -> None:
-    """Runs the teacher on the images on which a class was not annotated."""
-    images = tuple(image for image in train_set.images if image.unlabeled)
-    log.info("the teacher %s detects objects in %d images", config.teacher, len(images))
+def _write_detections(path: Path, image_set: ImageSet, config: DetectorTrainingConfig) -> None:
+    """Runs the teacher on images, and writes its detections."""
+    log.info("the teacher %s detects objects in %d images", config.teacher, len(image_set.images))
     weights = "" if config.teacher == "builtin" else config.teacher
     device = "cpu" if config.accelerator == "cpu" else "auto"
     settings = DetectorConfig(weights=weights, score=config.teacher_ignore_score, device=device)
     with load_detector(settings) as detector:
-        detections, _ = detect_images(detector, replace(train_set, images=images), BATCH_SIZE, lambda done: None)
+        detections, _ = detect_images(detector, image_set, BATCH_SIZE, lambda done: None)
         categories = detector.info.categories
     content = {
         "info": _description(config),
-        "images": [{"id": number, "file_name": image.name} for number, image in enumerate(images, 1)],
+        "images": [{"id": number, "file_name": image.name} for number, image in enumerate(image_set.images, 1)],
         "annotations": list(_annotations(detections)),
         "categories": category_entries(categories),
     }

@@ -4,13 +4,11 @@ import csv
 import html
 import io
 from collections.abc import Collection, Mapping
-from configparser import ConfigParser, Error
 from dataclasses import astuple, fields
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-from tracker.config import SourceConfig
 from tracker.data.text_cells import to_cell
 from tracker.errors import InputError
 from tracker.evaluation.mot.files import MotTable
@@ -96,7 +94,7 @@ def write_id_switches(pairs: Mapping[str, tuple[MotTable, MotTable]], videos: Ma
     _check_empty(folder)
     switches: list[IdSwitch] = []
     for name, (tracks, gt) in pairs.items():
-        switches += draw_id_switches(name, tracks, gt, videos[name], _frame_rate(Path(videos[name])), folder)
+        switches += draw_id_switches(name, tracks, gt, videos[name], folder)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(IdSwitch))
@@ -113,17 +111,6 @@ def _check_empty(folder: Path) -> None:
             raise InputError(f"the folder {folder} is not empty: give a new one")
     except OSError as error:
         raise InputError(f"cannot use the folder {folder}: {error.strerror}") from None
-
-
-def _frame_rate(video: Path) -> float:
-    """Returns the frames per second of a folder of images, from the seqinfo.ini beside it; videos have their own."""
-    sequence = ConfigParser()
-    try:
-        sequence.read(video.parent / "seqinfo.ini")
-        rate = sequence.getfloat("Sequence", "frameRate")
-    except (Error, ValueError):
-        rate = 0.0
-    return rate if rate > 0 else float(SourceConfig().fps)
 
 
 def _to_html(switches: list[IdSwitch]) -> str:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from tracker.config import SourceConfig
+from tracker.data.detections.seqinfo import read_seqinfo
 from tracker.data.files import write_bytes
 from tracker.errors import InputError
 from tracker.evaluation.drawing import Image
@@ -50,9 +51,7 @@ class IdSwitch:
     image: str
 
 
-def draw_id_switches(
-    name: str, tracks: MotTable, gt: MotTable, video: str, fps: float, folder: Path
-) -> Iterator[IdSwitch]:
+def draw_id_switches(name: str, tracks: MotTable, gt: MotTable, video: str, folder: Path) -> Iterator[IdSwitch]:
     """Writes an image for each id switch of a sequence, in one pass over its video.
 
     Memory grows with the number of switches whose frames are being read, not with the length of the video.
@@ -62,7 +61,6 @@ def draw_id_switches(
         tracks: (N, 7), see `MotTable`.
         gt: (M, 7), see `MotTable`.
         video: A source of `open_source`; its first frame is number 1.
-        fps: Frames per second of a folder of images.
         folder: Folder for the images; it is created for the first one.
 
     Yields:
@@ -74,7 +72,7 @@ def draw_id_switches(
     switches = _find_switches(name, tracks, gt)
     if not switches:
         return
-    with open_source(video, SourceConfig(fps=fps)) as source:
+    with open_source(video, _source_config(Path(video))) as source:
         interval = max(1, round(FRAME_INTERVAL * float(source.frame_rate)))
         last = int(max(tracks[:, 0].max(), gt[:, 0].max()))
         pending = [_Strip(switch, _frames_to_show(switch, interval, last), tracks, gt) for switch in switches]
@@ -98,6 +96,13 @@ def draw_id_switches(
                 "give the video that these tracks are of"
             )
         yield strip.write(folder)
+
+
+def _source_config(video: Path) -> SourceConfig:
+    """Returns the frame rate of a folder of images, from the seqinfo.ini beside it; videos have their own."""
+    if not video.is_dir():
+        return SourceConfig()
+    return SourceConfig(fps=read_seqinfo(video, float(SourceConfig().fps)).frame_rate)
 
 
 def write_file(path: Path, data: bytes) -> None:
