@@ -184,7 +184,7 @@ def load_centernet(path: Path, backbone: ClassMapBackbone) -> None:
         if node.op_type == "Conv"
     ]
     neck = CenterNetNeck(backbone.body.channels, len(COCO_CATEGORIES))
-    for module, tensors in zip(convolutions(backbone.body, neck), weights, strict=False):  # the last two are for boxes
+    for module, tensors in zip(convolutions(backbone.body, neck), weights, strict=True):
         weight, bias = [*tensors, torch.zeros(len(tensors[0]))][:2]
         module.load_state_dict({"weight": weight, "bias": bias})
     state = neck.state_dict()
@@ -204,7 +204,7 @@ def convolutions(body: MobileNetV3, neck: CenterNetNeck) -> Iterator[nn.Module]:
     for merge in (neck.merge16, neck.merge8, neck.merge4):
         yield from (merge.depthwise5, merge.project5, merge.depthwise3, merge.project3)
         yield from (merge.reduce, merge.fine_depthwise, merge.fine)
-    yield from (neck.fc1, neck.fc2, neck.class_depthwise, neck.class_project)
+    yield from (neck.fc1, neck.fc2, neck.class_depthwise, neck.class_project, neck.side_depthwise, neck.side_project)
 
 
 COCO_CATEGORIES = (

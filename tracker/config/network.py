@@ -78,6 +78,10 @@ class DetectorNetwork(Section):
     MobileNetV3 with class maps, for images that are not normalized (mean 0, deviation 1/255)."""
     num_class_maps: Annotated[int, Field(ge=0)] = 0
     """Class maps of `mobilenet_v3_centernet`."""
+    center_proposals: Count = 100
+    """Maximum number of proposals at the peaks of class maps, beside those of the RPN."""
+    center_weight: NonNegative = 1.0
+    """Factor of the losses of class maps, if the neck is trained, and of the boxes at their peaks."""
     fpn_channels: Count = 256
     """Channels of the FPN."""
     min_size: Count = 800

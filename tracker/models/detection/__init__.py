@@ -7,6 +7,7 @@ A network is torchvision's: transform -> backbone (with FPN) -> rpn -> roi_heads
 - weights.py reads weights files; pretrained.py loads pretrained weights at the start of a training.
 - architectures.py: networks by name; add one to `BUILDERS`. rcnn.py assembles ours.
 - backbones.py: torchvision's classification networks as backbones; add a family of them to `FAMILIES`.
+- mobilenet_v3.py, class_maps.py, center_proposals.py: the backbone with class maps, and the proposals that they make.
 - transform.py, rpn.py, roi_align.py, roi_pool.py, losses.py, partial_labels.py: the parts of a network.
 - detector.py runs a network on images; rescoring.py and roi_embeddings.py use its feature maps for a tracker's boxes.
 - export.py and exported.py write and load ONNX, OpenVINO and TorchScript files.

@@ -8,6 +8,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from tracker.config import DetectorNetwork
 from tracker.errors import InputError, did_you_mean
+from tracker.models.detection.center_proposals import CenterRPN
 from tracker.models.detection.partial_labels import add_partial_label_losses
 from tracker.models.detection.rcnn import (
     fasterrcnn_builtin,
@@ -30,16 +31,18 @@ BUILDERS: Mapping[str, Callable[[DetectorNetwork, int], nn.Module]] = {
 """The architectures that are not torchvision's: settings and number of classes with background -> network."""
 
 _TRANSFORM_SETTINGS = {"min_size", "max_size", "image_mean", "image_std"}
+_OF_CLASS_MAPS = {"num_class_maps", "center_proposals", "center_weight"}
 _FIXED_IN_TORCHVISION = {
-    *("backbone", "fpn_channels", "num_class_maps", "anchor_sizes", "aspect_ratios"),
+    *("backbone", "fpn_channels", "anchor_sizes", "aspect_ratios"),
+    *_OF_CLASS_MAPS,
     *("roi_pooling", "roi_size", "head_width", "head_dropout"),
 }
 _UNSUPPORTED_SETTINGS: Mapping[str, Set[str]] = {
     "builtin": {"min_size", "max_size", "roi_pooling", "mask_weight"},
-    "fasterrcnn_vgg16": {"fpn_channels", "num_class_maps", "mask_weight"},
-    "fasterrcnn_resnet50_c4": {"fpn_channels", "num_class_maps", "mask_weight", "head_width", "head_dropout"},
-    "fasterrcnn_fpn": {"num_class_maps", "roi_pooling", "mask_weight"},
-    "maskrcnn_fpn": {"num_class_maps", "roi_pooling"},
+    "fasterrcnn_vgg16": {"fpn_channels", *_OF_CLASS_MAPS, "mask_weight"},
+    "fasterrcnn_resnet50_c4": {"fpn_channels", *_OF_CLASS_MAPS, "mask_weight", "head_width", "head_dropout"},
+    "fasterrcnn_fpn": {*_OF_CLASS_MAPS, "roi_pooling", "mask_weight"},
+    "maskrcnn_fpn": {*_OF_CLASS_MAPS, "roi_pooling"},
 }
 
 
@@ -87,6 +90,8 @@ def build_detector(network: DetectorNetwork, num_categories: int) -> nn.Module:
     model.transform.__class__ = PreResizedTransform if name == "builtin" else DetectionTransform
     if isinstance(model, GeneralizedRCNN):
         add_partial_label_losses(model, network)
+        if network.num_class_maps:
+            model.rpn.__class__ = CenterRPN
         use_fast_roi_align(model)
     return model
 

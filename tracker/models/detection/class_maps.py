@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
 from tracker.models.detection.mobilenet_v3 import MobileNetV3, conv
-from tracker.models.detection.rpn import ROI_MAP
+from tracker.models.detection.rpn import CENTER_MAP, ROI_MAP
 
+SIDE_UNIT = 16.0  # pixels
 LOGIT_OFFSET = 4.0
 """Class maps hold max(logit + 4, 0): 0, as in the padding, is a probability below 2 %."""
 
@@ -70,16 +71,23 @@ class CenterNetNeck(nn.Module):
         self.fc2 = conv(32, 128)
         self.class_depthwise = conv(128, 128, 3, depthwise=True)
         self.class_project = conv(128, num_class_maps)
+        self.side_depthwise = conv(128, 128, 3, depthwise=True)
+        self.side_project = conv(128, 4)
 
     def forward(self, feature_maps: list[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Maps the backbone's feature maps to three finer ones, and class maps (B, S, H / 4, W / 4)."""
+        """Maps the backbone's feature maps to three finer ones, and a map of centers (B, S + 4, H / 4, W / 4).
+
+        The map has the logits of S classes, and the distances from each position to the left, upper, right and lower
+        edge of the object whose center is there, pixels.
+        """
         stride4, stride8, stride16, stride32 = feature_maps
         stride16 = self.merge16(stride16, F.hardswish(self.expand(stride32)))
         stride8 = self.merge8(stride8, stride16)
         stride4 = self.merge4(stride4, stride8)
         stride4 = stride4 * self.fc2(F.relu(self.fc1(stride4.mean((2, 3), keepdim=True)))).sigmoid()
         logits = self.class_project(self.class_depthwise(stride4))
-        return [stride4, stride8, stride16], F.relu(logits + LOGIT_OFFSET)
+        sides = SIDE_UNIT * self.side_project(self.side_depthwise(stride4))
+        return [stride4, stride8, stride16], torch.cat([logits, sides], 1)
 
 
 class PathAggregation(nn.Module):
@@ -124,11 +132,13 @@ class ClassMapBackbone(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Maps images (B, 3, H, W), RGB from 0 to 255, to feature maps by name.
 
-        The names are ROI_MAP, at stride 4, and 0 to 3, at strides 8, 16, 32 and 64.
+        The names are ROI_MAP and CENTER_MAP, at stride 4, and 0 to 3, at strides 8, 16, 32 and 64.
         """
         feature_maps = self.body(images)
-        finer, class_maps = self.neck(feature_maps)
-        outputs = OrderedDict({ROI_MAP: torch.cat([F.relu(self.fine(finer[0])), class_maps], 1)})
+        finer, centers = self.neck(feature_maps)
+        class_maps = F.relu(centers[:, :-4] + LOGIT_OFFSET)
+        roi_map = torch.cat([F.relu(self.fine(finer[0])), class_maps], 1)
+        outputs = OrderedDict({CENTER_MAP: centers, ROI_MAP: roi_map})
         for name, features in zip("0123", self.aggregation([*finer, feature_maps[3]]), strict=True):
             class_maps = F.max_pool2d(class_maps, 3, 2, 1)  # keeps the peaks
             outputs[name] = torch.cat([features, class_maps], 1)
