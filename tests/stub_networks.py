@@ -41,7 +41,7 @@ class StubDetector:
     def upload(self, images: Sequence[Image]) -> list[Image]:
         return list(images)
 
-    def detect_tensors(self, images: Sequence[Image]) -> list[Detections]:
+    def detect_tensors(self, images: Sequence[Image], tiles: object = None) -> list[Detections]:
         return [self._detect(image) for image in images]
 
     def _detect(self, image: Image) -> Detections:

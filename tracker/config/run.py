@@ -88,7 +88,8 @@ class DetectorConfig(DetectionFilterConfig):
     this size."""
     tiles: str = "none"
     """Overlapping parts of each image to detect as well, for small objects in large images: columns x rows, such as
-    2x2; auto, as many as the network sees nearly unreduced; or none. Each costs as much as an image."""
+    2x2; auto, as many as the network sees nearly unreduced; follow, those of auto where small objects were found and
+    the others in turn; or none. Each costs as much as an image."""
     nms_iou: Fraction01 = 0.4
     """NMS threshold: of two boxes of one class whose IoU is above it, the lower-scored one is dropped."""
     class_groups: tuple[str, ...] = (

@@ -11,6 +11,7 @@ from tracker.errors import InputError, did_you_mean
 from tracker.pipeline.class_voting import ClassProbabilities
 from tracker.pipeline.frame_analysis import Embeddings, FrameAnalysis
 from tracker.pipeline.stage_timer import StageTimer
+from tracker.structures.boxes import Rectangle
 from tracker.structures.types import Detections, Frame
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class FrameAnalyzer(ABC):
                 raise InputError(f"--classify-classes: unknown class {name!r}{hint}")
         self.classifier = classifier
         self.fine_class_ids = [n for n, name in enumerate(self.categories) if name in wanted]
+
+    def tiles(self, height: int, width: int) -> list[Rectangle]:
+        """Returns the tiles in which the detector looks at an image of this size too; none without tiles."""
+        return []
 
     @abstractmethod
     def analyze(self, frames: list[Frame]) -> list[FrameAnalysis]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.frame_analysis import FrameAnalysis
+from tracker.structures.boxes import Rectangle
 from tracker.structures.types import Frame
 
 Seconds = dict[str, float]
@@ -94,6 +95,9 @@ class BatcherClient(FrameAnalyzer):
     @property
     def neutral_distance(self) -> float:
         return self._batcher.analyzer.neutral_distance
+
+    def tiles(self, height: int, width: int) -> list[Rectangle]:
+        return self._batcher.analyzer.tiles(height, width)
 
     def analyze(self, frames: list[Frame]) -> list[FrameAnalysis]:
         analyses, spent = self._batcher.analyze(frames)

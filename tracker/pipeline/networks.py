@@ -12,6 +12,7 @@ from tracker.models.runtime import use_half_precision
 from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.frame_analysis import FrameAnalysis
 from tracker.pipeline.run_record import file_hash
+from tracker.structures.boxes import Rectangle
 from tracker.structures.types import Frame
 from tracker.tracking import Rescorer, no_rescoring
 
@@ -69,14 +70,18 @@ class NetworkAnalyzer(FrameAnalyzer):
     def neutral_distance(self) -> float:
         return NEUTRAL_DISTANCE if self._roi_embeddings else super().neutral_distance
 
+    def tiles(self, height: int, width: int) -> list[Rectangle]:
+        return self.detector.rectangles(height, width)
+
     def analyze(self, frames: list[Frame]) -> list[FrameAnalysis]:
         """Runs the networks on a batch of frames."""
         with self.timer.measure("detect"):
             images = self.detector.upload([frame.image for frame in frames])
+            tiles = [frame.tiles for frame in frames]
             if self._caches_features:
-                detections, features = self.detector.detect_with_features(images)
+                detections, features = self.detector.detect_with_features(images, tiles)
             else:
-                detections, features = self.detector.detect_tensors(images), []
+                detections, features = self.detector.detect_tensors(images, tiles), []
         boxes = [one.boxes for one in detections]
         with self.timer.measure("embed"):
             if self._roi_embeddings:

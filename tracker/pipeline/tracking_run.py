@@ -11,6 +11,7 @@ from tracker.pipeline.frame_analysis import FrameAnalysis, analyze_batches
 from tracker.pipeline.frame_sampler import FrameSampler
 from tracker.pipeline.offline_buffer import FrameTimes, MaskBuffer, VoteBuffer
 from tracker.pipeline.prefetch import QueueStats, prefetch
+from tracker.pipeline.tile_follower import TileFollower
 from tracker.structures.types import Frame, Tracks
 from tracker.tracking import DeepSort
 from tracker.tracking.camera_motion import CameraMotion
@@ -187,7 +188,14 @@ class TrackingRun:
         detector = self.config.detector
         size = 1 if self.source.live or detector.realtime else detector.batch_size * detector.detect_every
         with closing(frames):
-            yield from analyze_batches(sampler.select(frames), self.analyzer.analyze, size)
+            yield from analyze_batches(sampler.select(frames), self._analyze(), size)
+
+    def _analyze(self) -> Callable[[list[Frame]], list[FrameAnalysis]]:
+        """Returns the function that analyzes the frames of this run, in order."""
+        analyzer = self.analyzer
+        if self.config.detector.tiles != "follow":
+            return analyzer.analyze
+        return TileFollower(analyzer.analyze, analyzer.tiles).analyze
 
     def _voter(self) -> ClassVoter:
         classifier = self.analyzer.classifier

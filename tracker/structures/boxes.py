@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
+Rectangle = tuple[int, int, int, int]
+"""x1 y1 x2 y2, integer pixels."""
 
 
 def xyxy_to_xywh(boxes: Floats) -> Floats:

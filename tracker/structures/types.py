@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.structures.boxes import Rectangle
 from tracker.structures.fit import Fit
 
 Column = NDArray[Any]
@@ -51,6 +52,7 @@ class Frame:
         image: uint8 (H, W, 3), RGB, upright (rotation metadata already applied).
         fit: The place of this frame's picture in `image`, if its size is not that of the source's first frame; None
             where it is. Detections and tracks are in pixels of `image`, and tables in those of the picture itself.
+        tiles: Parts of the image in which a detector with tiles looks for small objects; None for all of its tiles.
     """
 
     index: int
@@ -58,6 +60,7 @@ class Frame:
     pts: int
     image: NDArray[np.uint8]
     fit: Fit | None = None
+    tiles: tuple[Rectangle, ...] | None = None
 
     def __post_init__(self) -> None:
         _check("image", self.image, np.uint8, (None, None, 3))

@@ -61,7 +61,8 @@ def center_boxes(centers: Tensor, number: int, image_size: tuple[int, int]) -> T
     boxes = clip_boxes_to_image(decode_sides(centers[-4:])[peaks[best]], image_size)
     valid = remove_small_boxes(boxes, MIN_SIDE)
     boxes, scores = boxes[valid], scores[valid]
-    return boxes[nms(boxes, scores, NMS_IOU)]
+    best_first: Tensor = boxes[nms(boxes, scores, NMS_IOU)]
+    return best_first
 
 
 def decode_sides(sides: Tensor) -> Tensor:

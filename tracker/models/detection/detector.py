@@ -15,10 +15,11 @@ from torchvision.transforms.v2 import functional as F
 from tracker.models.detection.rescoring import EMPTY, CachedFeatures, Rescorer, cache_features_hook, find_roi_heads
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import inference_executor, upload
-from tracker.structures.boxes import area, clip
+from tracker.structures.boxes import Rectangle, area, clip
 from tracker.structures.types import Detections
 
 T = TypeVar("T")
+Tiles = Sequence[Sequence[Rectangle] | None]
 
 
 class Detector:
@@ -97,11 +98,18 @@ class Detector:
         """
         return self.detect_tensors(self.upload(images))
 
-    def detect_tensors(self, images: Sequence[Tensor]) -> list[Detections]:
-        """Detects the objects in images that `upload` returned; otherwise like `detect`."""
-        return [detections for detections, _ in self._detect(images)]
+    def detect_tensors(self, images: Sequence[Tensor], tiles: Tiles = ()) -> list[Detections]:
+        """Detects the objects in images that `upload` returned; otherwise like `detect`.
 
-    def detect_with_features(self, images: Sequence[Tensor]) -> tuple[list[Detections], list[Rescorer]]:
+        Args:
+            images: uint8 (3, H, W) RGB each.
+            tiles: For a `TiledDetector`: the tiles of each image, None for all of its grid; empty for None everywhere.
+        """
+        return [detections for detections, _ in self._detect(images, tiles)]
+
+    def detect_with_features(
+        self, images: Sequence[Tensor], tiles: Tiles = ()
+    ) -> tuple[list[Detections], list[Rescorer]]:
         """Detects like `detect_tensors`, and also returns a Rescorer for each image, which rescores and embeds boxes.
 
         A Rescorer works until the detector is closed. Release it soon: it holds the feature maps of its image (0.9 MB
@@ -111,12 +119,16 @@ class Detector:
             InputError: The network has no RoI head.
         """
         roi_heads = self._caching_roi_heads
-        pairs = self._detect(images)
+        pairs = self._detect(images, tiles)
         rescorers = [
             Rescorer(roi_heads, features, (image.shape[1], image.shape[2]), self._run_in_worker)
             for (_, features), image in zip(pairs, images, strict=True)
         ]
         return [detections for detections, _ in pairs], rescorers
+
+    def rectangles(self, height: int, width: int) -> list[Rectangle]:
+        """Returns the tiles in which an image of this size is detected too; none without tiles."""
+        return []
 
     def enable_feature_cache(self) -> None:
         """Prepares for `detect_with_features`, which does it too; call it after loading to get an error early.
@@ -141,7 +153,7 @@ class Detector:
             self._resources.callback(setattr, roi_heads, "mask_roi_pool", roi_heads.mask_roi_pool)
             roi_heads.mask_roi_pool = None
 
-    def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
+    def _detect(self, images: Sequence[Tensor], tiles: Tiles = ()) -> list[tuple[Detections, CachedFeatures]]:
         if self.device.type == "cpu":
             return list(self._executor.map(lambda image: self._infer([image])[0], images))
         return self._infer(images)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from tracker.config import DetectorConfig
 from tracker.errors import InputError
-from tracker.models.detection.detector import Detector
+from tracker.models.detection.detector import Detector, Tiles
 from tracker.models.detection.postprocess import group_labels
 from tracker.models.detection.rescoring import CachedFeatures
-from tracker.structures.boxes import area, intersection, iou
+from tracker.structures.boxes import Rectangle, area, intersection, iou
 from tracker.structures.types import Detections
 
 OVERLAP = 0.2  # of neighboring tiles, as a fraction of a tile's side
@@ -25,14 +25,12 @@ EDGE_MARGIN = 3.0  # pixels; a box that comes closer to an edge inside the image
 MERGE_OVERLAP = 0.6  # intersection over the area of the smaller box from which on two boxes of one class are one object
 AUTO_REDUCTION = 1.25  # factor by which auto lets a tile be reduced for the network
 
-Rectangle = tuple[int, int, int, int]
-"""x1 y1 x2 y2, integer pixels."""
 Grid = tuple[int, int] | Literal["auto"]
 """Columns and rows of tiles."""
 
 
 def parse_grid(text: str) -> Grid:
-    """Returns the grid of a text such as 3x2, columns x rows, or auto.
+    """Returns the grid of a text such as 3x2, columns x rows, or auto; follow has the tiles of auto.
 
     Raises:
         InputError: It is neither.
@@ -41,11 +39,11 @@ def parse_grid(text: str) -> Grid:
         >>> parse_grid("3x2"), parse_grid("auto")
         ((3, 2), 'auto')
     """
-    if text == "auto":
+    if text in ("auto", "follow"):
         return "auto"
     columns, separator, rows = text.partition("x")
     if not (separator and columns.isdecimal() and rows.isdecimal() and int(columns) and int(rows)):
-        raise InputError(f"tiles are given as columns x rows, such as 2x2, or as auto or none, not as {text!r}")
+        raise InputError(f"tiles are given as columns x rows, such as 2x2, or as auto, follow or none, not as {text!r}")
     return int(columns), int(rows)
 
 
@@ -99,7 +97,6 @@ class TiledDetector(Detector):
         self.groups = group_labels(self.info.categories, config.class_groups).numpy()
 
     def rectangles(self, height: int, width: int) -> list[Rectangle]:
-        """Returns the tiles of an image, none if one would be all of it."""
         columns, rows = (
             auto_grid(height, width, self.size[0] or max(height, width)) if self.grid == "auto" else self.grid
         )
@@ -124,19 +121,22 @@ class TiledDetector(Detector):
             | (ious > self.config.agnostic_nms_iou)
         )
 
-    def _detect(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
-        grids = [self.rectangles(image.shape[1], image.shape[2]) for image in images]
+    def _detect(self, images: Sequence[Tensor], tiles: Tiles = ()) -> list[tuple[Detections, CachedFeatures]]:
+        grids: list[Sequence[Rectangle]] = [
+            self.rectangles(image.shape[1], image.shape[2]) if given is None else given
+            for image, given in zip(images, tiles or [None] * len(images), strict=True)
+        ]
         crops = [
             crop
-            for image, tiles in zip(images, grids, strict=True)
-            for crop in (image, *(image[:, y1:y2, x1:x2] for x1, y1, x2, y2 in tiles))
+            for image, grid in zip(images, grids, strict=True)
+            for crop in (image, *(image[:, y1:y2, x1:x2] for x1, y1, x2, y2 in grid))
         ]
         remaining = iter(super()._detect(crops))
         results = []
-        for image, tiles in zip(images, grids, strict=True):
+        for image, grid in zip(images, grids, strict=True):
             whole, features = next(remaining)
-            parts = [from_tile(next(remaining)[0], tile, image.shape[1], image.shape[2]) for tile in tiles]
-            results.append((self.merge([whole, *parts]) if tiles else whole, features))
+            parts = [from_tile(next(remaining)[0], tile, image.shape[1], image.shape[2]) for tile in grid]
+            results.append((self.merge([whole, *parts]) if grid else whole, features))
         return results
 
 

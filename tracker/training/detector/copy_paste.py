@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.data.annotations.image_set import AnnotatedImage
-from tracker.structures.boxes import area, clip, expand, intersection
-from tracker.training.detector.targets import MIN_SIDE, MIN_VISIBLE, BoxTargets, Rectangle, concatenate, rasterize
+from tracker.structures.boxes import Rectangle, area, clip, expand, intersection
+from tracker.training.detector.targets import MIN_SIDE, MIN_VISIBLE, BoxTargets, concatenate, rasterize
 
 MAX_PASTED = 3  # objects per training image
 FADE_MARGIN = 0.12  # width of the soft edge around a pasted box, relative to its sides

@@ -16,8 +16,9 @@ from torchvision.transforms import v2
 from tracker.config import DetectorTrainingConfig
 from tracker.data import AnnotatedImage, ImageSet, read_image
 from tracker.errors import InputError, did_you_mean
+from tracker.structures.boxes import Rectangle
 from tracker.training.detector.copy_paste import paste
-from tracker.training.detector.targets import BoxTargets, Rectangle, concatenate, rasterize
+from tracker.training.detector.targets import BoxTargets, concatenate, rasterize
 
 PADDING = 114  # gray around an image that does not fill its mosaic cell
 Pixels = NDArray[np.uint8]

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.data.annotations.image_set import AnnotatedImage, Segmentation
+from tracker.structures.boxes import Rectangle
 
 MIN_VISIBLE = 0.35  # fraction of a box's area below which a cropped box becomes an ignore region
 MIN_SIDE = 4.0  # pixels; a box with a shorter side becomes an ignore region
 
 Boxes = NDArray[np.float32]
-Rectangle = tuple[int, int, int, int]
-"""x1 y1 x2 y2, integer pixels."""
 
 
 @dataclass(frozen=True, eq=False)
