@@ -26,7 +26,7 @@ _PAPER_DEFAULTS: Mapping[str, Any] = {
 
 ARCHITECTURE_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "builtin": {
-        "backbone": "mobilenet_v2",
+        "backbone": "mobilenet_v3_centernet",
         "fpn_channels": 64,
         "anchor_sizes": ((16, 24), (36, 56), (84, 124), (176, 250)),
         "rpn_pre_nms_top_n_train": 400,
@@ -58,6 +58,16 @@ ARCHITECTURE_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Values of `DetectorNetwork`'s fields that differ from its defaults, by architecture."""
+
+BACKBONE_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "mobilenet_v3_centernet": {
+        "num_class_maps": 25,
+        "anchor_sizes": ((12, 20), (32, 52), (80, 124), (190, 320)),  # people of 10 pixels, and what fills an image
+        "image_mean": (0.0, 0.0, 0.0),  # pixels from 0 to 255, as it was trained
+        "image_std": (1 / 255, 1 / 255, 1 / 255),
+    },
+}
+"""Values that differ from those of the architecture, by backbone."""
 
 
 class DetectorNetwork(Section):
@@ -169,10 +179,12 @@ class DetectorNetwork(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _apply_architecture_defaults(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Fills missing values with the architecture's defaults; only given values count as set."""
+        """Fills missing values with the defaults of the architecture and its backbone; only given values count as set."""
         if not isinstance(values, Mapping):
             return handler(values)
         defaults = ARCHITECTURE_DEFAULTS.get(str(values.get("architecture", "builtin")), {})
+        backbone = values.get("backbone", defaults.get("backbone"))
+        defaults = {**defaults, **BACKBONE_DEFAULTS.get(str(backbone), {})}
         network = handler({**defaults, **values})
         object.__setattr__(network, "__pydantic_fields_set__", set(values))
         return network

@@ -353,13 +353,14 @@ def test_unsupported_settings_are_errors(settings, message):
 # --- stages of a backbone ---
 
 
-@pytest.mark.parametrize(("name", "count"), [("builtin", 5), ("fasterrcnn_vgg16", 5), ("fasterrcnn_fpn", 5)])
+@pytest.mark.parametrize(("name", "count"), [("builtin", 6), ("fasterrcnn_vgg16", 5), ("fasterrcnn_fpn", 5)])
 def test_stages_are_the_backbone_in_order(name, count):
     model, _ = build_cached(name)
     stages = backbone_stages(model)
     assert len(stages) == count
     parameters = [id(p) for stage in stages for p in stage.parameters()]
-    assert parameters == [id(p) for p in model.backbone.body.parameters()]
+    parts = [model.backbone.body, *([model.backbone.neck] if name == "builtin" else [])]
+    assert parameters == [id(p) for part in parts for p in part.parameters()]
     if name == "fasterrcnn_vgg16":
         assert sum(isinstance(m, nn.Conv2d) for m in stages[0].modules()) == 1  # conv1 of VGG-11
 

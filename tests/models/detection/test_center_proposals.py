@@ -92,6 +92,13 @@ def test_what_may_be_an_object_is_not_trained_as_background(unknown):
     assert class_loss(centers, make_target([], [], **unknown)) <= nothing
 
 
+def test_maps_of_other_classes_are_not_trained_as_the_detectors():
+    centers = make_centers((1, 12, 15, (10,) * 4), num_classes=5)
+    losses = center_losses(centers[None], [make_target([[32, 8, 56, 40]], [1])], 1.0)
+    assert losses["loss_center"] == 0
+    assert losses["loss_center_box"] > 0
+
+
 def test_an_image_without_objects_and_one_with_have_finite_gradients():
     centers = torch.stack([make_centers(), make_centers()]).requires_grad_()
     targets = [make_target([], []), make_target([[32, 8, 56, 40], [0, 0, 3, 3]], [1, 2])]

@@ -89,7 +89,7 @@ def test_the_backbone_has_no_batch_norm_to_fold():
     assert not [module for module in MobileNetV3().modules() if isinstance(module, torch.nn.BatchNorm2d)]
 
 
-@pytest.mark.parametrize("settings", [{"backbone": "mobilenet_v3_centernet"}, {"num_class_maps": 3}])
+@pytest.mark.parametrize("settings", [{"num_class_maps": 0}, {"backbone": "mobilenet_v2", "num_class_maps": 3}])
 def test_class_maps_need_their_backbone(settings):
     with pytest.raises(InputError, match="class maps"):
         build_detector(detector_network(settings, "test"), 3)

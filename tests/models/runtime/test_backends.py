@@ -58,7 +58,8 @@ def builtin_detector(backend, **config):
 
 @pytest.mark.smoke
 def test_detections_equal_pytorchs(backend):
-    with builtin_detector("torch") as reference, builtin_detector(backend) as detector:
+    many = {"score": 0.005}
+    with builtin_detector("torch", **many) as reference, builtin_detector(backend, **many) as detector:
         assert detector.backend == backend
         detections, expected = detector.detect(demo_images()), reference.detect(demo_images())
     assert sum(map(len, expected)) > 10

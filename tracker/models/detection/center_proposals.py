@@ -78,12 +78,14 @@ def center_losses(centers: Tensor, targets: list[dict[str, Tensor]], weight: flo
     """Returns the losses of a batch's maps of centers (B, C + 4, h, w), multiplied by `weight`.
 
     The focal loss of "Objects as points", equation 1, divided by the number of objects, without what `partial_labels`
-    excludes; and the generalized IoU loss of the boxes around the centers.
+    excludes; and the generalized IoU loss of the boxes around the centers. Maps of other classes than the detector's,
+    from an earlier training, have the second loss alone.
     """
     class_loss, box_loss, objects = centers.new_zeros(()), centers.new_zeros(()), 0
     for each, target in zip(centers.float(), targets, strict=True):
         gaussians = gaussian_maps(target["boxes"], each.shape[1:])
-        class_loss = class_loss + _class_loss(each[:-4], gaussians, target)
+        if len(each) - 4 == target["unlabeled"].shape[1] - 1:
+            class_loss = class_loss + _class_loss(each[:-4], gaussians, target)
         box_loss = box_loss + _box_loss(each[-4:], gaussians, target["boxes"])
         objects += len(gaussians)
     factor = weight / max(objects, 1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tracker.errors import InputError
 from tracker.models.detection.architectures import BUILDERS, torchvision_names
 from tracker.models.detection.backbones import backbone_names, classification_network, split_backbone
+from tracker.models.detection.rcnn import CLASS_MAP_BACKBONE
 from tracker.models.detection.weights import (
     BUILTIN,
     default_weights,
@@ -104,8 +105,11 @@ def _backbone_from_file(info: ModelInfo, path: Path) -> StateDict:
     state = dict(load_torch_file(path))
     if info.architecture not in BUILDERS:
         raise InputError(f"{info.architecture} starts from imagenet, coco or a model of ours, not from {path}")
+    backbone = network_from_info(info, "the network").backbone
+    if backbone == CLASS_MAP_BACKBONE:
+        raise InputError(f"{path} does not hold the backbone of {info.architecture}, which starts from a model of ours")
     try:
-        classifier = classification_network(network_from_info(info, "the network").backbone)
+        classifier = classification_network(backbone)
         classifier.load_state_dict(state)
     except (RuntimeError, KeyError, AttributeError):
         raise InputError(f"{path} does not hold the backbone of {info.architecture}") from None
