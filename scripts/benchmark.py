@@ -11,7 +11,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["association"]:
+    if sys.argv[1:2] in (["association"], ["association-accuracy"]):
         os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")  # numerical libraries read these when they are loaded
     from benchmarks import commands
 
@@ -21,9 +21,11 @@ def main() -> None:
     app.command(commands.startup)
     app.command(commands.baselines)
     app.command(commands.association)
+    app.command(commands.association_accuracy)
     app.command(commands.ablation)
     app.command(commands.detectors)
     app.command(commands.backends)
+    app.command(commands.batches)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

@@ -49,9 +49,9 @@ HELD_OUT_SOURCE = "coco256"  # all of its images are for testing: nothing is tra
 INPUT_SIZE = (640, 640)  # longest and shortest side, pixels, of `--size auto`
 UNTESTED = ("backpack", "handbag", "skateboard")  # classes with less than ten objects that the teacher is sure of
 LICENSE = """\
-Weights: Apache-2.0, for what the project can grant; see the terms of the training images in the model card. Backbone, neck
-and class maps started from weights of 610265158/mobilenetv3_centernet, which states no license, as found in the package
-@vladmandic/human 3.3.6 (MIT)."""
+Weights: Apache-2.0, for what the project can grant; see the terms of the training images in the model card. Backbone,
+neck and class maps started from weights of 610265158/mobilenetv3_centernet, which states no license, as found in the
+package @vladmandic/human 3.3.6 (MIT)."""
 PROVENANCE = """\
 Started from a CenterNet trained on COCO train2017. Pascal VOC 2007/2012 (subset), highway_od, Open Images vehicles,
 PennFudan, street and classroom clips, football_indoor, peru_street, and 2,550 unlabeled images, in which that CenterNet

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from tracker.models.reid import Embedder, load_embedder
     from tracker.output import AudioSource, ResultWriter, VideoInfo, open_writer
     from tracker.pipeline.api import retrack, retrack_to_files, track, track_to_files
-    from tracker.pipeline.file_run import RunResult
     from tracker.pipeline.monitor import RunMonitor
     from tracker.pipeline.multi_source import track_all_to_files
     from tracker.pipeline.networks import NetworkAnalyzer
+    from tracker.pipeline.run_result import RunResult
     from tracker.pipeline.source_list import expand_sources
     from tracker.pipeline.tracking_run import TrackingRun
     from tracker.structures.types import Detections, Frame, Tracks
@@ -96,7 +96,7 @@ _MODULES = {
     "tracker.models.reid": ("Embedder", "load_embedder"),
     "tracker.output": ("AudioSource", "ResultWriter", "VideoInfo", "open_writer"),
     "tracker.pipeline.api": ("retrack", "retrack_to_files", "track", "track_to_files"),
-    "tracker.pipeline.file_run": ("RunResult",),
+    "tracker.pipeline.run_result": ("RunResult",),
     "tracker.pipeline.monitor": ("RunMonitor",),
     "tracker.pipeline.multi_source": ("track_all_to_files",),
     "tracker.pipeline.networks": ("NetworkAnalyzer",),

@@ -106,6 +106,41 @@ def association(
         yield f"\nwrote {plot}"
 
 
+def association_accuracy(
+    folder: Path,
+    /,
+    *,
+    configs: Path = Path(__file__).parents[2] / "configs",
+    detections: str = "det.txt",
+    offline: bool = True,
+    others: bool = True,
+) -> Iterator[str]:
+    """Measures the accuracy of the defaults, of each preset and of other packages, by kind of sequence.
+
+    Args:
+        folder: Sequences in the layout of the MOTChallenge, with gt/gt.txt and det/NAME.
+        configs: Folder of presets; those with settings of the tracker are measured.
+        detections: Name of the files of detections.
+        offline: Measure ours with --offline too.
+        others: Measure trackers of other packages too, where they are installed.
+
+    Raises:
+        InputError: There are no such sequences, or a file is damaged.
+    """
+    from benchmarks.association_accuracy import as_text, evaluate_entries, heading, other_entries, our_entries
+
+    entries = our_entries(configs, offline)
+    if others:
+        working, missing = other_entries()
+        entries += working
+        for name, reason in missing.items():
+            yield f"{name} is left out: {reason}"
+    for number, (entry, result) in enumerate(evaluate_entries(folder, detections, entries)):
+        if number == 0:
+            yield heading(list(result))
+        yield as_text(entry, result)
+
+
 def baselines(
     clip: str,
     /,
@@ -288,3 +323,18 @@ def backends(
 def _check_folder(path: Path | None) -> None:
     if path is not None and not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} for {path.name}: make it first")
+
+
+def batches(*, tasks: int = 100_000, workers: int = 2, seconds: float = 0.0) -> Iterator[str]:
+    """Measures the driver of `track batch` on a local Ray cluster, whose workers are stand-ins that only wait.
+
+    Args:
+        tasks: Number of sources.
+        workers: Number of workers.
+        seconds: Time that a worker waits for each source.
+    """
+    from benchmarks.batches import simulate
+
+    yield f"{tasks} sources, {workers} workers that wait {seconds:g} s for each"
+    for name, value in simulate(tasks, workers, seconds).items():
+        yield f"{name:44s} {value:12,.1f}"

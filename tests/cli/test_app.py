@@ -39,6 +39,9 @@ from video_clips import write_clip, write_tone
 
 Result = tuple[int, str, str]
 
+TABLES = ["tracks.csv", "tracks.parquet", "tracks_summary.parquet"]
+FILES = {"video.mp4", *TABLES, "run.json", "detections", "detections/part-00000000.parquet"}
+
 
 @pytest.fixture
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -100,7 +103,7 @@ def another_value(field: Any) -> Any:
     if isinstance(default, int):
         return default + 1
     if default is None:
-        return 7  # an optional number
+        return True if "bool" in str(field.annotation) else 7  # an optional number
     if isinstance(default, float | Fraction):
         return 7.5 if default > 2 else 0.75 if default != 0.75 else 0.5
     choices = re.findall(r"'(\w+)'", str(field.annotation)) if "Literal" in str(field.annotation) else ["other"]
@@ -345,8 +348,8 @@ def test_files_and_output_of_a_run(track: Callable[..., Result], stubbed: None) 
     ids, classes, *times = zip(*(line.split() for line in lines[3:5]), strict=True)
     assert ids == ("1", "2") and set(classes) == {"person", "car"}
     assert times == [("0.10",) * 2, ("2.90",) * 2, ("2.80",) * 2, ("29",) * 2]
-    assert lines[5:] == [f"wrote tracked/film/{name}" for name in ("video.mp4", "tracks.csv", "run.json")]
-    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
+    assert lines[5:] == [f"wrote tracked/film/{name}" for name in ("video.mp4", *TABLES, "run.json")]
+    assert list_paths(Path("tracked/film")) == FILES
 
 
 @pytest.mark.smoke
@@ -357,7 +360,7 @@ def test_the_record_of_a_run(track: Callable[..., Result], stubbed: None) -> Non
     assert record["source"]["name"] == "film.mp4" and record["source"]["frame_rate"] == "10"
     assert (record["source"]["width"], record["source"]["height"]) == (160, 120)
     assert record["frames"] == 30 and record["tracks"] == {"person": 1, "car": 1}
-    assert record["stopped_by_user"] is False
+    assert (record["status"], record["end"]) == ("finished", "complete")
     assert Config.model_validate(record["config"]) == Config.model_validate({"tracker": {"max_age": 3}})
     assert record["versions"]["tracker"] == tracker.__version__ and record["versions"]["av"] == av.__version__
     assert all(len(weights["sha256"]) == 64 for weights in record["weights"].values())
@@ -501,7 +504,7 @@ def test_after_a_signal_the_files_are_finished(running: subprocess.Popen[str], n
     output, errors = running.communicate(timeout=60)
     assert (running.returncode, errors) == (128 + number, "loading\n")
     record = json.loads(Path("tracked/film/run.json").read_text())
-    assert record["stopped_by_user"] and 30 <= record["frames"] < 600
+    assert record["status"] == "stopped" and 30 <= record["frames"] < 600
     assert output.startswith(f"{record['frames']} frames in ") and ", stopped\n" in output
     assert count_frames(Path("tracked/film/video.mp4")) == record["frames"]
     assert has_faststart(Path("tracked/film/video.mp4"))
@@ -510,7 +513,7 @@ def test_after_a_signal_the_files_are_finished(running: subprocess.Popen[str], n
         assert len(container.streams.audio) == 1
     rows = read_rows(Path("tracked/film/tracks.csv"))
     assert int(rows[-1]["frame"]) == record["frames"] - 1
-    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
+    assert list_paths(Path("tracked/film")) == FILES
 
 
 @pytest.mark.slow
@@ -549,7 +552,7 @@ def test_two_signals_stop_at_once(working_folder: Path) -> None:
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output, errors) == (130, "", "loading\n")
     assert read_rows(Path("tracked/film/tracks.csv")) and count_frames(Path("tracked/film/video.mp4")) >= 2
-    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv"}
+    assert list_paths(Path("tracked/film")) == FILES
 
 
 @pytest.mark.slow
@@ -560,7 +563,7 @@ def test_the_reader_of_the_output_is_gone(working_folder: Path) -> None:
         process.stdout.close()
         errors = process.stderr.read()
         assert (process.wait(timeout=30), errors) == (141, "loading\n")
-    assert list_paths(Path("tracked/film")) == {"video.mp4", "tracks.csv", "run.json"}
+    assert list_paths(Path("tracked/film")) == FILES
 
 
 @pytest.mark.slow

@@ -203,7 +203,7 @@ def test_the_output_folder_is_removed_during_the_run(outputs: list[str]) -> None
     Path("tracked").mkdir()
     process = subprocess.Popen(command("film.mp4", *outputs, delay=0.05), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not [path for path in Path("tracked").rglob("*") if path.is_file()] and time.monotonic() < deadline:
+    while not any(path.stat().st_size for path in Path("tracked").rglob("*.mp4")) and time.monotonic() < deadline:
         time.sleep(0.05)
     shutil.rmtree("tracked")
     _, errors = process.communicate(timeout=60)

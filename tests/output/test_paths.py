@@ -41,7 +41,8 @@ def test_default_folder_is_reused_with_overwrite() -> None:
     for _ in range(2):
         config = OutputConfig(overwrite=True)
         paths, record = resolve_outputs(config, make_results_folder(config, "video"), ())
-        assert paths == [Path("tracked/video/video.mp4"), Path("tracked/video/tracks.csv")]
+        names = "video.mp4", "tracks.csv", "tracks.parquet", "tracks_summary.parquet"
+        assert paths == [Path("tracked/video", name) for name in names]
         assert record == Path("tracked/video/run.json")
         paths[0].touch()
 

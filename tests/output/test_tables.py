@@ -229,7 +229,7 @@ def test_unwritable_folder_is_an_error_when_opening(tmp_path, suffix):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("suffix", [".MP4", ".mkv", ".csv", ".txt", ".json"])
+@pytest.mark.parametrize("suffix", [".MP4", ".mkv", ".csv", ".txt", ".json", ".parquet", "_summary.parquet"])
 def test_closing_twice(tmp_path, suffix):
     writer = open_writer(tmp_path / f"a{suffix}", make_info(), ["person"], CONFIG)
     for index in range(3):
@@ -246,7 +246,9 @@ def test_public_names():
         "Annotator",
         "AudioSource",
         "CombinedTable",
+        "DetectionStore",
         "DetectionWriter",
+        "OutputFile",
         "ResultWriter",
         "VideoInfo",
         "combined_table_path",

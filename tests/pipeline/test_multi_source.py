@@ -27,8 +27,8 @@ from tracker.cli.app import main
 from tracker.cli.demo import draw_clip
 from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.batcher import BatcherClient, DynamicBatcher
-from tracker.pipeline.file_run import RunResult
 from tracker.pipeline.monitor import RunMonitor
+from tracker.pipeline.run_result import RunResult
 from tracker.video import Source
 from video_clips import write_clip, write_image
 
@@ -75,7 +75,7 @@ def write_clips() -> list[Path]:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"}
+    return {path.name: path.read_bytes() for path in folder.rglob("*.*") if path.name != "run.json"}
 
 
 def read_record(folder: str) -> dict[str, Any]:
@@ -355,7 +355,7 @@ def test_a_failed_source_does_not_stop_the_others(track: Callable[..., Result]) 
     assert errors[-2:] == ["track: 2 of 4 sources failed: gone.mp4, text.mp4", "loading"]
     messages = "\n".join(error for error in errors if error.startswith("track: "))
     assert "there is no file or folder gone.mp4" in messages and "text.mp4 is not a video" in messages
-    assert output.startswith("film.mp4\n30 frames in ") and output.count("wrote") == 6
+    assert output.startswith("film.mp4\n30 frames in ") and output.count("wrote") == 10
     assert read_record("film")["frames"] == count_frames("tracked/film/video.mp4") == 30
     assert count_frames("tracked/images/video.mp4") == 12
     assert {path.name for path in Path("tracked").iterdir()} == {"film", "images"}
@@ -396,7 +396,8 @@ def test_a_bug_in_one_run_does_not_end_the_others(stubbed: None, caplog: pytest.
             done.append(number)
     assert done == [1]
     assert count_frames("tracked/film/video.mp4") == 10 and count_frames("tracked/other/video.mp4") == 60
-    assert Path("tracked/other/run.json").exists() and not Path("tracked/film/run.json").exists()
+    assert read_record("other")["status"] == "finished" and read_record("film")["status"] == "failed"
+    assert read_record("film")["reason"] == "ZeroDivisionError: a bug"
     assert [record.message for record in caplog.records] == [
         "a bug ended film.mp4 (ZeroDivisionError: a bug); the others go on"
     ]
@@ -516,7 +517,7 @@ def test_leaving_the_loop_ends_all_runs(stubbed: None, monkeypatch: pytest.Monke
     monkeypatch.setattr(StubDetector, "_detect", lambda *arguments: time.sleep(0.01) or detect(*arguments))
     with closing(track_all_to_files(sources, Config())) as results:
         assert next(results)[0] == 0
-    assert not Path("tracked/other/run.json").exists() and count_frames("tracked/film/video.mp4") == 6
+    assert read_record("other")["status"] == "failed" and count_frames("tracked/film/video.mp4") == 6
 
 
 # Live sources
@@ -562,7 +563,7 @@ def test_after_an_interrupt_the_running_sources_are_finished(
     assert (code, errors) == (130, ["loading"])
     for name in ("film", "other"):
         record = read_record(name)
-        assert record["stopped_by_user"] and 0 < record["frames"] < 100
+        assert record["status"] == "stopped" and 0 < record["frames"] < 100
         assert count_frames(f"tracked/{name}/video.mp4") == record["frames"]
     assert output.count(", stopped\n") == 2 and output.endswith("\nthird.mp4 was not started\n")
     assert not Path("tracked/third").exists()
@@ -598,7 +599,7 @@ def test_an_interrupt_of_a_process(running: subprocess.Popen[str]) -> None:
     assert (running.returncode, errors) == (130, "loading\n") and output.count(", stopped\n") == 2
     for name in ("film", "other"):
         record = read_record(name)
-        assert record["stopped_by_user"] and count_frames(f"tracked/{name}/video.mp4") == record["frames"]
+        assert record["status"] == "stopped" and count_frames(f"tracked/{name}/video.mp4") == record["frames"]
 
 
 @pytest.mark.slow

@@ -286,7 +286,7 @@ def test_a_signal_in_the_first_pass() -> None:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "loading\n") and ", stopped\n" in output
     record = json.loads(Path("tracked/film/run.json").read_text())
-    assert record["stopped_by_user"] and 20 <= record["frames"] < 300
+    assert record["status"] == "stopped" and 20 <= record["frames"] < 300
     assert len(frame_times("tracked/film/video.mp4")[0]) == record["frames"]
     assert int(read_rows("tracked/film/tracks.csv")[-1]["frame"]) == record["frames"] - 1
     assert read_ids("tracked/film/tracks.csv") == {100 * record["frames"] + 1, 100 * record["frames"] + 2}

@@ -392,6 +392,23 @@ def test_a_video_of_another_size(stubbed: None) -> None:
         next(retrack(write_text("det.txt", "\n".join(mot_rows())), video="clip.mp4"))
 
 
+def left_edges(rows: list[str], **output: Any) -> list[float]:
+    """Returns the left edges, in pixels, of the tracks of a sequence of 160 x 120 pixels."""
+    write_text("street/seqinfo.ini", SEQUENCE)
+    write_text("street/det/det.txt", "\n".join(rows))
+    retrack_to_files("street/det/det.txt", config("t.csv", output={"overwrite": True, **output}))
+    with open("t.csv", newline="") as file:
+        return [float(row["x1"]) for row in csv.DictReader(file)]
+
+
+def test_given_boxes_that_reach_out_of_the_image_stay_as_they_are() -> None:
+    rows = [f"{n},-1,{-20 + n},20,40,80,0.9" for n in range(1, 8)]
+    assert min(left_edges(rows)) < -15
+    assert min(left_edges(rows, clip_boxes=True)) == 0
+    at_the_edge = [f"{n},-1,{max(8 - 3 * n, 1)},20,{20 + min(8 - 3 * n, 0)},80,0.9" for n in range(1, 6)]
+    assert min(left_edges(at_the_edge)) == 0, "the detector clips its boxes: what the filter adds is clipped too"
+
+
 def test_a_part_of_the_stored_frames() -> None:
     path = write_text("det.txt", "\n".join(mot_rows()))
     part = Config.model_validate({"source": {"fps": 10, "start": 0.5, "end": 2.0, "every": 4}})
@@ -444,12 +461,14 @@ def test_files_and_output_of_a_run(track: Callable[..., Result]) -> None:
     assert lines[0].startswith("40 frames in ")
     assert lines[1] == "2 stored detections were left out: score, class, or outside of the image"
     assert lines[2] == "tracks: 2 person"
-    assert lines[-2:] == ["wrote tracked/Street/tracks.csv", "wrote tracked/Street/run.json"]
-    assert {path.name for path in Path("tracked/Street").iterdir()} == {"tracks.csv", "run.json"}
+    files = ["tracks.csv", "tracks.parquet", "tracks_summary.parquet", "run.json"]
+    assert lines[-4:] == [f"wrote tracked/Street/{name}" for name in files]
+    assert {path.name for path in Path("tracked/Street").iterdir()} == set(files)
     record = json.loads(Path("tracked/Street/run.json").read_text())
     assert record["detections"]["file"] == "det.txt" and len(record["detections"]["sha256"]) == 64
     assert (record["frames"], record["tracks"], record["weights"]) == (40, {"person": 2}, {})
-    assert Config.model_validate(record["config"]) == Config()
+    clip_boxes = {"output": {"clip_boxes": False}}  # one of the boxes reaches out of the image
+    assert Config.model_validate(record["config"]) == Config.model_validate(clip_boxes)
 
 
 def test_all_tables_are_written(track: Callable[..., Result]) -> None:
@@ -548,5 +567,34 @@ def test_after_a_signal_the_files_are_finished() -> None:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "") and ", stopped\n" in output
     record = json.loads(Path("tracked/det/run.json").read_text())
-    assert record["stopped_by_user"] and 0 < record["frames"] < 40_000
+    assert record["status"] == "stopped" and 0 < record["frames"] < 40_000
     assert int(table.read_text().splitlines()[-1].split(",")[0]) == record["frames"] - 1
+
+
+# The folder of a run
+
+
+@pytest.mark.parametrize("flags", [[], ["--offline"], ["--detect-every", "2"], ["--max-age", "1"]])
+def test_the_folder_of_a_run_gives_its_tracks_again(
+    flags: list[str], stubbed: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving_clip(Path("film.mp4"), 130)
+    for arguments in (["film.mp4", *flags], ["retrack", "tracked/film"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert not end.value.code, capsys.readouterr().err
+        # With the video gone: embeddings come from the store.
+        Path("film.mp4").unlink(missing_ok=True)
+        monkeypatch.delattr(tracker.models.reid, "load_embedder", raising=False)
+    first, second = Path("tracked/film"), Path("tracked/film-2")
+    for name in ("tracks.csv", "tracks.parquet", "tracks_summary.parquet"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    assert not (second / "detections").exists() and not (second / "video.mp4").exists()
+    ids = [tracks.ids.tolist() for _, tracks in retrack(first)]
+    assert len(ids) == 130 and any(ids)
+
+
+def test_a_folder_without_stored_detections() -> None:
+    Path("empty").mkdir()
+    with pytest.raises(InputError, match="empty has no stored detections"):
+        read_detections("empty")

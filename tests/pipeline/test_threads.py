@@ -316,7 +316,7 @@ def test_an_interrupt_while_a_stage_is_slow(
         main(["film.mp4", *(["--offline"] if offline else [])])
     assert end.value.code == 130
     record = json.loads(Path("tracked/film/run.json").read_text())
-    assert record["stopped_by_user"] and 0 < record["frames"] < 40
+    assert record["status"] == "stopped" and 0 < record["frames"] < 40
     assert count_frames("tracked/film/video.mp4") == record["frames"]
     last = int(read_rows("tracked/film/tracks.csv")[-1]["frame"])
     assert last < record["frames"] if offline else last == record["frames"] - 1

@@ -318,6 +318,16 @@ def test_a_track_that_is_detected_at_the_border_stays():
     assert all_ids(run_tracker(tracker, frames)) == {1}
 
 
+@pytest.mark.parametrize(("left", "count"), [(615, 1), (570, 2)])
+def test_a_gap_ends_a_track_at_the_border_only_if_it_moves_out(left, count):
+    # Given boxes that reach out of the image by half stay where they are; the others vanish where they were whole.
+    speed = 0 if left == 615 else 6
+    boxes = [(left + speed * min(n, 5), 200, 50, 120) for n in range(16)]
+    frames = [NO_DETECTIONS if 6 <= n < 12 else make_detections(box) for n, box in enumerate(boxes)]
+    tracker = DeepSort(TrackerConfig(min_visible=0.7), size=(640, 480))
+    assert len(all_ids(run_tracker(tracker, frames))) == count
+
+
 # --- objects that are partly outside of the image ---
 
 SIZE = (640, 480)

@@ -26,6 +26,7 @@ from tracker.errors import InputError
 
 COMMANDS = {
     "retrack": ("retrack", "Track stored detections without a detector, and write the same results."),
+    "batch": ("batch", "Track many files by several workers or on a Ray cluster; a second call does what is missing."),
     "crops": ("crops", "Extract crops of the tracks of videos, a folder for each track, to train on."),
     "demo": ("demo", "Draw a short clip, and track it with the built-in networks; works without internet access."),
     "bench": ("bench", "Measure how fast a run with these settings is, stage by stage; writes no results."),
@@ -50,8 +51,8 @@ GROUPS = {
     "tune": "Search settings for your own videos.",
 }
 
-EXTRAS = {"train": "training", "eval": "evaluation", "tune": "tuning"}
-"""Groups whose packages are an extra of the same name, and what needs them."""
+EXTRAS = {"batch": "--ray", "train": "training", "eval": "evaluation", "tune": "tuning"}
+"""Groups and commands whose packages are an extra of the same name, and what needs them."""
 
 app = CommandApp(
     name="track",

@@ -16,6 +16,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from tracker.errors import InputError, mask_passwords
+from tracker.structures.end_reason import EndReason
 
 _UNLIMITED = 10_000  # characters of a line that goes into a pipe or a file
 # C0 and C1 controls, and marks that reverse the direction of text, which can make it look like another one.
@@ -170,3 +171,8 @@ def check_folder(folder: Path | None, overwrite: bool) -> None:
         raise InputError(f"--report takes a folder, and {folder} is a file: give another name")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise InputError(f"the folder {folder} of the report is not empty: give --overwrite or another name")
+
+
+def exit_code(end: EndReason) -> int:
+    """Returns the exit code for the end of a run: 0 if all came that was asked for, else 2."""
+    return 0 if end.is_success else 2

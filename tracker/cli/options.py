@@ -1,8 +1,9 @@
 """Parameters that several commands share, and the settings that they stand for."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
@@ -56,12 +57,13 @@ ConfigFile = Annotated[
 Quiet = Annotated[bool, help_text("Print only errors.")]
 
 
-def load_settings(file: Path | None, *sections: Section) -> Config:
+def load_settings(file: Path | None, *sections: Section, base: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
     """Returns the defaults, replaced by a file's values, replaced by the flags that were given.
 
     Args:
         file: A YAML file, or the name of a shipped one.
         sections: All sections in the order of `Config`, with the flags' values.
+        base: Values of sections that replace the defaults before the file does.
 
     Raises:
         InputError: The file or a value is wrong.
@@ -71,7 +73,10 @@ def load_settings(file: Path | None, *sections: Section) -> Config:
     for values in given.values():
         for key in values.keys() & _LISTS:
             values[key] = split_names(values[key])
-    return merge_config(read_yaml(file) if file else {}, given, where=str(file) if file else "the command line")
+    values = read_yaml(file) if file else {}
+    if base:
+        values = {name: {**base.get(name, {}), **(values.get(name) or {})} for name in {*base, *values}}
+    return merge_config(values, given, where=str(file) if file else "the command line")
 
 
 def split_names(texts: tuple[str, ...]) -> tuple[str, ...]:

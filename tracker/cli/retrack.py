@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from tracker.cli import options
+from tracker.cli.console import exit_code
 from tracker.config import DetectionFilterConfig
 from tracker.errors import InputError
 
@@ -15,7 +16,8 @@ def retrack(
         str,
         options.help_text(
             "A file of detections: what --detections or --output wrote (.csv, .json), a MOTChallenge det.txt (all are "
-            "persons; a seqinfo.ini beside it or one folder up is read too), or COCO results."
+            "persons; a seqinfo.ini beside it or one folder up is read too), or COCO results. Or the folder of a run, "
+            "whose settings then count where no others are given."
         ),
     ],
     /,
@@ -43,9 +45,13 @@ def retrack(
     from tracker.cli.run_summary import print_summary
     from tracker.data.detections import read_detections
     from tracker.pipeline.api import retrack_to_files
+    from tracker.pipeline.resume import is_run, retrack_settings
 
     options.set_quiet(quiet)
-    settings = options.load_settings(config, source_settings, detection_filter, appearance, tracker, output)
+    sections = source_settings, detection_filter, appearance, tracker, output
+    settings = options.load_settings(
+        config, *sections, base=retrack_settings(detections) if is_run(detections) else None
+    )
     if settings.output.show and not video:
         raise InputError("--show needs the images: give --video, or leave it out")
     stored = read_detections(detections, float(settings.source.fps), source)
@@ -53,4 +59,4 @@ def retrack(
         result = retrack_to_files(stored, settings, video, monitor)
     if not quiet:
         print_summary(result)
-    return monitor.signals.exit_code
+    return monitor.signals.exit_code or exit_code(result.end)

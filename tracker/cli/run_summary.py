@@ -6,8 +6,9 @@ from rich.table import Table
 
 from tracker.cli.console import SafeConsole, say_error, write_output
 from tracker.errors import InputError
-from tracker.pipeline.file_run import RunResult
+from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.summary import TrackSummary
+from tracker.structures.end_reason import EndReason
 
 
 def print_summary(result: RunResult) -> None:
@@ -27,6 +28,8 @@ def print_summary(result: RunResult) -> None:
 def _lines(result: RunResult) -> list[str]:
     rate = f" ({result.frames / result.elapsed:.1f} frames/s)" if result.elapsed else ""
     lines = [f"{result.frames} frames in {result.elapsed:.1f} s{rate}{', stopped' if result.stopped else ''}"]
+    if result.frames_kept:
+        lines.append(f"the detections of {result.frames_kept} frames were kept from before")
     if result.corrupt_packets:
         lines.append(f"{result.corrupt_packets} corrupt packets were skipped")
     if result.frames_predicted:
@@ -35,6 +38,8 @@ def _lines(result: RunResult) -> list[str]:
         lines.append(f"{result.filtered_out} stored detections were left out: score, class, or outside of the image")
     if result.truncated:
         lines.append("the file ends before its stated end; it was processed as far as it goes")
+    if result.end in (EndReason.BROKE_OFF, EndReason.STALLED):
+        lines.append(f"the source {'broke off' if result.end is EndReason.BROKE_OFF else 'stalled'}")
     counts = ", ".join(f"{n} {name}" for name, n in result.summary.counts.most_common() if n)
     return [*lines, f"tracks: {counts or 'none'}"]
 

@@ -5,12 +5,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from tracker.cli import options
-from tracker.cli.console import say
+from tracker.cli.console import exit_code, say
 from tracker.config import Config
 from tracker.errors import InputError
+from tracker.structures.end_reason import EndReason
 
 if TYPE_CHECKING:
-    from tracker.pipeline.file_run import RunResult
+    from tracker.pipeline.resume import StartedRun
+    from tracker.pipeline.run_result import RunResult
 
 
 def track(
@@ -24,6 +26,13 @@ def track(
     /,
     *,
     config: options.ConfigFile = None,
+    resume: Annotated[
+        bool,
+        options.help_text(
+            "Go on with runs that were killed, stopped or failed, with their own settings; SOURCES may be folders of "
+            "results too. A source without such a run is tracked from its beginning."
+        ),
+    ] = False,
     quiet: options.Quiet = False,
     source_settings: options.Source = options.DEFAULTS.source,
     detector: options.Detector = options.DEFAULTS.detector,
@@ -35,24 +44,56 @@ def track(
 
     Ctrl-C and SIGTERM let the current frame and all files be finished; a second one ends at once, and so does one that
     comes before there is anything to finish. Of several sources, the error of one is printed at once, and the others go
-    on; the exit code is then 2.
+    on. The exit code is 0 where all sources came to their ends, 2 where one failed, is truncated, broke off or stalled,
+    and 130 or 143 after a signal.
     """
     from tracker.pipeline.source_list import expand_sources
 
     options.set_quiet(quiet)
     settings = options.load_settings(config, source_settings, detector, appearance, tracker, output)
+    if resume:
+        sources, settings, runs = _started_runs(sources, settings)
+        if not sources:
+            return 0
+    else:
+        runs = {}
     uris = list(map(str, expand_sources(sources)))
     if len(uris) > 1:
-        return _track_all(uris, settings, quiet)
+        return _track_all(uris, settings, quiet, runs)
     from tracker.cli.run_monitor import console_monitor
     from tracker.cli.run_summary import print_summary
     from tracker.pipeline.api import track_to_files
 
     with console_monitor(settings, quiet, lambda: _categories(settings)) as monitor:
-        result = track_to_files(uris[0], settings, monitor)
+        result = track_to_files(uris[0], settings, monitor, runs.get(uris[0]))
     if not quiet:
         print_summary(result)
-    return monitor.signals.exit_code
+    return monitor.signals.exit_code or exit_code(result.end)
+
+
+def _started_runs(sources: Sequence[str], settings: Config) -> "tuple[tuple[str, ...], Config, dict[str, StartedRun]]":
+    """Returns the sources that are not finished, the settings of their runs, and the runs by source."""
+    from tracker.pipeline.resume import find_run, is_run
+    from tracker.pipeline.source_list import expand_sources
+
+    runs: dict[str, StartedRun] = {}
+    left: list[str] = []
+    for source in sources:
+        for name in [source] if is_run(source) else map(str, expand_sources([source])):
+            run = find_run(name)
+            if run is not None and run.is_finished:
+                say(f"{run.folder} is finished: nothing is left to do")
+                continue
+            left.append(name if run is None else run.source)
+            if run is not None:
+                runs[left[-1]] = run
+    configs = [run.config for run in runs.values()]
+    for run in runs.values():
+        if run.config != configs[0]:
+            raise InputError(f"{run.folder} was begun with other settings than the other runs: resume it alone")
+        if not run.has_settings(settings):
+            raise InputError(f"{run.folder} goes on with the settings that it was begun with: leave the others out")
+    return tuple(left), configs[0] if configs else settings, runs
 
 
 def _categories(config: Config) -> Sequence[str]:
@@ -61,7 +102,7 @@ def _categories(config: Config) -> Sequence[str]:
     return detector_categories(config.detector)
 
 
-def _track_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
+def _track_all(sources: Sequence[str], config: Config, quiet: bool, runs: "dict[str, StartedRun]") -> int:
     """Tracks several sources at the same time; returns the exit code."""
     if config.output.show:
         raise InputError(f"--show shows one source, and there are {len(sources)}: give one, or leave it out")
@@ -82,7 +123,7 @@ def _track_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
             return monitors[number]
 
         try:
-            with closing(track_all_to_files(sources, config, start_monitor)) as finished:
+            with closing(track_all_to_files(sources, config, start_monitor, runs)) as finished:
                 for number, result in finished:
                     monitors[number].progress.end()
                     results[number] = result
@@ -94,7 +135,8 @@ def _track_all(sources: Sequence[str], config: Config, quiet: bool) -> int:
                 _print_results(names, results, config)
     failed = [name for number, name in enumerate(names) if isinstance(results.get(number), InputError)]
     print_failures(failed, len(names))
-    return signals.exit_code or (2 if failed else 0)
+    ends = [EndReason.FAILED if isinstance(result, InputError) else result.end for result in results.values()]
+    return signals.exit_code or max(map(exit_code, ends), default=0)
 
 
 def _print_results(names: Sequence[str], results: "dict[int, RunResult | InputError]", config: Config) -> None:

@@ -9,13 +9,14 @@ from tracker.config.run import (
     DetectionFilterConfig,
     DetectorConfig,
     OutputConfig,
+    ResultConfig,
     RuntimeConfig,
     SourceConfig,
     TrackerConfig,
     load_config,
     merge_config,
 )
-from tracker.config.tools import CropsConfig, ExportConfig
+from tracker.config.tools import BatchConfig, CropsConfig, ExportConfig
 from tracker.config.training import (
     ClassifierTrainingConfig,
     CropTrainingConfig,
@@ -26,6 +27,7 @@ from tracker.config.training import (
 
 __all__ = [
     "AppearanceConfig",
+    "BatchConfig",
     "ClassifierTrainingConfig",
     "Config",
     "CropTrainingConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "EmbedderTrainingConfig",
     "ExportConfig",
     "OutputConfig",
+    "ResultConfig",
     "RuntimeConfig",
     "Section",
     "SourceConfig",

@@ -179,7 +179,7 @@ class DetectorNetwork(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _apply_architecture_defaults(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Fills missing values with the defaults of the architecture and its backbone; only given values count as set."""
+        """Fills missing values with the defaults of architecture and backbone; only given values count as set."""
         if not isinstance(values, Mapping):
             return handler(values)
         defaults = ARCHITECTURE_DEFAULTS.get(str(values.get("architecture", "builtin")), {})

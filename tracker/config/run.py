@@ -154,7 +154,8 @@ class TrackerConfig(Section):
     low_iou: Fraction01 = 0.35
     """Least IoU for a match in the second pass (ByteTrack: 0.5)."""
     min_visible: Fraction01 = 0.7
-    """A missed track is deleted when less than this fraction of its predicted box lies inside the image."""
+    """A missed track is deleted when less than this fraction of its predicted box lies inside the image, relative to
+    that of its latest detection, which may reach out of the image."""
     border_overlap: Fraction01 = 0.7
     """At the image border, a detection that would start a track continues the track that was just missed there, if this
     fraction of the smaller box lies in the larger one and the class differs or the track is leaving: objects cut off by
@@ -262,24 +263,36 @@ class TrackerConfig(Section):
         return self.model_copy(update={"neutral_cosine_distance": embedder_distance})
 
 
-class OutputConfig(Section):
-    """Settings of the results: files and drawing."""
+class ResultConfig(Section):
+    """Settings of the results in a folder: what is stored, and drawing."""
 
-    output: tuple[str, ...] = ()
-    """Files to write, by suffix: .mp4 .mkv .mov video, .csv, .txt MOTChallenge, .json COCO. {name} stands for the
-    source's name. Without it: video.mp4, tracks.csv and run.json in the folder tracked/NAME/."""
-    detections: str = ""
-    """CSV file in which to store the detections before tracking; `track retrack` tracks them again."""
-    all_tracks: str = ""
-    """CSV file for the tracks of all sources together, with a column that names the source."""
+    store: bool = True
+    """Store the detections with their embeddings in the folder of the results, so that the run can be resumed, and
+    tracked again without the detector; not with named outputs."""
     overwrite: bool = False
     """Replace existing results; without it the default folder gets a new number and a named file is refused."""
+    clip_boxes: bool | None = None
+    """Clip the boxes in tables to the image. Without it, they are clipped unless given detections (`track retrack`)
+    reach out of the image themselves: boxes then stay as they are."""
     trail: NonNegative = 2.0
     """Length of the drawn trail, seconds."""
     crf: Annotated[int, Field(ge=0, le=51)] = 23
     """x264 quality: lower is better and larger."""
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "veryfast"
     """x264 speed against size."""
+
+
+class OutputConfig(ResultConfig):
+    """Settings of the results: files and drawing."""
+
+    output: tuple[str, ...] = ()
+    """Files to write, by suffix: .mp4 .mkv .mov video, .csv, .parquet, .txt MOTChallenge, .json COCO. {name} stands for
+    the source's name. Without it: the folder tracked/NAME/ with video.mp4, tracks.csv, tracks.parquet, the stored
+    detections and run.json."""
+    detections: str = ""
+    """CSV file in which to store the detections before tracking; `track retrack` tracks them again."""
+    all_tracks: str = ""
+    """CSV file for the tracks of all sources together, with a column that names the source."""
     show: bool = False
     """Also show the annotated video in a window, if there is a screen; q closes it and ends the run."""
 
@@ -299,6 +312,10 @@ class Config(Section):
         detections = self.output.detections.replace("{name}", name)
         output = self.output.model_copy(update={"output": files, "detections": detections})
         return self.model_copy(update={"output": output})
+
+    def with_overwrite(self) -> "Config":
+        """Returns a copy that may replace existing results."""
+        return self.model_copy(update={"output": self.output.model_copy(update={"overwrite": True})})
 
 
 def load_config(

@@ -1,4 +1,4 @@
-"""The settings of `track crops` and `track export`."""
+"""The settings of `track crops`, `track export` and `track batch`."""
 
 from typing import Annotated, Literal
 
@@ -41,3 +41,19 @@ class ExportConfig(Section):
     """Most detections in an image; part of the file."""
     masks: bool = DetectorConfig().masks
     """Export masks too, if the network has them."""
+
+
+class BatchConfig(Section):
+    """Settings of `track batch SOURCES`."""
+
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Number of sources that are tracked at the same time, each by a worker with networks of its own. 0 is one on this
+    machine; on a Ray cluster, one for each GPU or, without GPUs, for each 4 cores."""
+    ray: str = ""
+    """Use the workers of a Ray cluster: auto for the one that runs on this machine, local for a new one on this machine
+    alone, or the address of a node. Needs the extra batch."""
+    split: NonNegative = 600.0
+    """Where there are more workers than sources, those that are longer are split into pieces of at least so many
+    seconds, in which the workers detect at the same time; the tracks are the same. 0 splits none."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often a source is tried again whose worker died, or that a bug ended."""

@@ -24,7 +24,7 @@ def create_temporary(path: Path, suffix: str = ".part") -> Path:
 
 
 @contextmanager
-def replace_file(path: Path, suffix: str = ".part", overwrite: bool = True) -> Iterator[Path]:
+def replace_file(path: Path, suffix: str = ".part", overwrite: bool = True, durable: bool = False) -> Iterator[Path]:
     """Yields an empty temporary file to be filled, which then takes the place of a file.
 
     After an error the temporary file is removed and the file at `path` is as it was. A link at `path` is replaced, not
@@ -35,6 +35,7 @@ def replace_file(path: Path, suffix: str = ".part", overwrite: bool = True) -> I
         path: The file.
         suffix: End of the temporary file's name.
         overwrite: False to raise a FileExistsError if there is anything at `path` by the time it is filled.
+        durable: True to wait until the disk has it, so that it is whole after a power cut too.
     """
     if is_special(path):
         yield path
@@ -42,7 +43,11 @@ def replace_file(path: Path, suffix: str = ".part", overwrite: bool = True) -> I
     temporary = create_temporary(path, suffix)
     try:
         yield temporary
+        if durable:
+            sync(temporary)
         move_file(temporary, path, overwrite)
+        if durable:
+            sync(path.parent)
     finally:
         remove_file(temporary)
 
@@ -84,6 +89,21 @@ def open_new_file(path: Path, overwrite: bool = True) -> BinaryIO:
         return temporary.open("r+b", buffering=0)
 
 
+def sync(path: Path) -> None:
+    """Waits until the disk has the content of a file or, of a folder, the names in it.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    if path.is_dir() and os.name == "nt":  # where a folder cannot be opened, and names need no waiting
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def is_still_at(path: Path, file: os.stat_result) -> bool:
     """Returns True if an open file, by its `os.fstat`, still has a name: it was neither removed nor replaced."""
     try:
@@ -108,26 +128,33 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
 
 
-def write_bytes(path: Path, data: bytes, advice: str = "") -> None:
-    """Writes or replaces a file, whole or not at all.
+def write_bytes(path: Path, data: bytes, advice: str = "", durable: bool = False) -> None:
+    """Writes or replaces a file, whole or not at all; `durable` as for `replace_file`.
 
     Raises:
         InputError: It cannot be written; the message ends with `advice`.
     """
     try:
-        with replace_file(path) as temporary:
+        with replace_file(path, durable=durable) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}{advice}") from None
 
 
-def write_text(path: Path, text: str, advice: str = "") -> None:
+def write_text(path: Path, text: str, advice: str = "", durable: bool = False) -> None:
     """Writes UTF-8 text whole or not at all; arguments and errors are those of `write_bytes`."""
     # Names of files may hold bytes that are no text, which Python keeps as surrogates.
-    write_bytes(path, text.encode(errors="backslashreplace"), advice)
+    write_bytes(path, text.encode(errors="backslashreplace"), advice, durable)
 
 
-def write_json(path: Path, value: Any, indent: int | None = 2, ascii_only: bool = True, advice: str = "") -> None:
+def write_json(
+    path: Path,
+    value: Any,
+    indent: int | None = 2,
+    ascii_only: bool = True,
+    advice: str = "",
+    durable: bool = False,
+) -> None:
     """Writes JSON and a line break, whole or not at all; errors are those of `write_bytes`.
 
     Args:
@@ -136,9 +163,10 @@ def write_json(path: Path, value: Any, indent: int | None = 2, ascii_only: bool 
         indent: Spaces for each level; None for a single line.
         ascii_only: Escape all other characters.
         advice: End of the error message.
+        durable: See `replace_file`.
     """
     text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
-    write_text(path, f"{text}\n", advice)
+    write_text(path, f"{text}\n", advice, durable)
 
 
 def _finite(value: Any) -> Any:

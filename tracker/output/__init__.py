@@ -1,8 +1,9 @@
 """Writes tracks as tables, as COCO JSON and as annotated video."""
 
 from tracker.output.annotated_video import AnnotatedVideoWriter
-from tracker.output.base import AudioSource, ResultWriter, VideoInfo
+from tracker.output.base import AudioSource, OutputFile, ResultWriter, VideoInfo
 from tracker.output.combined_table import CombinedTable
+from tracker.output.detection_store import DetectionStore
 from tracker.output.detections_csv import DetectionWriter
 from tracker.output.drawing import Annotator
 from tracker.output.paths import (
@@ -19,7 +20,9 @@ __all__ = [
     "Annotator",
     "AudioSource",
     "CombinedTable",
+    "DetectionStore",
     "DetectionWriter",
+    "OutputFile",
     "ResultWriter",
     "VideoInfo",
     "combined_table_path",

@@ -59,6 +59,8 @@ class VideoInfo:
         start: Time of the first frame to process, seconds since the source's first frame.
         end: Time to stop at, seconds since the source's first frame; inf for the whole source.
         has_fine_classes: True if the tracks have fine classes, for which tables have columns.
+        clip: True if tables state the part of each box inside the image; False leaves boxes that reach out as they are.
+        max_age: Seconds after which a track that is not reported cannot come back.
         sample_aspect_ratio: Width of a pixel over its height, with which a player shows the video.
     """
 
@@ -71,7 +73,9 @@ class VideoInfo:
     start: float = 0.0
     end: float = float("inf")
     has_fine_classes: bool = False
+    clip: bool = True
     sample_aspect_ratio: Fraction = Fraction(1)
+    max_age: float = float("inf")
 
 
 class OutputFile(ABC):
@@ -114,17 +118,21 @@ class EncoderError(Exception):
     """An error for images that the encoder of a video does not take; the message says which encoder and why."""
 
 
-def clip_tracks(tracks: Tracks, width: int, height: int, fit: Fit | None = None) -> tuple[Tracks, boxes.Floats]:
-    """Returns the M' tracks that overlap the image, and their clipped boxes as every table states them.
+def clip_tracks(
+    tracks: Tracks, width: int, height: int, fit: Fit | None = None, clip: bool = True
+) -> tuple[Tracks, boxes.Floats]:
+    """Returns the M' tracks that overlap the image, and their boxes as every table states them.
 
-    The boxes are (M', 4), xyxy in pixels, rounded to 1/100 pixel. A width or height that is unknown, and 0, does not
-    limit them. Where the picture was fitted into an image of another size (`Frame.fit`), its own pixels count.
+    The boxes are (M', 4), xyxy in pixels, rounded to 1/100 pixel, and clipped to the image if `clip`. A width or height
+    that is unknown, and 0, does not limit them. Where the picture was fitted into an image of another size
+    (`Frame.fit`), its own pixels count.
     """
     limits = (fit.width, fit.height) if fit else (width or math.inf, height or math.inf)
-    found = tracks.boxes.astype(np.float64)
-    clipped = np.round(boxes.clip(fit.to_picture(found) if fit else found, *limits), 2) + 0.0  # + 0.0: no "-0.00"
+    found: boxes.Floats = tracks.boxes.astype(np.float64)
+    found = np.round(fit.to_picture(found) if fit else found, 2) + 0.0  # + 0.0: no "-0.00"
+    clipped = boxes.clip(found, *limits)
     inside = boxes.area(clipped) > 0
-    return tracks[inside], clipped[inside]
+    return tracks[inside], (clipped if clip else found)[inside]
 
 
 def open_error(path: Path, error: Exception) -> InputError:

@@ -60,7 +60,7 @@ class CocoWriter(ResultWriter):
         """Appends an image, and an annotation for each track that overlaps it."""
         images, annotations = self._files
         size = (frame.fit.width, frame.fit.height) if frame.fit else (self._info.width, self._info.height)
-        tracks, boxes = clip_tracks(tracks, *size, frame.fit)
+        tracks, boxes = clip_tracks(tracks, *size, frame.fit, self._info.clip)
         try:
             images.write(self._item(image_entry(frame.index, frame.time, size, self._info.name), self._image_count))
             self._image_count += 1

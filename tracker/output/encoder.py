@@ -3,6 +3,7 @@
 import os
 import struct
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,13 +22,14 @@ from tracker.output.drawing import Image
 from tracker.output.gaps import MOST_TICKS, FrameIntervals
 from tracker.output.packets import Packet, start_time, time_base
 
-# Options that keep an unfinished file playable. MP4 and MOV are written as fragments of a second, each with its own
-# header; Matroska's clusters have one anyway.
-_FRAGMENTS = {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000", "flush_packets": "1"}
-_CLUSTERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
+# Options that keep an unfinished file playable, but for its last second. MP4 and MOV are written as short fragments,
+# each with its own header; Matroska's clusters have one anyway. The encoder holds back some more (`_frames_ahead`).
+_FRAGMENTS = {"movflags": "empty_moov+default_base_moof", "frag_duration": "250000", "flush_packets": "1"}
+_CLUSTERS = {"cluster_time_limit": "250", "flush_packets": "1"}
 _CONTAINER_OPTIONS = {".mp4": _FRAGMENTS, ".mov": _FRAGMENTS, ".mkv": _CLUSTERS}
 _KEYFRAME_SECONDS = 2  # accuracy of seeking, which costs a few percent of the size
-_THREADS = 4  # fixed, because the encoded bytes depend on it
+_MOST_THREADS, _MOST_LOOKAHEAD = 4, 10  # fixed, because the encoded bytes depend on them
+_MOST_DELAY = Fraction(1, 2)  # seconds of video that the encoder holds back
 _BT709_MATRIX = 1  # AVCOL_SPC_BT709
 
 
@@ -131,7 +133,7 @@ class FragmentedMp4Writer:
                 "forced-idr": "1",
                 "g": "600",  # keyframes are requested by time; this is only a limit
                 "bf": "0",  # no reordering: packets are muxed in the order of presentation
-                "threads": str(_THREADS),
+                **_frames_ahead(info.frame_rate or Fraction(25)),
                 # The same bytes on every CPU; with AVX-512, x264 otherwise uses uninitialized memory.
                 "x264-params": "cpu-independent=1",
             },
@@ -168,6 +170,17 @@ class FragmentedMp4Writer:
                 self._pending.duration = round((start_time(packet) - start_time(self._pending)) / time_base(packet))
                 self._container.mux_one(self._pending)
             self._pending = packet
+
+
+def _frames_ahead(frame_rate: Fraction) -> dict[str, str]:
+    """Returns the options for the frames that the encoder works on at the same time, and looks at ahead.
+
+    It holds back one more than both together, which is at most `_MOST_DELAY`, but at least 3 frames: without looking
+    ahead at all, files of the same quality are a third larger.
+    """
+    frames = int(_MOST_DELAY * frame_rate)
+    threads = max(1, min(_MOST_THREADS, frames // 3))
+    return {"threads": str(threads), "rc-lookahead": str(max(1, min(_MOST_LOOKAHEAD, frames - threads - 1)))}
 
 
 def _truncate_to_complete_fragments(file: BinaryIO) -> None:

@@ -12,10 +12,10 @@ from tracker.data.files import is_special
 from tracker.errors import InputError
 
 DEFAULT_ROOT = Path("tracked")
-DEFAULT_NAMES = ("video.mp4", "tracks.csv")
+DEFAULT_NAMES = ("video.mp4", "tracks.csv", "tracks.parquet", "tracks_summary.parquet")
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
 _STREAMED = (".csv", ".txt")  # written row by row, once
-SUFFIXES = (*VIDEO_SUFFIXES, *_STREAMED, ".json")  # those that `open_writer` knows
+SUFFIXES = (*VIDEO_SUFFIXES, *_STREAMED, ".json", ".parquet")  # those that `open_writer` knows
 _ALL_SUPPORTED: Mapping[str, str] = {}
 _FOLDER_LOCK = Lock()  # one run could otherwise remove the root while another one creates a folder in it
 
@@ -94,7 +94,7 @@ def suffix_error(path: Path) -> InputError:
     """Returns the error for an output file of an unknown format."""
     return InputError(
         f"cannot tell from {path} what to write: its name must end with .mp4, .mkv or .mov (annotated video), "
-        ".csv, .txt (MOTChallenge) or .json (COCO)"
+        ".csv, .parquet, .txt (MOTChallenge) or .json (COCO)"
     )
 
 

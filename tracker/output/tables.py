@@ -71,7 +71,7 @@ class CsvFormat:
 
     def rows(self, frame: Frame, tracks: Tracks) -> str:
         """Returns the rows of a frame."""
-        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit)
+        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit, self._info.clip)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for i, box in enumerate(boxes):
@@ -97,6 +97,6 @@ class MotWriter(TableWriter):
     """
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:
-        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit)
+        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit, self._info.clip)
         columns = zip(tracks.ids, xyxy_to_xywh(boxes), tracks.scores, strict=True)
         return "".join(format_mot_row(frame.index, track_id, box, score) for track_id, box, score in columns)

@@ -7,6 +7,7 @@ from tracker.config import OutputConfig
 from tracker.output.annotated_video import AnnotatedVideoWriter
 from tracker.output.base import ResultWriter, VideoInfo
 from tracker.output.coco_json import CocoWriter
+from tracker.output.parquet import TracksParquetWriter, TrackSummaryWriter
 from tracker.output.paths import suffix_error
 from tracker.output.tables import CsvWriter, MotWriter
 
@@ -19,8 +20,8 @@ def open_writer(
     A link at `path` is replaced too: the file that it leads to stays as it is.
 
     Args:
-        path: Ends with .mp4, .mkv or .mov for the annotated video, .csv, .txt for the MOTChallenge's format, or
-            .json for COCO's.
+        path: Ends with .mp4, .mkv or .mov for the annotated video, .csv, .txt for the MOTChallenge's format,
+            .json for COCO's, _summary.parquet for a row for each track, or another .parquet for a row for each box.
         info: Properties of the source.
         categories: Class names by label.
         config: Quality and trail of the video.
@@ -51,6 +52,10 @@ def open_writer(
             return CsvWriter(path, info, categories, overwrite)
         case ".txt":
             return MotWriter(path, info, overwrite=overwrite)
+        case ".parquet" if path.stem.endswith("_summary"):
+            return TrackSummaryWriter(path, info, categories, overwrite)
+        case ".parquet":
+            return TracksParquetWriter(path, info, categories, overwrite)
         case ".json":
             return CocoWriter(path, info, categories, overwrite)
     raise suffix_error(path)

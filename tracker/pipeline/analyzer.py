@@ -1,12 +1,14 @@
 """The interface of what turns frames into detections, embeddings and class probabilities."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import Config
+from tracker.data.store.stored_frame import to_stored_precision
 from tracker.errors import InputError, did_you_mean
 from tracker.pipeline.class_voting import ClassProbabilities
 from tracker.pipeline.frame_analysis import Embeddings, FrameAnalysis
@@ -56,6 +58,16 @@ class FrameAnalyzer(ABC):
         return [n for n, name in enumerate(self.categories) if name in self.embedder.info.categories]
 
     @property
+    def fine_categories(self) -> Sequence[str]:
+        """Names of the finer classes; none without a classifier."""
+        return self.classifier.info.categories if self.classifier else ()
+
+    @property
+    def is_worth_storing(self) -> bool:
+        """False if the analyses are read from a file, and storing them would only copy it."""
+        return True
+
+    @property
     def neutral_distance(self) -> float:
         """Cosine distance of the embeddings that speaks neither for nor against one identity; 0 if unknown."""
         return self.embedder.info.max_distance if self.embedder else 0.0
@@ -97,10 +109,13 @@ class FrameAnalyzer(ABC):
         self.close()
 
     def _embed(self, images: list[Any], boxes: list[Boxes]) -> list[Embeddings]:
-        """Returns the embeddings (N, D) of boxes (N, 4) of uploaded images; (N, 0) without an embedder."""
+        """Returns the embeddings (N, D) of boxes (N, 4) of uploaded images, as precise as they are stored.
+
+        D is 0 without an embedder.
+        """
         if self.embedder is None:
             return [np.zeros((len(rows), 0), np.float32) for rows in boxes]
-        return self.embedder.embed(images, boxes)
+        return [to_stored_precision(rows) for rows in self.embedder.embed(images, boxes)]
 
     def _classify(
         self, images: list[Any], boxes: list[Boxes], detections: list[Detections]

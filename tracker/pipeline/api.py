@@ -4,10 +4,12 @@ from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
-from tracker.config import Config
+from tracker.config import Config, merge_config
 from tracker.data.detections import StoredDetections, read_detections
-from tracker.pipeline.file_run import FileRun, RunResult
+from tracker.pipeline.file_run import FileRun
 from tracker.pipeline.monitor import RunMonitor
+from tracker.pipeline.resume import StartedRun, is_run, retrack_settings
+from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.stored import StoredAnalyzer, open_frames
 from tracker.pipeline.tracking_run import TrackingRun, check_source
 from tracker.structures.types import Frame, Tracks
@@ -50,13 +52,19 @@ def track(source: str | Path | int, config: Config | None = None) -> Generator[t
             yield from TrackingRun(opened, analyzer).tracks()
 
 
-def track_to_files(source: str | Path | int, config: Config, monitor: RunMonitor | None = None) -> RunResult:
+def track_to_files(
+    source: str | Path | int,
+    config: Config,
+    monitor: RunMonitor | None = None,
+    resumed: StartedRun | None = None,
+) -> RunResult:
     """Tracks a source and writes the results that `config.output` asks for.
 
     Args:
         source: See `track`.
         config: All settings.
         monitor: Follows the run, and can stop it.
+        resumed: The run that goes on, as `tracker.pipeline.resume.find_run` finds it; its settings are the config.
 
     Raises:
         InputError: The source, the config or an output cannot be used. What was written before the error is kept and
@@ -74,7 +82,8 @@ def track_to_files(source: str | Path | int, config: Config, monitor: RunMonitor
     with open_source(source, config.source, config.detector.threads) as opened:
         files = [opened.media_path] if opened.media_path else []
         config = config.with_name(opened.name)
-        return FileRun(opened, config, partial(NetworkAnalyzer, config), monitor or RunMonitor(), files).run()
+        load = partial(NetworkAnalyzer, config)
+        return FileRun(opened, config, load, monitor or RunMonitor(), files, resumed=resumed).run()
 
 
 def retrack(
@@ -84,8 +93,8 @@ def retrack(
 
     Args:
         detections: See `read_detections`, or its result.
-        config: All settings; None for the defaults. Of the detector's settings, only score, classes and where to
-            compute are used.
+        config: All settings; None for the defaults or, of the folder of a run, for its own. Of the detector's settings,
+            only score, classes, `detect_every` and where to compute are used.
         video: The file, folder or glob of the images in which the detections were found; frames are matched by their
             index. Without it, tracking is by motion alone, and frames have a black image, or one without pixels where
             the size is unknown.
@@ -105,7 +114,7 @@ def retrack(
         ...     [tracks.ids.tolist() for frame, tracks in retrack(path)]
         [[], [1], [1], [1], [1]]
     """
-    config = config or Config()
+    config = config or _default_config(detections)
     stored = _read(detections, config)
     with open_frames(stored, config, str(video)) as source:
         check_source(config, source)
@@ -137,9 +146,17 @@ def retrack_to_files(
     stored = _read(detections, config)
     with open_frames(stored, config, str(video)) as source:
         config = config.with_name(source.name)
+        if config.output.clip_boxes is None:
+            clip = not stored.reaches_out(source.width, source.height)
+            config = config.model_copy(update={"output": config.output.model_copy(update={"clip_boxes": clip})})
         files = [stored.path, *([source.media_path] if source.media_path else [])]
         load = partial(StoredAnalyzer, config, stored, source)
         return FileRun(source, config, load, monitor or RunMonitor(), files).run()
+
+
+def _default_config(detections: str | Path | StoredDetections) -> Config:
+    path = detections.path if isinstance(detections, StoredDetections) else detections
+    return merge_config(retrack_settings(path), {}, where=str(path)) if is_run(path) else Config()
 
 
 def _read(detections: str | Path | StoredDetections, config: Config) -> StoredDetections:

@@ -3,19 +3,19 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tracker.config import Config
-from tracker.data.files import remove_file
+from tracker.data.claims import claim
+from tracker.data.files import is_special, remove_file
+from tracker.data.store import PartReader
 from tracker.errors import InputError
 from tracker.output import (
     AnnotatedVideoWriter,
     AudioSource,
     CombinedTable,
-    DetectionWriter,
     ResultWriter,
     VideoInfo,
     combined_table_path,
@@ -25,48 +25,19 @@ from tracker.output import (
     resolve_outputs,
 )
 from tracker.output.paths import VIDEO_SUFFIXES
+from tracker.pipeline.analysis_recorder import AnalysisRecorder
 from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.frame_analysis import FrameAnalysis
 from tracker.pipeline.monitor import RunMonitor
-from tracker.pipeline.prefetch import BackgroundWorker, QueueStats
-from tracker.pipeline.run_record import config_to_json, versions, write_record
+from tracker.pipeline.prefetch import BackgroundWorker
+from tracker.pipeline.resume import ResumedAnalyzer, StartedRun
+from tracker.pipeline.run_record import RunRecord, config_to_json, source_record, versions
+from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.summary import Summary
 from tracker.pipeline.tracking_run import AnalysisCallback, TrackingRun, check_source
+from tracker.structures.end_reason import EndReason
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source
-
-
-@dataclass
-class RunResult:
-    """The result of a run.
-
-    Attributes:
-        output_paths: The files that were written.
-        summary: The tracks, and how long each was seen.
-        frames: Number of frames processed.
-        elapsed: Seconds that it took, without loading.
-        corrupt_packets: Packets or images that could not be decoded.
-        truncated: True if the file stopped before its stated end.
-        stopped: True if the run was stopped before the end.
-        frames_predicted: Frames on which the detector did not run.
-        filtered_out: Stored detections that were left out because of their score, class or position.
-        seconds: Time spent in each stage, by name; more than `elapsed` in all where stages work at the same time.
-        queue_stats: How full the queues between the stages were, by name.
-        source: The source, as `Source.uri` names it.
-    """
-
-    output_paths: list[Path]
-    summary: Summary
-    frames: int = 0
-    elapsed: float = 0.0
-    corrupt_packets: int = 0
-    truncated: bool = False
-    stopped: bool = False
-    frames_predicted: int = 0
-    filtered_out: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    queue_stats: dict[str, QueueStats] = field(default_factory=dict)
-    source: str = ""
 
 
 @dataclass(eq=False)
@@ -85,6 +56,7 @@ class FileRun:
         overlap: See `TrackingRun`.
         table: The table of all sources' tracks; None for one of this source alone, if the config asks for it.
         number: Index of the source in that table.
+        resumed: The run that goes on; None for a new one.
     """
 
     source: Source
@@ -96,6 +68,10 @@ class FileRun:
     overlap: bool = True
     table: CombinedTable | None = None
     number: int = 0
+    resumed: StartedRun | None = None
+
+    def __post_init__(self) -> None:
+        self._recorder: AnalysisRecorder | None = None
 
     def run(self) -> RunResult:
         """Runs to the end of the source, or until the monitor stops it.
@@ -107,76 +83,130 @@ class FileRun:
         config, source = self.config, self.source
         with ExitStack() as stack:
             check_source(config, source)
+            if self.resumed is not None:
+                self.resumed.check_source(source)
+                self.folder = self.resumed.folder
             folder = self.folder or make_results_folder(config.output, source.name)
             stack.callback(remove_empty_folder, folder)
             paths, record_path = resolve_outputs(config.output, folder, self.input_files, _unwritable(source))
             table_path = None if self.table else combined_table_path(config.output, self.input_files)
-            analyzer = stack.enter_context(self.load_analyzer())
-            run = TrackingRun(source, analyzer, config, self.overlap)
-            summary = Summary(analyzer.categories, config.tracker.max_age)
-            result = RunResult(
-                paths, summary, seconds=run.timer.seconds, queue_stats=run.queue_stats, source=source.uri
-            )
-            if table_path is not None:
-                table = CombinedTable(table_path, [source.uri], _has_fine_classes(config), config.output.overwrite)
-                self.table = stack.enter_context(table)
-            start = time.perf_counter()
-            self._write_frames(run, result)
-            result.elapsed = time.perf_counter() - start
-            result.frames_predicted, result.filtered_out = run.frames_predicted, analyzer.filtered_out
-            result.corrupt_packets, result.truncated = source.corrupt_packets, source.truncated
-            if config.output.detections:
-                result.output_paths.append(Path(config.output.detections).expanduser())
-            if table_path is not None:
-                result.output_paths.append(table_path)
-            if record_path is not None:
-                write_record(record_path, _record(run, result))
-                result.output_paths.append(record_path)
+            self._claim_outputs(stack, folder, paths, table_path)
+            record = None if record_path is None else self._open_record(record_path)
+            result = RunResult(paths, Summary((), config.tracker.max_age), source=source.uri)
+            try:
+                run = self._prepare(stack, folder, record, result, table_path)
+                self._write_frames(run, result, record)
+                self._complete(run, result, table_path)
+            except BaseException as error:
+                if record is not None:
+                    has_more = self._recorder is not None and self._recorder.store is not None
+                    keep = result.frames > 0 or has_more or self.resumed is not None
+                    record.fail(error, keep, **result.to_json())
+                raise
+            if record is not None:
+                record.finish(result.end, **result.to_json())
+                result.output_paths.append(record.path)
             return result
 
-    def _write_frames(self, run: TrackingRun, result: RunResult) -> None:
+    def _prepare(
+        self, stack: ExitStack, folder: Path | None, record: RunRecord | None, result: RunResult, table: Path | None
+    ) -> TrackingRun:
+        """Loads the networks, and opens what is open from the first frame to the last."""
+        config, source = self.config, self.source
+        analyzer, reader = self._load(stack, record)
+        run = TrackingRun(source, analyzer, config, self.overlap)
+        result.summary.categories = analyzer.categories
+        result.seconds, result.queue_stats = run.timer.seconds, run.queue_stats
+        if table is not None:
+            combined = CombinedTable(table, [source.uri], _has_fine_classes(config), config.output.overwrite)
+            self.table = stack.enter_context(combined)
+        kept = -1 if reader is None else reader.complete_until
+        self._recorder = AnalysisRecorder(config, video_info(source, config), analyzer, folder, kept)
+        return run
+
+    def _complete(self, run: TrackingRun, result: RunResult, table: Path | None) -> None:
+        """Adds to the result what is known after the last frame."""
+        analyzer = run.analyzer
+        result.frames_predicted, result.filtered_out = run.frames_predicted, analyzer.filtered_out
+        result.corrupt_packets = self.source.corrupt_packets
+        result.frames_kept = analyzer.frames_kept if isinstance(analyzer, ResumedAnalyzer) else 0
+        if self.config.output.detections:
+            result.output_paths.append(Path(self.config.output.detections).expanduser())
+        if table is not None:
+            result.output_paths.append(table)
+
+    def _open_record(self, path: Path) -> RunRecord:
+        """Writes the record of a run that begins, or goes on."""
+        if self.resumed is not None:
+            self.resumed.remove_leftovers()
+        source = self.resumed.record["source"] if self.resumed else source_record(self.source)
+        return RunRecord(path, {"source": source, "versions": versions(), "config": config_to_json(self.config)})
+
+    def _load(self, stack: ExitStack, record: RunRecord | None) -> tuple[FrameAnalyzer, PartReader | None]:
+        """Returns the analyzer, and the stored frames that it need not analyze again."""
+        analyzer = stack.enter_context(self.load_analyzer())
+        if record is None:  # nor is there a run to resume
+            return analyzer, None
+        description = analyzer.describe()
+        record.update(**description)
+        if self.resumed is None:
+            return analyzer, None
+        self.resumed.check_weights(description)
+        reader = self.resumed.reader()
+        return (analyzer, None) if reader is None else (ResumedAnalyzer(analyzer, reader, self.source), reader)
+
+    def _claim_outputs(self, stack: ExitStack, folder: Path | None, paths: list[Path], table: Path | None) -> None:
+        """Claims the folder of the results and the files outside of it, which no other run may write meanwhile."""
+        detections = self.config.output.detections
+        named = [*(() if folder else paths), table, Path(detections).expanduser() if detections else None]
+        for path in filter(None, [folder, *named]):
+            if path is folder or not is_special(path):
+                stack.enter_context(claim(path))
+
+    def _write_frames(self, run: TrackingRun, result: RunResult, record: RunRecord | None) -> None:
         output = self.config.output
         video = any(path.suffix.lower() in VIDEO_SUFFIXES for path in result.output_paths)
         images = output.show or video
         if video:
             self.source.keep_media()  # for its sound
         writers: list[ResultWriter] = []
+        start = time.perf_counter()
         with ExitStack() as files:
+            files.callback(lambda: setattr(result, "elapsed", time.perf_counter() - start))
             # Rows of text are written sooner than they would be handed over to another thread.
             queue_size = run.queue_size() if images else 0
             with BackgroundWorker(queue_size, "write", run.queue_stats) as worker:
-                on_analysis = self._on_analysis(run, result, files, worker)
-                with closing(run.tracks(on_analysis, images)) as frames:
+                recorder = files.enter_context(self._recorder) if self._recorder else None
+                with closing(run.tracks(self._on_analysis(run, result, worker), images)) as frames:
                     for frame, tracks in frames:
                         if not writers:
+                            if recorder is not None and self.config.tracker.offline:  # all has been analyzed
+                                worker(partial(recorder.finish, not result.stopped))
                             writers = files.enter_context(self._open_writers(run, result))
-                        worker(partial(_write, writers, run, result, frame, tracks))
+                        worker(partial(_write, writers, run, result, record, frame, tracks))
                         self.monitor.on_frame(self.source, frame, tracks)
                         if self.monitor.stop_requested():
-                            result.stopped = True
+                            result.end = EndReason.STOPPED
                             break
             if not writers:
                 raise InputError(f"no frame came from {self.source.uri} between the start and the end: change one")
+            if not result.stopped:
+                result.end = self.source.end_reason
             self._finish(writers, run, result)
+            if recorder is not None:
+                recorder.finish(not result.stopped)
 
-    def _on_analysis(
-        self, run: TrackingRun, result: RunResult, files: ExitStack, worker: BackgroundWorker
-    ) -> AnalysisCallback:
-        """Returns a callback that stores detections, where the config asks for it, and follows the first pass."""
-        path = Path(self.config.output.detections).expanduser()
-        writer: DetectionWriter | None = None
+    def _on_analysis(self, run: TrackingRun, result: RunResult, worker: BackgroundWorker) -> AnalysisCallback:
+        """Returns a callback that stores analyses, where the config asks for it, and follows the first pass."""
+        recorder = self._recorder
 
         def on_analysis(analysis: FrameAnalysis) -> bool:
-            nonlocal writer
-            if self.config.output.detections and analysis.detector_ran:
-                if writer is None:
-                    info = _video_info(self.source, self.config)
-                    writer = DetectionWriter(path, info, run.analyzer.categories, self.config.output.overwrite)
-                    files.enter_context(writer)
-                worker(partial(_store, writer, run, analysis))
+            if recorder is not None:
+                worker(partial(_store, recorder, run, analysis))
             if self.config.tracker.offline:
                 self.monitor.on_first_pass(self.source, analysis.frame)
-                result.stopped |= self.monitor.stop_requested()
+                if self.monitor.stop_requested():
+                    result.end = EndReason.STOPPED
             return not result.stopped
 
         return on_analysis
@@ -195,7 +225,7 @@ class FileRun:
     def _open_writers(self, run: TrackingRun, result: RunResult) -> Iterator[list[ResultWriter]]:
         """Opens the writers; their files are removed again if not even the first frame could be written."""
         writers: list[ResultWriter] = []
-        info, overwrite = _video_info(self.source, self.config), self.config.output.overwrite
+        info, overwrite = video_info(self.source, self.config), self.config.output.overwrite
         categories = run.analyzer.categories
         try:
             with ExitStack() as stack:
@@ -210,17 +240,26 @@ class FileRun:
                     remove_file(writer.path)
 
 
-def _store(writer: DetectionWriter, run: TrackingRun, analysis: FrameAnalysis) -> None:
+def _store(recorder: AnalysisRecorder, run: TrackingRun, analysis: FrameAnalysis) -> None:
     with run.timer.measure("write"):
-        writer.write(analysis.frame, analysis.detections)
+        recorder.write(analysis)
 
 
-def _write(writers: list[ResultWriter], run: TrackingRun, result: RunResult, frame: Frame, tracks: Tracks) -> None:
+def _write(
+    writers: list[ResultWriter],
+    run: TrackingRun,
+    result: RunResult,
+    record: RunRecord | None,
+    frame: Frame,
+    tracks: Tracks,
+) -> None:
     with run.timer.measure("write"):
         for writer in writers:
             writer.write(frame, tracks)
     result.frames += 1
     result.summary.add(frame.time, tracks)
+    if record is not None:
+        record.count(result.frames)
 
 
 def _unwritable(source: Source) -> dict[str, str]:
@@ -233,7 +272,8 @@ def _unwritable(source: Source) -> dict[str, str]:
     return reasons
 
 
-def _video_info(source: Source, config: Config) -> VideoInfo:
+def video_info(source: Source, config: Config) -> VideoInfo:
+    """Returns what writers need to know about a source."""
     return VideoInfo(
         name=source.name,
         width=source.width,
@@ -244,39 +284,11 @@ def _video_info(source: Source, config: Config) -> VideoInfo:
         start=config.source.start,
         end=config.source.end,
         has_fine_classes=_has_fine_classes(config),
+        clip=config.output.clip_boxes is not False,
+        max_age=config.tracker.max_age,
         sample_aspect_ratio=source.sample_aspect_ratio,
     )
 
 
 def _has_fine_classes(config: Config) -> bool:
     return bool(config.appearance.classify)
-
-
-def _record(run: TrackingRun, result: RunResult) -> dict[str, Any]:
-    """Returns the content of run.json: enough to know what a result was made from, and to repeat the run."""
-    source = run.source
-    return {
-        "source": {
-            "name": source.uri,
-            "width": source.width,
-            "height": source.height,
-            "sample_aspect_ratio": str(source.sample_aspect_ratio),
-            "frame_rate": str(source.frame_rate),
-            "time_base": str(source.time_base),
-            "corrupt_packets": result.corrupt_packets,
-            "truncated": result.truncated,
-        },
-        "versions": versions(),
-        **run.analyzer.describe(),
-        "config": config_to_json(run.config),
-        "frames": result.frames,
-        "frames_predicted": result.frames_predicted,
-        "stopped_by_user": result.stopped,
-        "tracks": {name: n for name, n in result.summary.counts.items() if n},
-        "elapsed_s": round(result.elapsed, 3),
-        "stage_s": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
-        "queues": {
-            name: {"size": stats.size, "highest": stats.highest, "mean": round(stats.mean, 2)}
-            for name, stats in run.queue_stats.items()
-        },
-    }

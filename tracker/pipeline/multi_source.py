@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -10,12 +10,16 @@ from threading import Event
 from typing import Any
 
 from tracker.config import Config
+from tracker.data.claims import claim
+from tracker.data.files import is_special
 from tracker.errors import InputError, mask_passwords
 from tracker.output import CombinedTable, combined_table_path, make_results_folder, remove_empty_folder
 from tracker.pipeline.batcher import BatcherClient, DynamicBatcher
-from tracker.pipeline.file_run import FileRun, RunResult
+from tracker.pipeline.file_run import FileRun
 from tracker.pipeline.monitor import RunMonitor
 from tracker.pipeline.networks import NetworkAnalyzer
+from tracker.pipeline.resume import StartedRun
+from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.source_list import PlannedSource, Uri, expand_sources, plan_sources
 from tracker.pipeline.tracking_run import check_config
 from tracker.structures.types import Frame, Tracks
@@ -28,7 +32,10 @@ MonitorFactory = Callable[[int], RunMonitor]
 
 
 def track_all_to_files(
-    sources: Sequence[Uri], config: Config, monitor: MonitorFactory = lambda _: RunMonitor()
+    sources: Sequence[Uri],
+    config: Config,
+    monitor: MonitorFactory = lambda _: RunMonitor(),
+    resumed: Mapping[str, StartedRun] = {},
 ) -> Generator[tuple[int, RunResult | InputError]]:
     """Tracks several sources at the same time, and writes for each what `track_to_files` writes for it alone.
 
@@ -39,6 +46,7 @@ def track_all_to_files(
         sources: See `track`; a folder of videos stands for these (see `expand_sources`). The results of one are in
             tracked/NAME/, of a second one of the same name in tracked/NAME-2/.
         config: The settings for all of them. Outputs that it names must contain {name}.
+        resumed: The runs that go on, by source; their settings are the config.
         monitor: See `MonitorFactory`. Once a monitor stops its run, no further source is started.
 
     Yields:
@@ -57,7 +65,7 @@ def track_all_to_files(
     check_config(config)
     sources = expand_sources(sources)
     _check_outputs(config, len(sources))
-    yield from _MultiSourceRunner(plan_sources(sources), config, monitor).results()
+    yield from _MultiSourceRunner(plan_sources(sources), config, monitor, resumed).results()
 
 
 def _check_outputs(config: Config, count: int) -> None:
@@ -99,7 +107,14 @@ class _CancellableMonitor(RunMonitor):
 class _MultiSourceRunner:
     """Runs over several sources, each in a thread; the caller's thread starts them and loads the networks."""
 
-    def __init__(self, sources: Sequence[PlannedSource], config: Config, monitor: MonitorFactory) -> None:
+    def __init__(
+        self,
+        sources: Sequence[PlannedSource],
+        config: Config,
+        monitor: MonitorFactory,
+        resumed: Mapping[str, StartedRun],
+    ) -> None:
+        self._resumed = resumed
         self._sources = sources
         self._config = config
         self._monitor = monitor
@@ -145,6 +160,8 @@ class _MultiSourceRunner:
         if path is None:
             return None
         names = [planned.uri for planned in self._sources]
+        if not is_special(path):
+            stack.enter_context(claim(path))
         has_fine_classes, overwrite = bool(self._config.appearance.classify), self._config.output.overwrite
         return stack.enter_context(CombinedTable(path, names, has_fine_classes, overwrite))
 
@@ -179,7 +196,8 @@ class _MultiSourceRunner:
             try:
                 if planned.error:
                     raise planned.error
-                folder = make_results_folder(self._config.output, planned.folder_name, self._folders)
+                resumed = self._resumed.get(str(planned.source))
+                folder = resumed.folder if resumed else self._make_folder(planned)
             except InputError as error:
                 run: Future[RunResult] = Future()
                 run.set_exception(error)
@@ -188,6 +206,10 @@ class _MultiSourceRunner:
                 run = pool.submit(self._run, number, monitor, folder)
             self._running[run] = number
         return bool(self._running)
+
+    def _make_folder(self, planned: PlannedSource) -> Path | None:
+        reserved = [*self._folders, *(run.folder for run in self._resumed.values())]
+        return make_results_folder(self._config.output, planned.folder_name, reserved)
 
     def _may_start(self, number: int) -> bool:
         files = sum(not self._sources[other].is_endless for other in self._running.values())
@@ -200,6 +222,7 @@ class _MultiSourceRunner:
             stack.callback(remove_empty_folder, folder)
             source = stack.enter_context(open_source(planned.source, config.source, config.detector.threads))
             run = FileRun(source, config, self._load, monitor, self._files, folder, table=self._table, number=number)
+            run.resumed = self._resumed.get(str(planned.source))
             return run.run()
 
     def _load(self) -> BatcherClient:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config
+from tracker.data.store.stored_frame import to_stored_precision
 from tracker.models.detection import Detector, load_detector, weights_path
 from tracker.models.detection.roi_embeddings import NEUTRAL_DISTANCE
 from tracker.models.reid import embedder_path, load_classifier, load_embedder
@@ -85,7 +86,9 @@ class NetworkAnalyzer(FrameAnalyzer):
         boxes = [one.boxes for one in detections]
         with self.timer.measure("embed"):
             if self._roi_embeddings:
-                embeddings = [cached.embed(rows) for cached, rows in zip(features, boxes, strict=True)]
+                embeddings = [
+                    to_stored_precision(cached.embed(rows)) for cached, rows in zip(features, boxes, strict=True)
+                ]
             else:
                 embeddings = self._embed(images, boxes)
         class_probs = self._classify(images, boxes, detections)

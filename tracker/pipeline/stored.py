@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from tracker.config import Config
 from tracker.data.detections import StoredDetections
+from tracker.data.detections.run_folder import ROW
+from tracker.data.store import PartReader, StoredFrame
 from tracker.errors import InputError
 from tracker.pipeline.analyzer import FrameAnalyzer
-from tracker.pipeline.frame_analysis import FrameAnalysis
+from tracker.pipeline.frame_analysis import Embeddings, FrameAnalysis
 from tracker.pipeline.run_record import file_hash
 from tracker.structures.boxes import clip
-from tracker.structures.types import Frame
+from tracker.structures.types import Detections, Frame
 from tracker.video import BlankSource, Source, open_source
 
 
@@ -32,20 +34,24 @@ class StoredAnalyzer(FrameAnalyzer):
             InputError: A class, the embedder or the device is unknown or not available.
         """
         super().__init__(config)
+        appearance = config.appearance
+        wanted_embedder = "roi" if appearance.embedding_source == "roi" else appearance.embedder
+        self._run = stored.run_info if stored.run_info and stored.run_info.embedder == wanted_embedder else None
         if config.tracker.rescore:
             raise InputError("--rescore needs the detector, and stored detections have none: leave it out")
-        if config.appearance.embedding_source == "roi":
+        if wanted_embedder == "roi" and self._run is None:
             raise InputError("--embedding-source roi needs the detector, and stored detections have none: leave it out")
         wanted = config.detector
         self.stored = stored.filter(wanted.score, wanted.classes, source.width, source.height)
         self.filtered_out = self.stored.filtered_out
+        self._reader = PartReader(stored.path) if stored.run_info is not None else None
         with ExitStack() as stack:
             if source.has_images:
                 self._load_networks(stack)
             self._resources = stack.pop_all()
 
     def _load_networks(self, stack: ExitStack) -> None:
-        name, runtime = self.config.appearance.embedder, self.config.detector
+        name, runtime = "none" if self._run else self.config.appearance.embedder, self.config.detector
         if name == "none" and not self.config.appearance.classify:
             return
         # Torch takes seconds to import, which is not needed without networks.
@@ -64,6 +70,18 @@ class StoredAnalyzer(FrameAnalyzer):
         self._resources.close()
 
     @property
+    def reid_class_ids(self) -> list[int]:
+        return list(self._run.reid_class_ids) if self._run else super().reid_class_ids
+
+    @property
+    def neutral_distance(self) -> float:
+        return self._run.neutral_distance if self._run else super().neutral_distance
+
+    @property
+    def is_worth_storing(self) -> bool:
+        return False
+
+    @property
     def categories(self) -> tuple[str, ...]:
         return self.stored.categories
 
@@ -71,13 +89,26 @@ class StoredAnalyzer(FrameAnalyzer):
         """Returns the stored detections of some frames; networks see the part of each box inside the image."""
         with self.timer.measure("detect"):
             detections = [self.stored.at(frame.index) for frame in frames]
+            known = [self._find(frame.index) for frame in frames]
+            detections = list(map(_with_masks, detections, known))
         height, width, _ = frames[0].image.shape
         boxes = [clip(one.boxes, width, height) for one in detections]
         with self.timer.measure("embed"):
             images = self._upload([frame.image for frame in frames])
-            embeddings = self._embed(images, boxes)
+            embeddings = list(map(_embeddings, detections, known)) if self._run else self._embed(images, boxes)
         class_probs = self._classify(images, boxes, detections)
         return list(map(FrameAnalysis, frames, detections, embeddings, class_probs))
+
+    def _describe_detections(self) -> dict[str, str]:
+        """Returns the file with its hash or, of a run, its folder with that of its record."""
+        path = self.stored.path
+        if not path.is_dir():
+            return {"file": path.name, "sha256": file_hash(path)}
+        record = path / "run.json"
+        return {"folder": str(path), "sha256": file_hash(record) if record.is_file() else ""}
+
+    def _find(self, index: int) -> StoredFrame | None:
+        return self._reader.find(index) if self._reader else None
 
     def _upload(self, images: list[NDArray[np.uint8]]) -> list[Any]:
         """Returns the images on the networks' device; nothing without networks."""
@@ -86,7 +117,7 @@ class StoredAnalyzer(FrameAnalyzer):
 
     def describe(self) -> dict[str, Any]:
         """Returns the files of detections and weights with their hashes, and device and backend of the networks."""
-        paths = {"detections": self.stored.path}
+        paths: dict[str, Path] = {}
         if self.embedder:
             from tracker.models.reid import embedder_path
 
@@ -97,12 +128,22 @@ class StoredAnalyzer(FrameAnalyzer):
         network = self.embedder or self.classifier
         device, backend = (str(network.device), network.backend) if network else ("cpu", "torch")
         return {
-            "detections": files.pop("detections"),
+            "detections": self._describe_detections(),
             "filtered_out": self.filtered_out,
             "device": device,
             "backend": backend,
             "weights": files,
         }
+
+
+def _with_masks(detections: Detections, known: StoredFrame | None) -> Detections:
+    if known is None or "masks" not in known.detections.data:
+        return detections
+    return detections.with_data(masks=known.detections.data["masks"][detections.data[ROW]])
+
+
+def _embeddings(detections: Detections, known: StoredFrame | None) -> Embeddings:
+    return known.embeddings[detections.data[ROW]] if known is not None else np.zeros((0, 0), np.float32)
 
 
 def open_frames(stored: StoredDetections, config: Config, video: str) -> Source:

@@ -95,7 +95,7 @@ class TrackingRun:
         tracker = DeepSort(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
         camera = CameraMotion(self.config.tracker.camera_motion)
         voter = self._voter()
-        with closing(self._analyses()) as analyses:
+        with closing(self.analyses()) as analyses:
             for analysis in analyses:
                 on_analysis(analysis)
                 frame, detections = analysis.frame, analysis.detections
@@ -120,7 +120,7 @@ class TrackingRun:
             self.source.keep_media(for_frames=True)
         camera = CameraMotion(self.config.tracker.camera_motion)
         times, masks, votes = FrameTimes(), MaskBuffer(), VoteBuffer(self._voter())
-        with closing(self._analyses()) as analyses:
+        with closing(self.analyses()) as analyses:
             for analysis in analyses:
                 frame, detections = analysis.frame, analysis.detections
                 times.add(frame)
@@ -153,7 +153,7 @@ class TrackingRun:
                     raise InputError(f"{self.source.uri} changed while it was read: run again on a copy")
                 yield frame
 
-    def _analyses(self) -> Generator[FrameAnalysis]:
+    def analyses(self) -> Generator[FrameAnalysis]:
         """Yields the analysis of each frame; one thread decodes ahead, and one analyzes."""
         sampler = FrameSampler(self.config)
         decoded = prefetch(sampler.throttle(self._decoded()), self._read_ahead(), "read", self.queue_stats)
@@ -198,8 +198,7 @@ class TrackingRun:
         return TileFollower(analyzer.analyze, analyzer.tiles).analyze
 
     def _voter(self) -> ClassVoter:
-        classifier = self.analyzer.classifier
-        return ClassVoter(classifier.info.categories if classifier else (), self.analyzer.fine_class_ids)
+        return ClassVoter(self.analyzer.fine_categories, self.analyzer.fine_class_ids)
 
 
 def check_config(config: Config) -> None:
@@ -223,7 +222,7 @@ def check_source(config: Config, source: Source) -> None:
     check_config(config)
     if config.tracker.offline and source.live:
         raise InputError(f"{source.uri} is live, and --offline needs all of a video before it writes: leave it out")
-    if config.tracker.camera_motion != "none" and not source.has_images:
+    if config.tracker.camera_motion in ("flow", "ecc") and not source.has_images:
         raise InputError("--camera-motion needs images: give --video, or leave it out")
     if config.appearance.classify and not source.has_images:
         raise InputError("--classify needs images: give --video, or leave it out")

@@ -260,13 +260,20 @@ class DeepSort:
         rows = np.flatnonzero(missed & ~ended)
         boxes = xyah_to_xyxy(table.mean[rows, :4])
         if self._size[0] < inf:
-            ended[rows] = area(clip(boxes, *self._size)) < config.min_visible * area(boxes)
+            # Given boxes may reach out of the image: such a track leaves once less of it is visible than before.
+            visible, before = self._visible(boxes), self._visible(table.last_box[rows])
+            ended[rows] = visible < config.min_visible * before
         if config.duplicate_iou and len(rows):
             detected = np.flatnonzero(~missed)
             overlap = iou(boxes, xyah_to_xyxy(table.mean[detected, :4]))
             overlap[table.labels[rows][:, None] != table.labels[detected]] = 0
             ended[rows] |= overlap.max(1, initial=0) > config.duplicate_iou
         self._keep(~ended)
+
+    def _visible(self, boxes: Floats) -> Floats:
+        """Returns the fraction of each box that lies inside the image, float64 (N,)."""
+        fraction: Floats = area(clip(boxes, *self._size)) / area(boxes)
+        return fraction
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:
         if mask.all():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
+from tracker.structures.end_reason import EndReason
 from tracker.video.damage import find_damage
 from tracker.video.decoder import VideoDecoder
 from tracker.video.deinterlace import deinterlaced
@@ -70,6 +71,7 @@ class VideoFile(Source):
         self._resources.callback(container.close)
         try:
             self.media_path = media_path
+            self.files = (media_path,) if media_path else ()
             self._stream = select_video_stream(container, uri, config.stream, self._warn)
             by_dts = container.format.name == "avi"
             self._decoder = VideoDecoder(container, self._stream, by_dts, self._count_corrupt)
@@ -168,7 +170,7 @@ class VideoFile(Source):
         truncation = self._header.truncation(self._decoder.counts)
         end_pts = self._header.end_pts()
         if truncation:
-            self.truncated = True
+            self.end_reason = EndReason.TRUNCATED
             self._warn("%s %s", self.uri, truncation)
         elif end_pts is not None and not self._times.were_mended:
             self._end_time = (end_pts - self._first_pts) * self.time_base

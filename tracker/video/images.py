@@ -55,7 +55,7 @@ class ImageSequence(Source):
 
     def __init__(self, paths: Sequence[Path], uri: str, name: str, config: SourceConfig, quiet: bool = False) -> None:
         super().__init__(uri, name, config, quiet)
-        self._paths = paths
+        self._paths = self.files = paths
         image, page = self._read_first()
         self.height, self.width, _ = image.shape
         self.frame_rate = Fraction(config.fps).limit_denominator(1001000)

@@ -13,6 +13,7 @@ from av.container import InputContainer
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
+from tracker.structures.end_reason import EndReason
 from tracker.video.decoder import demux
 from tracker.video.deinterlace import deinterlaced
 from tracker.video.rgb import RGBConverter
@@ -82,7 +83,8 @@ class LiveSource(Source):
             pts = max(clock - first[1], pts + 1)
             yield LazyFrame(number - first[0], pts, Fraction(0), partial(self._to_rgb, frame))
         self._raise_unexpected_error()
-        logger.warning("%s: %s", self.uri, self._end_reason())
+        self.end_reason, text = self._end()
+        logger.warning("%s: %s", self.uri, text)
         logger.info("%s: %d frames were dropped to keep up", self.uri, dropped)
 
     def _wait_for_frame(self, last_number: int) -> tuple[int, int, VideoFrame] | None:
@@ -94,13 +96,14 @@ class LiveSource(Source):
     def _has_frame_after(self, number: int) -> bool:
         return self._newest is not None and self._newest[0] > number
 
-    def _end_reason(self) -> str:
+    def _end(self) -> tuple[EndReason, str]:
+        """Returns the reason for the end, and the sentence about it."""
         if not self._ended:
-            return f"no frame for {self._config.timeout:g} s, reading stops"
+            return EndReason.STALLED, f"no frame for {self._config.timeout:g} s, reading stops"
         if self._error is None:
-            return "the stream ended"
+            return EndReason.COMPLETE, "the stream ended"
         # Not the error's own text, which holds the address with its password.
-        return f"the stream broke off ({getattr(self._error, 'strerror', None) or 'error'})"
+        return EndReason.BROKE_OFF, f"the stream broke off ({getattr(self._error, 'strerror', None) or 'error'})"
 
     def _raise_unexpected_error(self) -> None:
         if self._error is not None and not isinstance(self._error, av.FFmpegError):

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
+from tracker.structures.end_reason import EndReason
 from tracker.structures.fit import Fit
 from tracker.structures.types import Frame
 from tracker.video.timestamps import to_microseconds
@@ -66,7 +67,9 @@ class Source(ABC):
         last_duration: Display duration of the latest yielded frame, seconds. After the last frame it reaches to the
             end of the source (or to `config.end`), over frames that `config.every` skipped.
         corrupt_packets: Number of packets or images skipped so far because they cannot be decoded.
-        truncated: True if the file stopped before its stated end; known after the last frame.
+        end_reason: The reason for which the frames ended: complete, truncated, broke off or stalled; known after the
+            last frame.
+        files: The files on disk that are read; none of cameras, URLs and pipes.
         opener: Opens the source anew, for `reopen`.
     """
 
@@ -84,9 +87,10 @@ class Source(ABC):
         self.has_images = True
         self.sample_aspect_ratio = Fraction(1)
         self.media_path: Path | None = None
+        self.files: Sequence[Path] = ()
         self.last_duration = Fraction(0)
         self.corrupt_packets = 0
-        self.truncated = False
+        self.end_reason = EndReason.COMPLETE
         self.opener: Callable[[], Source] = self._refuse_to_reopen
         self.clock_offsets: list[Fraction] = []
         self.media_opener: Callable[[], InputContainer] | None = None
@@ -98,6 +102,11 @@ class Source(ABC):
         self._end_time: Fraction | None = None
         self._resources = ExitStack()
         self._frames = self._selected_frames()
+
+    @property
+    def truncated(self) -> bool:
+        """True if the file stopped before its stated end; known after the last frame."""
+        return self.end_reason is EndReason.TRUNCATED
 
     @abstractmethod
     def _lazy_frames(self) -> Generator[LazyFrame]:

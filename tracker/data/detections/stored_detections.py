@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.store.schema import StoreInfo
 from tracker.errors import InputError, did_you_mean
 from tracker.structures.boxes import area, clip
 from tracker.structures.types import Detections
+
+_ROUNDING = 1.0
+"""Pixels by which a box that was clipped to the image may reach out of it: formats count pixels from 0 or from 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,7 @@ class StoredDetections:
         width: Width of the images, pixels; 0 where it is unknown.
         height: As `width`.
         filtered_out: Number of detections that `filter` left out.
+        run_info: Properties of the run of which `path` is the folder; None where it is a file.
     """
 
     path: Path
@@ -52,6 +57,7 @@ class StoredDetections:
     width: int
     height: int
     filtered_out: int = 0
+    run_info: StoreInfo | None = None
 
     def at(self, frame: int) -> Detections:
         """Returns the detections of a frame."""
@@ -110,6 +116,15 @@ class StoredDetections:
             offsets=num_kept[self.offsets],
             filtered_out=self.filtered_out + int((~keep).sum()),
         )
+
+    def reaches_out(self, width: int, height: int) -> bool:
+        """Checks whether boxes reach out of images of width x height pixels, so that they state hidden parts too.
+
+        Less than a pixel is rounding. A width or height that is unknown, and 0, is never left.
+        """
+        boxes = self.detections.boxes
+        limits = np.array([width or np.inf, height or np.inf]) + _ROUNDING
+        return bool((boxes[:, :2] < -_ROUNDING).any() or (boxes[:, 2:] > limits).any())
 
     def _time(self, frame: int) -> float:
         """Returns the time of any frame, seconds; linearly interpolated between the frames that the file names."""

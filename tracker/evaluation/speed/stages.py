@@ -23,9 +23,10 @@ from tracker.output import Annotator, VideoInfo
 from tracker.output.base import write_error
 from tracker.output.encoder import FragmentedMp4Writer
 from tracker.output.paths import DEFAULT_NAMES, VIDEO_SUFFIXES, resolve_outputs
-from tracker.pipeline.file_run import FileRun, RunResult
+from tracker.pipeline.file_run import FileRun
 from tracker.pipeline.monitor import RunMonitor
 from tracker.pipeline.networks import NetworkAnalyzer
+from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.stage_timer import StageTimer
 from tracker.pipeline.tracking_run import check_source
 from tracker.structures.types import Frame, Tracks

@@ -54,7 +54,7 @@ def center_boxes(centers: Tensor, number: int, image_size: tuple[int, int]) -> T
     """
     centers = centers.float()
     logits = centers[:-4].amax(0)
-    is_peak = (F.max_pool2d(logits[None], 3, 1, 1)[0] == logits) & (logits > -LOGIT_OFFSET)
+    is_peak = (F.max_pool2d(logits[None, None], 3, 1, 1)[0, 0] == logits) & (logits > -LOGIT_OFFSET)
     peaks = is_peak.flatten().nonzero()[:, 0]
     scores = logits.flatten()[peaks]
     scores, best = scores.topk(_topk_min(scores, number, 0))

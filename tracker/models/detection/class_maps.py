@@ -111,7 +111,7 @@ class PathAggregation(nn.Module):
         ):
             finer = F.relu(lateral(features) + project(depthwise(finer)))
             merged.append(finer)
-        return [*merged, merged[-1][:, :, ::2, ::2]]
+        return [*merged, F.max_pool2d(merged[-1], 1, 2)]  # every second position
 
 
 class ClassMapBackbone(nn.Module):

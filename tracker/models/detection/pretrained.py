@@ -24,6 +24,7 @@ from tracker.models.runtime import StateDict, load_matching_weights, load_torch_
 
 # Layers with outputs for each class: of an R-CNN, with rows by class; of a one-stage network.
 CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
+BOX_ROWS = 4  # of a last layer of boxes for one class
 ONE_STAGE_CLASS_LAYERS = ("head.classification_head.cls_logits.", "head.classification_head.module_list.")
 
 
@@ -71,7 +72,8 @@ def _match_classes(state: StateDict, old: Sequence[str], own: StateDict, new: Se
     matched = {key: value for key, value in state.items() if not key.startswith(class_layers)}
     for key, value in state.items():
         if key.startswith(CLASS_LAYERS) and key in own and value.shape[1:] == own[key].shape[1:]:
-            matched[key] = _copy_class_rows(value, ["", *old], own[key], ["", *new])
+            shared = len(value) == len(own[key]) == BOX_ROWS  # one box for all classes
+            matched[key] = value if shared else _copy_class_rows(value, ["", *old], own[key], ["", *new])
     return matched
 
 

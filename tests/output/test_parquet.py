@@ -1,0 +1,102 @@
+"""Tracks as Parquet: the numbers of the CSV, types, a minute in a row group, and a row for each track."""
+
+import csv
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tracker.config import OutputConfig
+from tracker.errors import InputError
+from tracker.output import VideoInfo, open_writer
+from tracker.structures.types import Frame, Tracks
+
+INFO = VideoInfo("clip", 64, 48, Fraction(1, 10), Fraction(10), max_age=3.0)
+
+
+def make_frame(index: int) -> Frame:
+    return Frame(index, index / 10, index, np.zeros((48, 64, 3), np.uint8))
+
+
+def make_tracks(ids: list[int], boxes: list[list[float]], labels: list[int], fine: list[str] | None = None) -> Tracks:
+    n = len(ids)
+    floats = np.linspace(0.5, 0.9, n, dtype=np.float32)
+    tracks = Tracks(
+        np.array(ids, np.int64),
+        np.array(boxes, np.float32).reshape(n, 4),
+        floats,
+        np.array(labels, np.int64),
+        np.zeros((n, 2), np.float32),
+        floats,
+        np.arange(n) % 2 == 0,
+        np.zeros(n, np.int64),
+    )
+    if fine is None:
+        return tracks
+    return tracks.with_data(fine_classes=np.array(fine, np.str_), fine_scores=floats)
+
+
+def write(path: Path, frames: list[tuple[int, Tracks]], info: VideoInfo = INFO) -> Path:
+    with open_writer(path, info, ["person", "car"], OutputConfig()) as writer:
+        for index, tracks in frames:
+            writer.write(make_frame(index), tracks)
+    return path
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_the_rows_are_those_of_the_csv(tmp_path: Path, fine: bool) -> None:
+    info = VideoInfo("clip", 64, 48, Fraction(1, 10), Fraction(10), has_fine_classes=fine)
+    frames = [
+        (0, make_tracks([1, 2], [[1.111, 2, 9, 9], [60, 40, 80, 90]], [0, 1], ["adult", ""] if fine else None)),
+        (1, make_tracks([], [], [], [] if fine else None)),
+        (700, make_tracks([7], [[-5, -5, 10.126, 10]], [1], ["truck"] if fine else None)),
+    ]
+    table = pq.read_table(write(tmp_path / "a.parquet", frames, info))
+    with write(tmp_path / "a.csv", frames, info).open() as file:
+        rows = list(csv.DictReader(file))
+    assert table.column_names == list(rows[0]) and len(table) == len(rows)
+    for name in table.column_names:
+        for value, text in zip(table[name].to_pylist(), (row[name] for row in rows), strict=True):
+            if isinstance(value, str | None):
+                assert (value or "") == text
+            else:
+                assert float(value) == pytest.approx(float(text), abs=1e-4)
+    assert str(table.schema.field("class").type).startswith("dictionary")
+
+
+def test_a_minute_is_a_row_group(tmp_path: Path) -> None:
+    frames = [(n, make_tracks([1], [[1, 1, 9, 9]], [0])) for n in range(0, 2000, 7)]
+    file = pq.ParquetFile(write(tmp_path / "a.parquet", frames))
+    assert file.num_row_groups == 4
+    for group in range(4):
+        times = file.read_row_group(group, columns=["time_s"])["time_s"].to_numpy()
+        assert (times // 60 == group).all()
+    minute = pq.read_table(tmp_path / "a.parquet", filters=[("time_s", ">=", 60), ("time_s", "<", 120)])
+    assert len(minute) == sum(600 <= n < 1200 for n, _ in frames)
+
+
+def test_a_row_for_each_track(tmp_path: Path) -> None:
+    box = [1.0, 1, 9, 9]
+    frames = [(n, make_tracks([1, 2], [box, box], [0, 1])) for n in range(10)]
+    frames += [(n, make_tracks([2], [box], [0])) for n in range(10, 50)]
+    frames += [(n, make_tracks([3, 2], [box, box], [0, 1])) for n in range(50, 60)]
+    rows = pq.read_table(write(tmp_path / "a_summary.parquet", frames)).to_pylist()
+    assert [(row["track_id"], row["class"], row["first_frame"], row["last_frame"]) for row in rows] == [
+        (1, "person", 0, 9),
+        (3, "person", 50, 59),
+        (2, "car", 0, 59),
+    ]
+    assert [row["frames"] for row in rows] == [10, 10, 60] and [row["observed"] for row in rows] == [10, 10, 40]
+    assert rows[0]["last_s"] == 0.9 and rows[0]["mean_score"] == pytest.approx(0.5)
+
+
+def test_what_was_written_before_an_error_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(ZeroDivisionError), open_writer(path, INFO, ["person"], OutputConfig()) as writer:
+        writer.write(make_frame(0), make_tracks([1], [[1, 1, 9, 9]], [0]))
+        raise ZeroDivisionError
+    assert len(pq.read_table(path)) == 1 and [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+    with pytest.raises(InputError, match="exists"):
+        open_writer(path, INFO, ["person"], OutputConfig(), overwrite=False)

@@ -1,0 +1,259 @@
+"""Writers of tracks as Parquet files: a row for each box, and a row for each track."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracker.data.files import create_temporary, move_file, remove_file, sync
+from tracker.output.base import ResultWriter, VideoInfo, clip_tracks, open_error, write_error
+from tracker.structures.types import Frame, Tracks
+
+GROUP_SECONDS = 60
+"""Seconds of the source in a row group: a minute is read without the rest of the file."""
+_CLASS = pa.dictionary(pa.int32(), pa.string())
+_FINE_COLUMNS = [("fine_class", pa.string()), ("fine_score", pa.float32())]
+_BOX_COLUMNS = [
+    ("frame", pa.int64()),
+    ("time_s", pa.float64()),
+    ("track_id", pa.int64()),
+    ("class", _CLASS),
+    ("score", pa.float32()),
+    *((name, pa.float32()) for name in ("x1", "y1", "x2", "y2")),
+    ("observed", pa.bool_()),
+]
+_SUMMARY_COLUMNS = [
+    ("track_id", pa.int64()),
+    ("class", _CLASS),
+    ("first_frame", pa.int64()),
+    ("last_frame", pa.int64()),
+    ("first_s", pa.float64()),
+    ("last_s", pa.float64()),
+    ("frames", pa.int64()),
+    ("observed", pa.int64()),
+    ("mean_score", pa.float32()),
+]
+
+
+class ParquetWriter(ResultWriter):
+    """Writes row groups of a minute to a hidden file, which gets its name when it is complete."""
+
+    def __init__(
+        self,
+        path: Path,
+        columns: list[tuple[str, pa.DataType]],
+        info: VideoInfo,
+        categories: Sequence[str],
+        overwrite: bool = True,
+    ) -> None:
+        """Creates the hidden file.
+
+        Raises:
+            InputError: It cannot be created, or `path` exists and may not be replaced.
+        """
+        self.path = path
+        self._overwrite = overwrite
+        self._columns = columns
+        self._info = info
+        self._categories = pa.array(categories, pa.string())
+        self._group = 0
+        try:
+            if os.path.lexists(path) and not overwrite:
+                raise FileExistsError
+            self._temporary: Path | None = create_temporary(path)
+        except OSError as error:
+            raise open_error(path, error) from None
+        options: dict[str, Any] = {"compression": "zstd", "use_dictionary": True, "write_page_index": True}
+        self._writer = pq.ParquetWriter(self._temporary, pa.schema(columns), **options)
+
+    def write(self, frame: Frame, tracks: Tracks) -> None:
+        group = int(frame.time // GROUP_SECONDS)
+        if group != self._group:
+            self._write_group()
+        self._group = group
+        self._add(frame, tracks)
+
+    def close(self) -> None:
+        """Completes the file and gives it its name."""
+        if self._temporary is None:
+            return
+        self._finish()
+        self._write_group()
+        temporary, self._temporary = self._temporary, None
+        try:
+            self._writer.close()
+            sync(temporary)
+            move_file(temporary, self.path, self._overwrite)
+        except OSError as error:
+            remove_file(temporary)
+            raise write_error(self.path, error, "nothing of it is kept") from None
+
+    @abstractmethod
+    def _add(self, frame: Frame, tracks: Tracks) -> None:
+        """Takes the tracks of a frame."""
+
+    @abstractmethod
+    def _take(self) -> dict[str, pa.Array]:
+        """Returns the columns of the rows that have come since the last call; none for no rows."""
+
+    def _finish(self) -> None:
+        """Called before the last rows are taken."""
+
+    def _write_group(self) -> None:
+        if self._temporary is None:
+            return
+        if columns := self._take():
+            try:
+                self._writer.write_table(pa.table(columns, pa.schema(self._columns)))
+            except OSError as error:
+                temporary, self._temporary = self._temporary, None
+                with suppress(OSError):
+                    self._writer.close()
+                remove_file(temporary)
+                raise write_error(self.path, error, "nothing of it is kept") from None
+
+    def _class_column(self, labels: Any) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(labels, pa.int32()), self._categories)
+
+
+class TracksParquetWriter(ParquetWriter):
+    """Writes the columns of `CsvWriter` with their types, one row for each track in each frame.
+
+    The rows are in the order of time, and a row group holds a minute, so that a minute of a long file is read alone.
+
+    Example:
+        >>> import tempfile
+        >>> from fractions import Fraction
+        >>> info = VideoInfo("clip", 64, 48, Fraction(1, 25), Fraction(25))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     TracksParquetWriter(Path(folder, "tracks.parquet"), info, ["person"]).close()
+        ...     pq.read_table(Path(folder, "tracks.parquet")).column_names[:3]
+        ['frame', 'time_s', 'track_id']
+    """
+
+    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
+        fine = _FINE_COLUMNS if info.has_fine_classes else []
+        super().__init__(path, [*_BOX_COLUMNS, *fine], info, categories, overwrite)
+        self._frames: list[tuple[int, float, Tracks, Any]] = []
+
+    def _add(self, frame: Frame, tracks: Tracks) -> None:
+        tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit, self._info.clip)
+        if len(tracks):
+            self._frames.append((frame.index, frame.time, tracks, boxes))
+
+    def _take(self) -> dict[str, pa.Array]:
+        frames, self._frames = self._frames, []
+        if not frames:
+            return {}
+        indices, times, tracks, boxes = zip(*frames, strict=True)
+        counts = [len(one) for one in tracks]
+        corners = np.concatenate(boxes).astype(np.float32)
+
+        def joined(name: str) -> Any:
+            return np.concatenate([getattr(one, name) for one in tracks])
+
+        columns = {
+            "frame": pa.array(np.repeat(np.array(indices), counts)),
+            "time_s": pa.array(np.repeat(np.array(times), counts)),
+            "track_id": pa.array(joined("ids")),
+            "class": self._class_column(joined("labels")),
+            "score": pa.array(joined("scores")),
+            **{name: pa.array(np.ascontiguousarray(corners[:, n])) for n, name in enumerate(("x1", "y1", "x2", "y2"))},
+            "observed": pa.array(joined("observed")),
+        }
+        if self._info.has_fine_classes:
+            names = [name or None for one in tracks for name in _fine(one, "fine_classes", "")]
+            scores = np.concatenate([_fine(one, "fine_scores", 0.0) for one in tracks]).astype(np.float32)
+            columns["fine_class"] = pa.array(names, pa.string())
+            columns["fine_score"] = pa.array(scores, mask=np.array([name is None for name in names]))
+        return columns
+
+
+@dataclass
+class _Track:
+    """What is known of a track so far."""
+
+    first_frame: int
+    first_s: float
+    label: int = 0
+    last_frame: int = 0
+    last_s: float = 0.0
+    frames: int = 0
+    observed: int = 0
+    scores: float = 0.0
+
+
+@dataclass
+class _Live:
+    """The tracks that may come again, and those that are finished and not written."""
+
+    tracks: dict[int, _Track] = field(default_factory=dict)
+    finished: list[tuple[int, _Track]] = field(default_factory=list)
+
+
+class TrackSummaryWriter(ParquetWriter):
+    """Writes one row for each track: class, first and last frame and time, frames, observed ones and mean score.
+
+    A row is written once the track has not come for `max_age` seconds; the rows are in the order in which tracks end,
+    those that end in one frame by their id. Memory holds the live tracks only.
+
+    Example:
+        >>> import tempfile
+        >>> from fractions import Fraction
+        >>> info = VideoInfo("clip", 64, 48, Fraction(1, 25), Fraction(25))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     TrackSummaryWriter(Path(folder, "tracks_summary.parquet"), info, ["person"]).close()
+        ...     pq.read_table(Path(folder, "tracks_summary.parquet")).num_rows
+        0
+    """
+
+    def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
+        super().__init__(path, list(_SUMMARY_COLUMNS), info, categories, overwrite)
+        self._live = _Live()
+
+    def _add(self, frame: Frame, tracks: Tracks) -> None:
+        live = self._live.tracks
+        for row, track_id in enumerate(tracks.ids.tolist()):
+            track = live.pop(track_id, None) or _Track(frame.index, frame.time)
+            live[track_id] = track  # the latest ones last
+            track.label, track.last_frame, track.last_s = int(tracks.labels[row]), frame.index, frame.time
+            track.frames += 1
+            track.observed += int(tracks.observed[row])
+            track.scores += float(tracks.scores[row])
+        while live:
+            track_id, track = next(iter(live.items()))
+            if frame.time - track.last_s <= self._info.max_age:
+                break
+            self._live.finished.append((track_id, live.pop(track_id)))
+
+    def _finish(self) -> None:
+        self._live.finished += self._live.tracks.items()
+        self._live.tracks = {}
+
+    def _take(self) -> dict[str, pa.Array]:
+        finished, self._live.finished = self._live.finished, []
+        if not finished:
+            return {}
+        tracks = [track for _, track in finished]
+        numbers = {
+            name: pa.array([getattr(track, name) for track in tracks], kind)
+            for name, kind in _SUMMARY_COLUMNS
+            if name not in ("track_id", "class", "mean_score")
+        }
+        return {
+            "track_id": pa.array([track_id for track_id, _ in finished], pa.int64()),
+            "class": self._class_column([track.label for track in tracks]),
+            **numbers,
+            "mean_score": pa.array([track.scores / track.frames for track in tracks], pa.float32()),
+        }
+
+
+def _fine(tracks: Tracks, name: str, default: Any) -> Any:
+    return tracks.data[name] if name in tracks.data else np.full(len(tracks), default)
