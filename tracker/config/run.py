@@ -84,7 +84,7 @@ class DetectorConfig(DetectionFilterConfig):
     downloaded); empty for the built-in weights."""
     size: Literal["auto"] | Count = "auto"
     """Longest side, pixels, to which an image is reduced for the network; smaller images are not enlarged. auto is the
-    size in the model's description, 512 for the built-in one. Torchvision's networks resize by themselves, auto, or to
+    size in the model's description, 640 for the built-in one. Torchvision's networks resize by themselves, auto, or to
     this size."""
     tiles: str = "none"
     """Overlapping parts of each image to detect as well, for small objects in large images: columns x rows, such as
