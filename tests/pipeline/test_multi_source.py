@@ -137,7 +137,7 @@ def test_files_of_real_networks_are_those_of_separate_runs() -> None:
     write_clip(Path("small.mp4"), 40, 25, size=(400, 330), draw=lambda n, *_: images[n][:330, 100:500].copy())
     sections = {
         "detector": {"device": "cpu", "backend": "torch"},
-        "source": {"every": 4},
+        "source": {"every": 2},
         "output": {"output": ["{name}.csv"]},
     }
     sources = ["large.mp4", "small.mp4"]
