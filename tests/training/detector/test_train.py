@@ -127,7 +127,7 @@ def test_frozen_stages_keep_weights_and_statistics(tmp_path, no_artifacts):
     config = small_training(tmp_path, frozen_stages=2, pretrained=start, learning_rate=0.01)
     before = save_untrained(config, Path(start))
     train_detector(config)
-    assert changed_stages(config, before) == [False, False, True, True, True]
+    assert changed_stages(config, before) == [False, False, True, True, True, True]
 
 
 def test_frozen_stages_are_unfrozen_one_by_one(tmp_path, no_artifacts):
@@ -135,7 +135,7 @@ def test_frozen_stages_are_unfrozen_one_by_one(tmp_path, no_artifacts):
     config = small_training(tmp_path, frozen_stages=3, unfreeze_every=1, pretrained=start, learning_rate=0.01)
     before = save_untrained(config, Path(start))
     train_detector(config)
-    assert changed_stages(config, before) == [False, False, True, True, True]
+    assert changed_stages(config, before) == [False, False, True, True, True, True]
 
 
 def changed_stages(config: DetectorTrainingConfig, before: dict[str, torch.Tensor]) -> list[bool]:
@@ -165,9 +165,13 @@ def test_each_part_has_its_learning_rate(tmp_path):
     }
     by_part = {}
     for name, parameter in module.model.named_parameters():
-        part = "stem" if "stages.0." in name else next((p for p in ("body", "fpn", "rpn") if p in name), "roi_heads")
+        parts = ("body", "neck", "fine", "aggregation", "rpn")
+        part = "stem" if "stages.0." in name else next((p for p in parts if f"{p}." in name), "roi_heads")
         by_part.setdefault(part, set()).add(rates.get(id(parameter)))
-    assert by_part == {"stem": {None}, "body": {0.05}, "fpn": {0.1}, "rpn": {0.1}, "roi_heads": {0.2}}
+    assert by_part == {
+        **{"stem": {None}, "body": {0.05}, "neck": {0.05}, "fine": {0.1}, "aggregation": {0.1}, "rpn": {0.1}},
+        "roi_heads": {0.2},
+    }
 
 
 @pytest.mark.parametrize(
