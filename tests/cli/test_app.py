@@ -44,26 +44,6 @@ FILES = {"video.mp4", *TABLES, "run.json", "detections", "detections/part-000000
 
 
 @pytest.fixture
-def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Changes to an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def track(working_folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Runs the command in this process; returns exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        output, errors = capsys.readouterr()
-        return int(end.value.code or 0), output, errors
-
-    return run
-
-
-@pytest.fixture
 def parse_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
     """Returns the config that a command line stands for."""
     configs: list[Config] = []

@@ -14,28 +14,10 @@ import pytest
 from live_streams import serve_folder
 from paths import STUB
 from stub_networks import moving_clip
-from tracker.cli.app import main
 
 Result = tuple[int, str, str]
 
-
-@pytest.fixture(autouse=True)
-def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Changes to an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def track(stubbed: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Runs the command in this process; returns exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
+pytestmark = pytest.mark.usefixtures("working_folder", "stubbed")
 
 
 def command(*arguments: object, delay: float = 0.0) -> list[str]:

@@ -15,29 +15,11 @@ from paths import STUB
 from run_monitors import CallbackMonitor
 from stub_networks import moving_clip
 from tracker import Config, InputError, track_to_files
-from tracker.cli.app import main
 from tracker.pipeline.resume import find_run
 
 Result = tuple[int, str, str]
 
-
-@pytest.fixture(autouse=True)
-def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Changes to an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def track(stubbed: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Runs the command in this process; returns exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
+pytestmark = pytest.mark.usefixtures("working_folder", "stubbed")
 
 
 def stop_after(path: str, frames: int, config: Config | None = None) -> None:

@@ -53,7 +53,7 @@ class BatchConfig(Section):
     """Use the workers of a Ray cluster: auto for the one that runs on this machine, local for a new one on this machine
     alone, or the address of a node. Needs the extra batch."""
     split: NonNegative = 600.0
-    """Where there are more workers than sources, those that are longer are split into pieces of at least so many
-    seconds, in which the workers detect at the same time; the tracks are the same. 0 splits none."""
+    """Least seconds of the pieces into which long sources are split if there are more workers than sources: the workers
+    detect in the pieces at the same time, and the tracks are the same. 0 splits none."""
     retries: Annotated[int, Field(ge=0)] = 2
-    """How often a source is tried again whose worker died, or that a bug ended."""
+    """Further attempts at a source whose worker died, or that a bug ended."""

@@ -178,7 +178,7 @@ class TracksParquetWriter(ParquetWriter):
 
 @dataclass
 class _Track:
-    """What is known of a track so far."""
+    """The first and latest frame of a track, and its sums so far."""
 
     first_frame: int
     first_s: float

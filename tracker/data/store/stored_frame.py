@@ -1,4 +1,4 @@
-"""What is stored of one frame."""
+"""The stored analysis of one frame."""
 
 from dataclasses import dataclass
 

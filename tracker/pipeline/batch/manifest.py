@@ -21,7 +21,7 @@ _INTERVAL = 5.0
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """What is known about a source.
+    """A source of a batch: its file, its settings, and its latest attempt.
 
     Attributes:
         source: Its absolute path.
@@ -32,7 +32,7 @@ class ManifestRow:
         config: Hash of the settings (see `settings_hash`).
         status: See `tracker.pipeline.batch.task.Status`; empty for a source that was not tried.
         reason: The error of a source that failed.
-        attempts: How often it was tried.
+        attempts: Number of attempts.
         worker: The worker that tried it last.
         frames: Frames that were processed.
         seconds: Time of the last of them, seconds of the source.
