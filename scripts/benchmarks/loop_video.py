@@ -10,6 +10,7 @@ from av import Packet
 from av.video.stream import VideoStream
 
 from tracker.errors import InputError
+from tracker.structures.rational import to_fraction
 
 
 def write_loop(clip: str, seconds: float, path: Path) -> float:
@@ -38,7 +39,7 @@ def write_loop(clip: str, seconds: float, path: Path) -> float:
             repetitions = max(1, -int(-seconds // float(length * video.time_base)))
             for repetition in range(repetitions):
                 for packet in packets:
-                    target.mux_one(_shifted_copy(packet, repetition * length, stream, video.time_base))
+                    target.mux_one(_shifted_copy(packet, repetition * length, stream, to_fraction(video.time_base)))
             return float(repetitions * length * video.time_base)
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"cannot loop {clip}: {error}") from None

@@ -8,6 +8,8 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
+from tracker.structures.rational import to_fraction
+
 # Quoted, because the class takes a parameter in its stub only.
 Packet: TypeAlias = "av.Packet[Any]"
 
@@ -24,7 +26,7 @@ def demux_timed(container: InputContainer, *streams: Stream) -> Iterator[Packet]
 def time_base(packet: Packet) -> Fraction:
     """Returns the unit of the packet's times, seconds."""
     assert packet.time_base is not None
-    return Fraction(packet.time_base)
+    return to_fraction(packet.time_base)
 
 
 def start_time(packet: Packet) -> Fraction:

@@ -131,7 +131,7 @@ class _Muxer:
         if not self._is_mp4:
             return {}
         # Edit lists are counted in the movie's timescale, which by default is no finer than a millisecond.
-        timescale = self._timescale or Fraction(encoded.streams.video[0].time_base or 1).denominator
+        timescale = self._timescale or (encoded.streams.video[0].time_base or Fraction(1)).denominator
         track = {"video_track_timescale": str(timescale)} if self._timescale else {}
         return {"movflags": "+faststart", "movie_timescale": str(timescale), **track}
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tracker.config import SourceConfig
 from tracker.errors import InputError
 from tracker.structures.end_reason import EndReason
+from tracker.structures.rational import to_fraction
 from tracker.video.damage import find_damage
 from tracker.video.decoder import VideoDecoder
 from tracker.video.deinterlace import deinterlaced
@@ -112,8 +113,9 @@ class VideoFile(Source):
     def _choose_times(self, by_dts: bool) -> FrameTimestamps:
         if not has_timestamps(self._container):
             states_fields = stated_rate(self._stream) is not None and not self._config.has_fps
-            return CountedTimestamps(self.frame_rate, self._stream.time_base if states_fields else None)
-        time_base = Fraction(self._stream.time_base or 1 / self.frame_rate)
+            unit = self._stream.time_base if states_fields else None
+            return CountedTimestamps(self.frame_rate, to_fraction(unit) if unit else None)
+        time_base = to_fraction(self._stream.time_base or 1 / self.frame_rate)
         wrap = _MPEG_WRAP if self._container.format.name in ("mpegts", "mpeg") else 0
         times = MonotonicTimestamps(time_base, wrap, self._header.independent_duration)
         return StatedTimestamps(self._decoder, time_base, self.frame_rate, times, by_dts)

@@ -11,6 +11,7 @@ from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from tracker.structures.rational import Rational, to_fraction
 from tracker.video.tone_mapping import ToneMapper, hdr_name
 
 Orientation = tuple[bool, bool, bool]  # transpose, horizontal flip, vertical flip, in this order
@@ -49,9 +50,9 @@ class RGBConverter:
             rgb = rgb.transpose(1, 0, 2)
         return np.ascontiguousarray(rgb[:: -1 if vflip else 1, :: -1 if hflip else 1], np.uint8)
 
-    def upright_aspect(self, frame: VideoFrame, stated: Fraction | None) -> Fraction:
+    def upright_aspect(self, frame: VideoFrame, stated: Rational | None) -> Fraction:
         """Returns the sample aspect ratio of an upright frame from that of the stored one, 1 where it is not stated."""
-        aspect = Fraction(stated or 1)
+        aspect = to_fraction(stated or 1)
         return 1 / aspect if self._orientation(frame)[0] else aspect
 
     def _tone_mapper(self, transfer: int) -> ToneMapper:

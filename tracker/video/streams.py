@@ -8,6 +8,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from tracker.errors import InputError
+from tracker.structures.rational import to_fraction
 
 MAX_PIXELS = 2**27
 """Most pixels of an image, 16384 x 8192: what a damaged header states must not take all of the memory."""
@@ -66,7 +67,7 @@ def average_rate(stream: VideoStream) -> Fraction:
     average, guessed = stream.average_rate, stream.guessed_rate
     if average and guessed and average > _HIGHEST_RATE >= guessed:  # of DV, FFmpeg takes the clock for the frame rate
         average = guessed
-    return Fraction(average or guessed or 30)  # of PyAV 19, rates are numbers of its own that round their products
+    return to_fraction(average or guessed or 30)
 
 
 def has_timestamps(container: InputContainer) -> bool:
@@ -110,7 +111,7 @@ def _describe(stream: VideoStream) -> str:
 def stated_rate(stream: VideoStream) -> Fraction | None:
     """Returns the frames per second that the stream itself states, without its container; None where it does not."""
     rate = stream.codec_context.framerate
-    return Fraction(rate) if rate else None
+    return to_fraction(rate) if rate else None
 
 
 def codec_name(stream: VideoStream) -> str:

@@ -60,7 +60,8 @@ class Retrieval:
 
     def cmc(self, depth: int) -> NDArray[np.float64]:
         """Returns float64 (depth,): fraction of the queries whose first match has a rank of at most k + 1."""
-        return (self.first_rank[self.valid_queries, None] <= np.arange(1, depth + 1)).mean(0)  # type: ignore[no-any-return]
+        found = self.first_rank[self.valid_queries, None] <= np.arange(1, depth + 1)
+        return np.asarray(found.mean(0))
 
     def metrics(self) -> dict[str, float]:
         """Averages over the queries that have a match, of which there must be one.
