@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""Prepares the training of a detector with class maps: its images, the teacher's labels, and the weights to start from.
+"""Prepares the training of the built-in detector, and its release.
 
 scripts/builtin_detector.py data SHARED FOLDER       writes train.json, val.json, test.json and teacher.json
 scripts/builtin_detector.py weights ONNX CONFIG FILE writes the weights that `pretrained` of the config names
+scripts/builtin_detector.py average FIRST SECOND FILE writes the mean of two trainings' weights
 scripts/builtin_detector.py release WEIGHTS IMAGES FILE writes trained weights in half precision, calibrated on IMAGES
 
 SHARED holds detection/ and distill/, whose sources the model card of the built-in detector lists; ONNX is the teacher,
-distill/centernet_512.onnx. Then: track train detector configs/detector_class_maps.yaml
+distill/centernet_512.onnx. The steps between `weights` and `average`:
+
+track train detector configs/detector_builtin.yaml
+track train detector configs/detector_builtin.yaml --pretrained runs/detector/model.safetensors --frozen-stages 3 \\
+    --learning-rate 6e-4 --backbone-lr-factor 0.15 --folder runs/detector-2
 """
 
 import gzip
@@ -55,7 +60,7 @@ package @vladmandic/human 3.3.6 (MIT)."""
 PROVENANCE = """\
 Started from a CenterNet trained on COCO train2017. Pascal VOC 2007/2012 (subset), highway_od, Open Images vehicles,
 PennFudan, street and classroom clips, football_indoor, peru_street, and 2,550 unlabeled images, in which that CenterNet
-labeled what nobody had annotated; recipe: the model card and configs/detector_class_maps.yaml."""
+labeled what nobody had annotated; recipe: the model card and configs/detector_builtin.yaml."""
 MIN_PERSON_SCORE = 0.2  # of the teacher, for an image that is known to show people
 CERTAIN_SCORE = 0.36  # above the teacher_min_score of the config
 
@@ -185,6 +190,15 @@ def write_weights(onnx_file: Path, network: DetectorNetwork, path: Path) -> None
     save_model(path, {key: value.numpy() for key, value in model.state_dict().items()}, info)
 
 
+def write_average(first: Path, second: Path, path: Path) -> None:
+    """Writes the mean of the weights of a network before and after its further training.
+
+    Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models, arXiv 2109.01903.
+    """
+    (before, info), (after, _) = read_weights(first), read_weights(second)
+    save_model(path, {key: ((before[key] + after[key]) / 2).numpy() for key in after}, info)
+
+
 def write_release(weights: Path, images: Path, path: Path) -> None:
     """Writes a trained detector in half precision, with scores that are calibrated on annotated images."""
     state, info = read_weights(weights)
@@ -259,8 +273,10 @@ def main(arguments: list[str]) -> None:
         case ["data", shared, folder]:
             write_data(Path(shared), Path(folder))
         case ["weights", onnx_file, config, path]:
-            network = detector_network(read_yaml(Path(config))["network"], config)
+            network = detector_network(read_yaml(Path(config)).get("network", {}), config)
             write_weights(Path(onnx_file), network, Path(path))
+        case ["average", first, second, path]:
+            write_average(Path(first), Path(second), Path(path))
         case ["release", weights, images, path]:
             write_release(Path(weights), Path(images), Path(path))
         case _:
