@@ -56,7 +56,7 @@ UNTESTED = ("backpack", "handbag", "skateboard")  # classes with less than ten o
 LICENSE = """\
 Weights: Apache-2.0, for what the project can grant; see the terms of the training images in the model card. Backbone,
 neck and class maps started from weights of 610265158/mobilenetv3_centernet, which states no license, as found in the
-package @vladmandic/human 3.3.6 (MIT)."""
+package @vladmandic/human 3.3.6 (MIT, without life-critical decisions and surveillance without consent)."""
 PROVENANCE = """\
 Started from a CenterNet trained on COCO train2017. Pascal VOC 2007/2012 (subset), highway_od, Open Images vehicles,
 PennFudan, street and classroom clips, football_indoor, peru_street, and 2,550 unlabeled images, in which that CenterNet

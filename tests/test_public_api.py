@@ -163,7 +163,7 @@ def test_licences_of_the_weights_are_shipped() -> None:
     assert {"LICENSE", "LICENSES.md", "builtin.md"} == {file.name for file in files}
     texts = (REPOSITORY / "tracker/models/LICENSES.md").read_text()
     cards = [file.read_text() for file in files if file.name == "builtin.md"]
-    holders = [holder for card in cards for holder in re.findall(r"copyright 20\d\d ([\w. ]*\w)", card)]
+    holders = [holder for card in cards for holder in re.findall(r"copyright (?:20\d\d )?([\w.]+(?: [A-Z]\w+)*)", card)]
     assert len(cards) == len(holders) == 2
     assert all(holder in texts for holder in holders)
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from drawn_people import draw_people
-from small_trainings import SMALL_TRAINING, small_training
+from small_trainings import SMALL_NETWORK, SMALL_TRAINING, small_training
 from tracker.config import EmbedderTrainingConfig, TrainingConfig
 from tracker.models.model_file import load_model
 from tracker.training.curves import read_metrics_log
@@ -42,8 +42,10 @@ def test_two_processes_learn_the_same_as_one_with_two_batches(tmp_path: Path, mo
     """
     monkeypatch.setattr(train, "write_artifacts", lambda *_: None)
     start = str(tmp_path / "start" / "last.ckpt")
-    train.train_detector(small_training(tmp_path, steps=60, batch_size=8, folder=str(tmp_path / "start")))
-    changes = {"steps": 4, "learning_rate": 1e-4, "pretrained": start}
+    network = {**SMALL_NETWORK, "backbone": "mobilenet_v2"}  # with batch norms
+    start_folder = str(tmp_path / "start")
+    train.train_detector(small_training(tmp_path, steps=60, batch_size=8, folder=start_folder, network=network))
+    changes = {"steps": 4, "learning_rate": 1e-4, "pretrained": start, "network": network}
     train.train_detector(small_training(tmp_path, accumulate_grad_batches=2, folder=str(tmp_path / "one"), **changes))
     run_command("detector", small_training(tmp_path, folder=str(tmp_path / "two"), **TWO_PROCESSES, **changes))
     one, two = (torch.load(tmp_path / name / "best.ckpt", weights_only=True) for name in ("one", "two"))

@@ -24,6 +24,7 @@ def test_feature_maps_have_their_strides_and_the_class_maps(backbone):
     assert {name: tuple(tensor.shape[1:]) for name, tensor in maps.items()} == {
         **{
             "centers": (7, 16, 32),
+            "appearance": (96, 8, 16),
             "roi": (11, 16, 32),
             "0": (11, 8, 16),
             "1": (11, 4, 8),
@@ -31,7 +32,7 @@ def test_feature_maps_have_their_strides_and_the_class_maps(backbone):
             "3": (11, 1, 2),
         }
     }
-    assert all((tensor[:, 8:] >= 0).all() for name, tensor in maps.items() if name != "centers")
+    assert all((tensor[:, 8:] >= 0).all() for name, tensor in maps.items() if name not in ("centers", "appearance"))
 
 
 def test_strided_convolutions_pad_only_below_and_right():

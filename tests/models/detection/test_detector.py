@@ -162,7 +162,7 @@ def test_neither_batch_size_nor_threads_change_a_bit():
 
 @pytest.mark.smoke
 def test_boxes_are_in_pixels_of_the_original_image():
-    image = cv2.resize(demo_images()[1], (640, 426), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(demo_images()[0], (360, 634), interpolation=cv2.INTER_CUBIC)
     double = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)  # the network sees both at one size
     with load_detector(DetectorConfig(score=0.3)) as detector:
         small, large = detector.detect([image, double])

@@ -27,7 +27,7 @@ Image = NDArray[np.uint8]
 TINY = {"min_size": 64, "max_size": 128}
 NARROW = {**TINY, "backbone": "resnet18", "fpn_channels": 32, "head_width": 32}
 NETWORKS = {
-    "builtin": ({}, 7 * (64 + 25)),
+    "builtin": ({}, 7 * 96),
     "fasterrcnn_fpn": (NARROW, 7 * 32),
     "maskrcnn_fpn": (NARROW, 7 * 32),
     "fasterrcnn_vgg16": ({**TINY, "backbone": "vgg11", "head_width": 32}, 7 * 512),

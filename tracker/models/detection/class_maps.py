@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
 from tracker.models.detection.mobilenet_v3 import MobileNetV3, conv
-from tracker.models.detection.rpn import CENTER_MAP, ROI_MAP
+from tracker.models.detection.rpn import APPEARANCE_MAP, CENTER_MAP, ROI_MAP
 
 SIDE_UNIT = 16.0  # pixels
 LOGIT_OFFSET = 4.0
@@ -132,13 +132,14 @@ class ClassMapBackbone(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Maps images (B, 3, H, W), RGB from 0 to 255, to feature maps by name.
 
-        The names are ROI_MAP and CENTER_MAP, at stride 4, and 0 to 3, at strides 8, 16, 32 and 64.
+        The names are ROI_MAP and CENTER_MAP, at stride 4, APPEARANCE_MAP, at stride 8, and 0 to 3, at strides 8, 16, 32
+        and 64.
         """
         feature_maps = self.body(images)
         finer, centers = self.neck(feature_maps)
         class_maps = F.relu(centers[:, :-4] + LOGIT_OFFSET)
         roi_map = torch.cat([F.relu(self.fine(finer[0])), class_maps], 1)
-        outputs = OrderedDict({CENTER_MAP: centers, ROI_MAP: roi_map})
+        outputs = OrderedDict({CENTER_MAP: centers, APPEARANCE_MAP: feature_maps[1], ROI_MAP: roi_map})
         for name, features in zip("0123", self.aggregation([*finer, feature_maps[3]]), strict=True):
             class_maps = F.max_pool2d(class_maps, 3, 2, 1)  # keeps the peaks
             outputs[name] = torch.cat([features, class_maps], 1)

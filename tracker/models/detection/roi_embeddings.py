@@ -4,25 +4,30 @@ from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import roi_align
 
-NEUTRAL_DISTANCE = 0.24
+from tracker.models.detection.rpn import APPEARANCE_MAP
+
+APPEARANCE_STRIDE = 8  # pixels
+ROWS = 7  # and columns, of the pooled appearance of a region
+NEUTRAL_DISTANCE = 0.18
 """Cosine distance of two regions that is no evidence for or against the same identity.
 
 For the built-in detector, the features of a person's track and a later region are equally likely to be of the same
-person and of different ones at 0.194 after half a second, at 0.228 after 3 s and at 0.248 after 7 s (ground-truth boxes
-of PETS09-S2L1, 10 frames per second). There the tracker is equally good with 0.24 to 0.3, and with 0.18 worse than by
-motion alone, so a value too large is better than one too small. For other detectors the value is unknown;
-`track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR` measures it ("max distance") on a sequence with ground
-truth, for `--neutral-cosine-distance`. All distances are smaller between objects that fill much of the image."""
+person and of different ones at 0.142 after half a second, at 0.160 after 3 s and at 0.182 after 7 s (ground-truth boxes
+of PETS09-S2L1, 10 frames per second). A value too large does less harm than one too small. For other detectors the
+value is unknown; `track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR` measures it ("max distance") on a
+sequence with ground truth, for `--neutral-cosine-distance`. All distances are smaller between objects that fill much of
+the image."""
 
 
 def embed_rois(pool: nn.Module, feature_maps: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Returns embeddings of regions of interest: the pooled input of the RoI head, averaged in stripes.
 
-    The head's inner layers separate classes and therefore drop the differences between identities; its input still
-    holds colors and textures. Each channel is first normalized by its mean and standard deviation over the whole
-    image, which all objects share, and then averaged over each row of the region: an upright object's parts stay
-    separate, and a shift to the side changes little.
+    The head's inner layers separate classes and therefore drop the differences between identities; its input, or an
+    earlier feature map where the network gives one (`APPEARANCE_MAP`), still holds colors and textures. Each channel is
+    first normalized by its mean and standard deviation over the whole image, which all objects share, and then averaged
+    over each row of the region: an upright object's parts stay separate, and a shift to the side changes little.
 
     Args:
         pool: The network's RoI pooling: feature maps, lists of boxes and of sizes -> (M, C, rows, columns).
@@ -36,7 +41,10 @@ def embed_rois(pool: nn.Module, feature_maps: Mapping[str, Tensor], boxes: Tenso
     Source: Ulyanov et al. 2016, Instance normalization, arXiv 1607.08022 (mean and deviation); Sun et al. 2018, arXiv
     1711.09349 (stripes).
     """
-    pooled = pool({name: _normalize(tensor) for name, tensor in feature_maps.items()}, [boxes], [size])
+    if APPEARANCE_MAP in feature_maps:
+        pooled = roi_align(_normalize(feature_maps[APPEARANCE_MAP]), [boxes], ROWS, 1 / APPEARANCE_STRIDE, 2)
+    else:
+        pooled = pool({name: _normalize(tensor) for name, tensor in feature_maps.items()}, [boxes], [size])
     return F.normalize(pooled.float().mean(3).flatten(1), dim=1)
 
 

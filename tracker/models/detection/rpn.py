@@ -21,11 +21,14 @@ ROI_MAP = "roi"
 """Name of a feature map for the RoI heads alone, so fine that an RPN on it would take most of the time."""
 CENTER_MAP = "centers"
 """Name of a map of the logits of classes and the sides of boxes, see `center_proposals`."""
+APPEARANCE_MAP = "appearance"
+"""Name of an early feature map, for embeddings alone (see `roi_embeddings`); its stride is 8."""
+_OTHER_MAPS = (ROI_MAP, CENTER_MAP, APPEARANCE_MAP)
 
 
 def rpn_feature_maps(feature_maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns the feature maps on which an RPN makes proposals."""
-    return {name: tensor for name, tensor in feature_maps.items() if name not in (ROI_MAP, CENTER_MAP)}
+    return {name: tensor for name, tensor in feature_maps.items() if name not in _OTHER_MAPS}
 
 
 def is_single_image_cpu_eval(tensors: Sequence[Tensor]) -> bool:
