@@ -91,7 +91,7 @@ CASES = [
     # In a crowd, appearance helps where people differ enough, and offline linking joins what was split.
     Case("crowd", range(40, 43), range(1, 6), range(1, 7)),
     Case("crowd", range(40, 43), range(0, 4), range(0, 4), {"max_cosine_distance": 0.3}, "appearance"),
-    Case("crowd", range(46, 58), range(11, 25), range(2, 14), {"max_age": 0.3}),
+    Case("crowd", range(46, 55), range(11, 25), range(2, 14), {"max_age": 0.3}),
     Case("crowd", range(40, 44), range(3, 16), range(3, 16), {"max_age": 0.3}, offline=True, recall=0.99),
     # A rider and a bicycle stay two; an object with two labels becomes one track only with match_across_classes.
     Case("riders", 4, 0, 0),
