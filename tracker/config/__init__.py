@@ -16,7 +16,7 @@ from tracker.config.run import (
     load_config,
     merge_config,
 )
-from tracker.config.tools import BatchConfig, CropsConfig, ExportConfig
+from tracker.config.tools import BatchConfig, CropsConfig, ExportConfig, WebConfig
 from tracker.config.training import (
     ClassifierTrainingConfig,
     CropTrainingConfig,
@@ -48,6 +48,7 @@ __all__ = [
     "SourceConfig",
     "TrackerConfig",
     "TrainingConfig",
+    "WebConfig",
     "detector_network",
     "load_config",
     "merge_config",

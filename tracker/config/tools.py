@@ -1,4 +1,4 @@
-"""The settings of `track crops`, `track export` and `track batch`."""
+"""The settings of `track crops`, `track export`, `track batch` and of pages."""
 
 from typing import Annotated, Literal
 
@@ -57,3 +57,14 @@ class BatchConfig(Section):
     detect in the pieces at the same time, and the tracks are the same. 0 splits none."""
     retries: Annotated[int, Field(ge=0)] = 2
     """Further attempts at a source whose worker died, or that a bug ended."""
+
+
+class WebConfig(Section):
+    """Settings of the commands that serve a page."""
+
+    host: str = "127.0.0.1"
+    """Address at which the page is served; any but this machine's own needs a token. 0.0.0.0 is every address."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8710
+    """Port of the page; the next free one if it is the default and taken, any free one if it is 0."""
+    token: str = ""
+    """Secret that the page's address has to contain."""
