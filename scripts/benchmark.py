@@ -26,6 +26,7 @@ def main() -> None:
     app.command(commands.detectors)
     app.command(commands.backends)
     app.command(commands.batches)
+    app.command(commands.input_sizes)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

@@ -71,6 +71,30 @@ def startup(clip: str = "", /, *, repetitions: int = 5) -> Iterator[str]:
         yield f"{name:26s}{median(times):8.2f} ({min(times):.2f}, {max(times):.2f})"
 
 
+def input_sizes(*clips: str, frames: int = 48, large: tuple[int, int] = (3840, 2160)) -> Iterator[str]:
+    """Measures the speed of the built-in detector by input size and tiles, on clips and on a large frame made of them.
+
+    Args:
+        clips: Video files.
+        frames: Number of frames of each.
+        large: Width and height, pixels, of the large frames: the clips beside each other.
+
+    Raises:
+        InputError: A clip cannot be read.
+    """
+    from benchmarks.input_sizes import compare, make_mosaic, read_frames
+    from tracker.evaluation.speed.machine import machine
+
+    yield machine()
+    for clip in clips:
+        yield clip
+        yield from compare(read_frames(clip, frames))
+    width, height = large
+    for moving, places in ((1, "everywhere"), (4, "in one place of four, still images in the others")):
+        yield f"{width}x{height}, clips {places}"
+        yield from compare(make_mosaic(clips, frames, large, moving))
+
+
 def association(
     *objects: int,
     repetitions: int = 3,

@@ -149,6 +149,9 @@ class DetectorNetwork(Section):
     """Sampled proposals per image."""
     box_positive_fraction: Fraction01 = 0.25
     """Maximum fraction of foreground proposals among them."""
+    shifted_boxes: Annotated[int, Field(ge=0)] = 0
+    """Shifted copies of each object's box among the proposals of a training, so that boxes which a tracker predicts,
+    and no RPN proposes, are classified well too (Bergmann et al. 2019, arXiv 1903.05625)."""
     head_width: Count = 1024
     """Width of the two fully connected layers of the box head."""
     head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

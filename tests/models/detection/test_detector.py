@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 from torchvision.models.detection.roi_heads import fastrcnn_loss
+from torchvision.ops import box_iou
 
 import tracker.cli.demo
 from tracker.config import DetectorConfig, DetectorNetwork
@@ -29,9 +30,9 @@ def demo_images():
     return [np.ascontiguousarray(cv2.imread(str(folder / name))[:, :, ::-1]) for name in ("astronaut.jpg", "cat.jpg")]
 
 
-def build_builtin():
+def build_builtin(**settings):
     """Returns the built-in architecture, untrained, for three classes."""
-    return build_detector(DetectorNetwork(), 3)
+    return build_detector(DetectorNetwork(**settings), 3)
 
 
 def target(boxes=(), labels=(), ignore=(), unlabeled=(), classes=4, size=(96, 96)):
@@ -97,6 +98,16 @@ def test_proposals_inside_a_crowd_are_not_sampled_unless_they_are_an_object():
     (sampled,), _, _, _ = heads.select_training_samples([proposals], [crowd])
     assert [box for box in sampled.tolist() if box[0] > 30] == []
     assert [0, 0, 20, 20] in sampled.tolist()
+
+
+def test_shifted_boxes_of_objects_are_sampled_as_these_objects():
+    heads = build_builtin(shifted_boxes=3).roi_heads
+    objects = target([[0, 0, 20, 40], [40, 40, 90, 90]], [1, 2])
+    torch.manual_seed(0)
+    (sampled,), _, (labels,), _ = heads.select_training_samples([torch.zeros(0, 4)], [objects])
+    overlaps = box_iou(sampled, objects["boxes"])
+    assert len(sampled) == 8 and ((overlaps > 0.3).sum(1) == 1).all()
+    assert torch.equal(labels, torch.where(overlaps.max(1).values >= 0.5, overlaps.argmax(1) + 1, 0))
 
 
 def class_gradients(unlabeled):

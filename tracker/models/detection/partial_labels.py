@@ -30,6 +30,7 @@ from tracker.models.detection.rpn import (
 )
 
 UNCERTAIN_IOU = 0.3  # of a box with an uncertain one from which on it may show the same object
+SHIFT = 0.2  # of each edge of a box, as a fraction of the box's side
 IGNORE_FRACTION = 0.5  # fraction of a box inside an ignore region from which on the box is not trained on
 
 
@@ -57,6 +58,12 @@ def unlabeled_categories(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
         rows, columns = (box_iou(boxes, target["uncertain"]) >= UNCERTAIN_IOU).nonzero(as_tuple=True)
         unlabeled[rows, target["uncertain_labels"][columns]] = True
     return unlabeled
+
+
+def shifted_boxes(boxes: Tensor, number: int) -> Tensor:
+    """Returns `number` copies of each box (N, 4) xyxy, moved and resized at random by at most SHIFT of its sides."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(number, 2)
+    return boxes.repeat(number, 1) + SHIFT * (2 * torch.rand_like(sides) - 1) * sides
 
 
 def inside_image(boxes: Tensor, target: dict[str, Tensor]) -> Tensor:
@@ -152,7 +159,7 @@ class PartialLabelRoIHeads(RoIHeads):
             ignored = fraction_inside(boxes, target["ignore"]) >= IGNORE_FRACTION
             if len(target["boxes"]):
                 ignored &= box_iou(boxes, target["boxes"]).max(1).values < self.proposal_matcher.low_threshold
-            remaining.append(boxes[~ignored])
+            remaining.append(torch.cat([boxes[~ignored], shifted_boxes(target["boxes"], self.network.shifted_boxes)]))
         return super().select_training_samples(remaining, targets)  # type: ignore[no-any-return]
 
     def forward(
