@@ -1,4 +1,4 @@
-"""`track export MODEL`: exports a detector, and compares its detections with PyTorch's."""
+"""`track export`: exports a detector, and compares its detections with PyTorch's, or the repaired tracks of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,16 +22,29 @@ app = CommandApp(name="export")
 
 @app.default
 def export(
-    model: Annotated[str, help_text("A detector by name, see `track models`, or a weights file.")],
+    model: Annotated[
+        str, help_text("A detector by name, see `track models`, or a weights file; or the folder of a run.")
+    ],
     /,
     *,
     output: Annotated[
-        Path | None, Parameter(alias="-o", help="The file: .onnx, .xml or .pt; without it MODEL's name in this folder.")
+        Path | None,
+        Parameter(
+            alias="-o",
+            help="The file: .onnx, .xml or .pt; without it MODEL's name in this folder. Of a run: .csv, .parquet, "
+            ".txt, .json or .mp4, or a folder for all tables; without it `repaired` in the folder of the run.",
+        ),
     ] = None,
+    video: Annotated[str, help_text("Of a run: its video, if it was moved.")] = "",
     overwrite: Annotated[bool, help_text("Replace that file.")] = False,
     settings: Annotated[ExportConfig, section("Export")] = ExportConfig(),
 ) -> int:
     """Runs the command; returns the exit code."""
+    if Path(model).is_dir():
+        from tracker.pipeline.repaired_run import export_run
+
+        say(*(f"wrote {path}" for path in export_run(Path(model), output, video, overwrite)))
+        return 0
     # Torch takes seconds to import, and `--help` does without.
     from tracker.models.detection import export_detector, load_detector
     from tracker.models.detection.exported import FORMATS, is_exported
