@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 import tracker
 from paths import REPOSITORY
+from type_checks import check_types
 
 PACKAGES = sorted(
     f"tracker.{path.parent.name}" for path in Path(tracker.__file__).parent.glob("*/__init__.py") if path.read_text()
@@ -49,6 +49,7 @@ def test_public_names() -> None:
         "Source",
         "SourceConfig",
         "StoredDetections",
+        "Tracker",
         "TrackerConfig",
         "TrackingRun",
         "Tracks",
@@ -88,24 +89,11 @@ def test_unknown_name_raises_attribute_error() -> None:
         _ = tracker.trakc
 
 
-def check_types(program: Path, text: str) -> list[str]:
-    """Runs `mypy --strict` on a program that imports the package; returns its messages about that program."""
-    pytest.importorskip("mypy", reason="the extra [dev] is not installed")
-    program.write_text(text)
-    # The cache and the options are those of the project's own check, which has filled that cache if it ran before.
-    options = ["--strict", "--config-file", "pyproject.toml", "--cache-dir", ".mypy_cache", "--no-error-summary"]
-    environment = {**os.environ, "MYPYPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "mypy", *options, str(program)]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
-    assert not done.stderr, done.stderr
-    return [line for line in done.stdout.splitlines() if Path(line.partition(":")[0]).name == program.name]
-
-
 @pytest.mark.slow
 def test_type_checkers_know_every_public_name_and_no_other(tmp_path: Path) -> None:
     names = [name for name in tracker.__all__ if not name.startswith("__")]
     text = f"from tracker import {', '.join(names)}, trakc\n" + "".join(f"reveal_type({name})\n" for name in names)
-    messages = check_types(tmp_path / "program.py", text)
+    messages = check_types(tmp_path, [text])
     errors = [message for message in messages if ": error: " in message]
     assert len(errors) == 1
     assert 'Module "tracker" has no attribute "trakc"; maybe "track"?' in errors[0]
@@ -113,7 +101,7 @@ def test_type_checkers_know_every_public_name_and_no_other(tmp_path: Path) -> No
     assert len(revealed) == len(names) and "Any" not in revealed
     types = dict(zip(names, revealed, strict=True))
     assert re.fullmatch(
-        r"def \(source: .*, config: tracker\.config\.run\.Config \| None =\) -> "
+        r"def \(source: .*, config: tracker\.config\.run\.Config \| .* =\) -> "
         r".*Generator\[tuple\[tracker\.structures\.types\.Frame, tracker\.structures\.types\.Tracks\].*\]",
         types["track"],
     )

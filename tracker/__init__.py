@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tracker.pipeline.networks import NetworkAnalyzer
     from tracker.pipeline.run_result import RunResult
     from tracker.pipeline.source_list import expand_sources
+    from tracker.pipeline.tracker import Tracker
     from tracker.pipeline.tracking_run import TrackingRun
     from tracker.structures.types import Detections, Frame, Tracks
     from tracker.tracking import DeepSort
@@ -67,6 +68,7 @@ __all__ = [
     "Source",
     "SourceConfig",
     "StoredDetections",
+    "Tracker",
     "TrackerConfig",
     "TrackingRun",
     "Tracks",
@@ -101,6 +103,7 @@ _MODULES = {
     "tracker.pipeline.multi_source": ("track_all_to_files",),
     "tracker.pipeline.networks": ("NetworkAnalyzer",),
     "tracker.pipeline.source_list": ("expand_sources",),
+    "tracker.pipeline.tracker": ("Tracker",),
     "tracker.pipeline.tracking_run": ("TrackingRun",),
     "tracker.structures.types": ("Detections", "Frame", "Tracks"),
     "tracker.tracking": ("DeepSort",),

@@ -1,6 +1,9 @@
 """Conversion to upright RGB: rotation, color matrix, range, bit depth and size."""
 
+import os
 import struct
+import subprocess
+import sys
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -273,3 +276,25 @@ def test_reported_videos() -> None:
     assert [frame.fit for frame in grown] == [None] * 10 + [Fit(480, 270, 0, 0, 160, 90)] * 20
     frames, source = read_frames(CASES / "video/sar.mp4")
     assert source.sample_aspect_ratio == Fraction(4, 3) and frames[0].image.shape == (270, 360, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_reads_after_its_parent_has_read(tmp_path: Path) -> None:
+    """The parent's source is freed in the child, where the threads that it had do not exist."""
+    clip = write_clip(tmp_path / "clip.mp4", 5, size=(640, 480))
+    program = f"""
+import gc, os, sys
+gc.disable()
+from tracker import SourceConfig, open_source
+def read():
+    with open_source({str(clip)!r}, SourceConfig(), 2) as source:
+        return len(list(source))
+read()
+child = os.fork()
+if child == 0:
+    gc.collect()
+    os._exit(read() != 5)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -21,6 +21,7 @@ from tracker.config.base import (
     read_yaml,
     validate_section,
 )
+from tracker.errors import InputError
 
 
 class SourceConfig(Section):
@@ -123,6 +124,9 @@ class AppearanceConfig(Section):
     detector measure it, by `track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR`."""
     embedder: str = "builtin"
     """`builtin`, `none` (motion alone), or a .safetensors file of `track train embedder`."""
+    save_embeddings: bool = False
+    """Give each track the embedding of its detection: the column `embedding` of .parquet files of tracks, and
+    `data["embeddings"]` in Python."""
     classify: str = ""
     """File of a classifier of `track train classifier`: tracks get a fine class too, by vote over their crops."""
     classify_classes: tuple[str, ...] = ()
@@ -319,12 +323,12 @@ class Config(Section):
 
 
 def load_config(
-    config: str | Path | Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]] | None = None
+    config: Config | str | Path | Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Config:
     """Reads the settings of a run; what `config` does not name keeps its default.
 
     Args:
-        config: A YAML file, the name of a shipped one (`bytetrack`), or a mapping of sections.
+        config: A YAML file, the name of a shipped one (`bytetrack`), a mapping of sections, or a `Config`.
         overrides: Values that replace those of `config`: section -> key -> value.
 
     Raises:
@@ -334,8 +338,17 @@ def load_config(
         >>> load_config("bytetrack", {"tracker": {"max_age": 2}}).tracker.max_age
         2.0
     """
+    if isinstance(config, Config):
+        if not overrides:
+            return config
+        return merge_config(config.model_dump(exclude_unset=True), overrides, where="the config")
     if isinstance(config, Mapping):
         return merge_config(config, overrides or {}, where="the config")
+    if not isinstance(config, str | Path):
+        raise InputError(
+            f"a config is a name, a path, a mapping of sections or a Config, not {type(config).__name__}: for settings "
+            "of one section give Config(tracker=...)"
+        )
     return merge_config(read_yaml(config), overrides or {}, where=str(config))
 
 

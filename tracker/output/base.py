@@ -59,6 +59,7 @@ class VideoInfo:
         start: Time of the first frame to process, seconds since the source's first frame.
         end: Time to stop at, seconds since the source's first frame; inf for the whole source.
         has_fine_classes: True if the tracks have fine classes, for which tables have columns.
+        has_embeddings: True if the tracks have embeddings, for which .parquet files have a column.
         clip: True if tables state the part of each box inside the image; False leaves boxes that reach out as they are.
         max_age: Seconds after which a track that is not reported cannot come back.
         sample_aspect_ratio: Width of a pixel over its height, with which a player shows the video.
@@ -73,6 +74,7 @@ class VideoInfo:
     start: float = 0.0
     end: float = float("inf")
     has_fine_classes: bool = False
+    has_embeddings: bool = False
     clip: bool = True
     sample_aspect_ratio: Fraction = Fraction(1)
     max_age: float = float("inf")

@@ -20,6 +20,7 @@ GROUP_SECONDS = 60
 """Seconds of the source in a row group: a minute is read without the rest of the file."""
 _CLASS = pa.dictionary(pa.int32(), pa.string())
 _FINE_COLUMNS = [("fine_class", pa.string()), ("fine_score", pa.float32())]
+_EMBEDDING_COLUMN = ("embedding", pa.list_(pa.float32()))
 _BOX_COLUMNS = [
     ("frame", pa.int64()),
     ("time_s", pa.float64()),
@@ -140,7 +141,8 @@ class TracksParquetWriter(ParquetWriter):
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
         fine = _FINE_COLUMNS if info.has_fine_classes else []
-        super().__init__(path, [*_BOX_COLUMNS, *fine], info, categories, overwrite)
+        embedding = [_EMBEDDING_COLUMN] if info.has_embeddings else []
+        super().__init__(path, [*_BOX_COLUMNS, *fine, *embedding], info, categories, overwrite)
         self._frames: list[tuple[int, float, Tracks, Any]] = []
 
     def _add(self, frame: Frame, tracks: Tracks) -> None:
@@ -173,6 +175,9 @@ class TracksParquetWriter(ParquetWriter):
             scores = np.concatenate([_fine(one, "fine_scores", 0.0) for one in tracks]).astype(np.float32)
             columns["fine_class"] = pa.array(names, pa.string())
             columns["fine_score"] = pa.array(scores, mask=np.array([name is None for name in names]))
+        if self._info.has_embeddings:
+            rows = [row for one in tracks for row in _embedding_rows(one)]
+            columns["embedding"] = pa.array(rows, _EMBEDDING_COLUMN[1])
         return columns
 
 
@@ -253,6 +258,14 @@ class TrackSummaryWriter(ParquetWriter):
             **numbers,
             "mean_score": pa.array([track.scores / track.frames for track in tracks], pa.float32()),
         }
+
+
+def _embedding_rows(tracks: Tracks) -> list[Any]:
+    """Returns the embedding of each track, None where it has none."""
+    embeddings = tracks.data.get("embeddings")
+    if embeddings is None:
+        return [None] * len(tracks)
+    return [row if row.any() else None for row in embeddings]
 
 
 def _fine(tracks: Tracks, name: str, default: Any) -> Any:

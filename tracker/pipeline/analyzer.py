@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -107,6 +109,32 @@ class FrameAnalyzer(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _load_crop_networks(self, stack: ExitStack, embedder: str) -> None:
+        """Loads an embedder by name, and the classifier of the config; the stack closes them.
+
+        Raises:
+            InputError: A network, a class or the device is unknown or not available.
+        """
+        appearance, runtime = self.config.appearance, self.config.detector
+        if embedder == "none" and not appearance.classify:
+            return
+        # Torch takes seconds to import, which is not needed without networks.
+        from tracker.models.reid import load_classifier, load_embedder
+        from tracker.models.runtime import choose_backend, choose_device, use_half_precision
+
+        device = choose_device(runtime.device)
+        backend = choose_backend(runtime.backend, device, runtime.precision)
+        arguments = device, use_half_precision(runtime.precision, device), runtime.threads, backend
+        if embedder != "none":
+            self.embedder = stack.enter_context(load_embedder(embedder, *arguments))
+        if appearance.classify:
+            self.set_classifier(stack.enter_context(load_classifier(Path(appearance.classify), *arguments)))
+
+    def _upload(self, images: list[NDArray[np.uint8]]) -> list[Any]:
+        """Returns the images on the device of the crops' networks; nothing without these."""
+        network = self.embedder or self.classifier
+        return network.upload(images) if network else []
 
     def _embed(self, images: list[Any], boxes: list[Boxes]) -> list[Embeddings]:
         """Returns the embeddings (N, D) of boxes (N, 4) of uploaded images, as precise as they are stored.

@@ -1,10 +1,11 @@
 """The functions that programs call: track a source, or stored detections, frame by frame or to files."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tracker.config import Config, merge_config
+from tracker.config import Config, load_config, merge_config
 from tracker.data.detections import StoredDetections, read_detections
 from tracker.pipeline.file_run import FileRun
 from tracker.pipeline.monitor import RunMonitor
@@ -13,15 +14,22 @@ from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.stored import StoredAnalyzer, open_frames
 from tracker.pipeline.tracking_run import TrackingRun, check_source
 from tracker.structures.types import Frame, Tracks
-from tracker.video import open_source
+from tracker.video import GivenFrame, open_source
+
+Settings = Config | str | Path | Mapping[str, Any]
+"""All settings, as `load_config` takes them."""
 
 
-def track(source: str | Path | int, config: Config | None = None) -> Generator[tuple[Frame, Tracks]]:
+def track(
+    source: str | Path | int | Iterable[GivenFrame], config: Settings | None = None
+) -> Generator[tuple[Frame, Tracks]]:
     """Tracks the objects in a video, frame by frame.
 
     Args:
-        source: A file, a folder or glob of images, a URL, or a camera's number.
-        config: All settings; None for the defaults.
+        source: A file, a folder or glob of images, a URL, or a camera's number; or a program's own frames: any iterable
+            of pictures (RGB), or of pairs (seconds, picture). A thread reads it ahead of the results, and copies each
+            picture. Pictures without times are `config.source.fps` a second.
+        config: All settings, see `load_config`; None for the defaults.
 
     Yields:
         Each frame and its confirmed tracks; with `offline` their final ones, once the source was read to its end.
@@ -45,7 +53,7 @@ def track(source: str | Path | int, config: Config | None = None) -> Generator[t
     # Loads torch, which tracking stored detections may do without.
     from tracker.pipeline.networks import NetworkAnalyzer
 
-    config = config or Config()
+    config = load_config({} if config is None else config)
     with open_source(source, config.source, config.detector.threads) as opened:
         check_source(config, opened)
         with NetworkAnalyzer(config) as analyzer:
@@ -53,7 +61,7 @@ def track(source: str | Path | int, config: Config | None = None) -> Generator[t
 
 
 def track_to_files(
-    source: str | Path | int,
+    source: str | Path | int | Iterable[GivenFrame],
     config: Config,
     monitor: RunMonitor | None = None,
     resumed: StartedRun | None = None,
@@ -87,7 +95,7 @@ def track_to_files(
 
 
 def retrack(
-    detections: str | Path | StoredDetections, config: Config | None = None, video: str | Path = ""
+    detections: str | Path | StoredDetections, config: Settings | None = None, video: str | Path = ""
 ) -> Generator[tuple[Frame, Tracks]]:
     r"""Tracks stored detections, frame by frame.
 
@@ -114,7 +122,7 @@ def retrack(
         ...     [tracks.ids.tolist() for frame, tracks in retrack(path)]
         [[], [1], [1], [1], [1]]
     """
-    config = config or _default_config(detections)
+    config = _default_config(detections) if config is None else load_config(config)
     stored = _read(detections, config)
     with open_frames(stored, config, str(video)) as source:
         check_source(config, source)

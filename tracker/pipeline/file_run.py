@@ -284,6 +284,7 @@ def video_info(source: Source, config: Config) -> VideoInfo:
         start=config.source.start,
         end=config.source.end,
         has_fine_classes=_has_fine_classes(config),
+        has_embeddings=config.appearance.save_embeddings,
         clip=config.output.clip_boxes is not False,
         max_age=config.tracker.max_age,
         sample_aspect_ratio=source.sample_aspect_ratio,

@@ -76,3 +76,23 @@ class VoteBuffer:
         for tracks, class_probs in zip(tracks_of_frames, self._frames, strict=True):
             self.voter.count(tracks, class_probs)
         return iter(tracks_of_frames)
+
+
+class EmbeddingBuffer:
+    """The embeddings of the detections of all frames, 2 bytes a number; empty if they are not wanted."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._frames: list[NDArray[np.float16]] = []
+
+    def add(self, embeddings: NDArray[np.float32]) -> None:
+        if self._wanted and embeddings.shape[1]:
+            self._frames.append(embeddings.astype(np.float16))
+
+    def attach_all(self, final: Iterator[Tracks]) -> Iterator[Tracks]:
+        """Yields the tracks of all frames with the embeddings of their matched detections."""
+        if not self._frames:
+            yield from final
+            return
+        for tracks, embeddings in zip(final, self._frames, strict=True):
+            yield tracks.with_embeddings(embeddings.astype(np.float32))

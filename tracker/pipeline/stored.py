@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tracker.config import Config
 from tracker.data.detections import StoredDetections
@@ -47,24 +46,8 @@ class StoredAnalyzer(FrameAnalyzer):
         self._reader = PartReader(stored.path) if stored.run_info is not None else None
         with ExitStack() as stack:
             if source.has_images:
-                self._load_networks(stack)
+                self._load_crop_networks(stack, "none" if self._run else appearance.embedder)
             self._resources = stack.pop_all()
-
-    def _load_networks(self, stack: ExitStack) -> None:
-        name, runtime = "none" if self._run else self.config.appearance.embedder, self.config.detector
-        if name == "none" and not self.config.appearance.classify:
-            return
-        # Torch takes seconds to import, which is not needed without networks.
-        from tracker.models.reid import load_classifier, load_embedder
-        from tracker.models.runtime import choose_backend, choose_device, use_half_precision
-
-        device = choose_device(runtime.device)
-        backend = choose_backend(runtime.backend, device, runtime.precision)
-        arguments = device, use_half_precision(runtime.precision, device), runtime.threads, backend
-        if name != "none":
-            self.embedder = stack.enter_context(load_embedder(name, *arguments))
-        if path := self.config.appearance.classify:
-            self.set_classifier(stack.enter_context(load_classifier(Path(path), *arguments)))
 
     def close(self) -> None:
         self._resources.close()
@@ -109,11 +92,6 @@ class StoredAnalyzer(FrameAnalyzer):
 
     def _find(self, index: int) -> StoredFrame | None:
         return self._reader.find(index) if self._reader else None
-
-    def _upload(self, images: list[NDArray[np.uint8]]) -> list[Any]:
-        """Returns the images on the networks' device; nothing without networks."""
-        network = self.embedder or self.classifier
-        return network.upload(images) if network else []
 
     def describe(self) -> dict[str, Any]:
         """Returns the files of detections and weights with their hashes, and device and backend of the networks."""

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 
 from tracker.config import Config
 from tracker.errors import InputError
 from tracker.pipeline.analyzer import FrameAnalyzer
-from tracker.pipeline.class_voting import ClassVoter
 from tracker.pipeline.frame_analysis import FrameAnalysis, analyze_batches
 from tracker.pipeline.frame_sampler import FrameSampler
-from tracker.pipeline.offline_buffer import FrameTimes, MaskBuffer, VoteBuffer
+from tracker.pipeline.offline_buffer import EmbeddingBuffer, FrameTimes, MaskBuffer, VoteBuffer
+from tracker.pipeline.online import OnlineTracker, class_voter
 from tracker.pipeline.prefetch import QueueStats, prefetch
 from tracker.pipeline.tile_follower import TileFollower
 from tracker.structures.types import Frame, Tracks
-from tracker.tracking import DeepSort
 from tracker.tracking.camera_motion import CameraMotion
 from tracker.video import Source, check_time_range
 
@@ -92,24 +92,11 @@ class TrackingRun:
         return 1 if self.source.live else self.config.detector.batch_size
 
     def _online(self, on_analysis: AnalysisCallback) -> Generator[tuple[Frame, Tracks]]:
-        tracker = DeepSort(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
-        camera = CameraMotion(self.config.tracker.camera_motion)
-        voter = self._voter()
+        tracker = OnlineTracker(self.config, self.analyzer, _size(self.source))
         with closing(self.analyses()) as analyses:
             for analysis in analyses:
                 on_analysis(analysis)
-                frame, detections = analysis.frame, analysis.detections
-                with self.timer.measure("associate"):
-                    if analysis.detector_ran:
-                        motion = camera.update(frame.image, detections.boxes)
-                        tracks = tracker.update(detections, analysis.embeddings, frame.time, motion, analysis.rescore)
-                    else:
-                        tracks = tracker.predict(frame.time)
-                    if "masks" in detections.data:
-                        tracks = tracks.with_masks(detections.boxes, detections.data["masks"])
-                voter.count(tracks, analysis.class_probs)
-                voter.keep(tracker.table.ids.tolist())
-                yield frame, voter.with_classes(tracks)
+                yield analysis.frame, tracker.update(analysis)
 
     def _offline(self, on_analysis: AnalysisCallback, images: bool) -> Generator[tuple[Frame, Tracks]]:
         # Few runs need it, and it takes time to import.
@@ -119,13 +106,15 @@ class TrackingRun:
         if images:
             self.source.keep_media(for_frames=True)
         camera = CameraMotion(self.config.tracker.camera_motion)
-        times, masks, votes = FrameTimes(), MaskBuffer(), VoteBuffer(self._voter())
+        times, masks, votes = FrameTimes(), MaskBuffer(), VoteBuffer(class_voter(self.analyzer))
+        embeddings = EmbeddingBuffer(self.config.appearance.save_embeddings)
         with closing(self.analyses()) as analyses:
             for analysis in analyses:
                 frame, detections = analysis.frame, analysis.detections
                 times.add(frame)
                 masks.add(detections)
                 votes.add(analysis.class_probs)
+                embeddings.add(analysis.embeddings)
                 with self.timer.measure("associate"):
                     if analysis.detector_ran:
                         motion = camera.update(frame.image, detections.boxes)
@@ -134,13 +123,15 @@ class TrackingRun:
                         tracker.skip(frame.time)
                 if not on_analysis(analysis):
                     break
-        final = votes.count_all(tracker.finish())
+        final = votes.count_all(embeddings.attach_all(tracker.finish()))
+        categories = self.analyzer.categories
         reread = prefetch(self._reread(times), self.queue_size(), "read", self.queue_stats)
         with closing(reread if images else times.without_images(self.source)) as frames:
             for number, frame in enumerate(frames):
                 with self.timer.measure("associate"):
                     tracks = next(final)
-                yield frame, votes.voter.with_classes(masks.attach_masks(tracks, number))
+                tracks = votes.voter.with_classes(masks.attach_masks(tracks, number))
+                yield frame, replace(tracks, categories=categories)
 
     def _reread(self, times: FrameTimes) -> Generator[Frame]:
         """Yields the frames of the first pass, from the source opened again."""
@@ -197,9 +188,6 @@ class TrackingRun:
             return analyzer.analyze
         return TileFollower(analyzer.analyze, analyzer.tiles).analyze
 
-    def _voter(self) -> ClassVoter:
-        return ClassVoter(self.analyzer.fine_categories, self.analyzer.fine_class_ids)
-
 
 def check_config(config: Config) -> None:
     """Checks that settings go together.
@@ -210,6 +198,12 @@ def check_config(config: Config) -> None:
     check_time_range(config.source)
     if config.tracker.offline and config.detector.realtime:
         raise InputError("--offline reads all frames before it writes, and cannot keep a pace: leave out --realtime")
+    if config.appearance.save_embeddings:
+        if config.appearance.embedder == "none" and config.appearance.embedding_source == "network":
+            raise InputError("--save-embeddings needs an embedder: leave out --embedder none")
+        outputs = config.output.output
+        if outputs and not any(name.endswith(".parquet") and not name.endswith("_summary.parquet") for name in outputs):
+            raise InputError("--save-embeddings writes a column of .parquet files of tracks: add one with --output")
 
 
 def check_source(config: Config, source: Source) -> None:
@@ -222,6 +216,8 @@ def check_source(config: Config, source: Source) -> None:
     check_config(config)
     if config.tracker.offline and source.live:
         raise InputError(f"{source.uri} is live, and --offline needs all of a video before it writes: leave it out")
+    if config.tracker.offline and source.has_images and not source.can_reopen:
+        raise InputError(f"offline tracking reads {source.uri} twice, which an iterator cannot: give a list, or a file")
     if config.tracker.camera_motion in ("flow", "ecc") and not source.has_images:
         raise InputError("--camera-motion needs images: give --video, or leave it out")
     if config.appearance.classify and not source.has_images:

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.structures.boxes import Rectangle
 from tracker.structures.fit import Fit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pandas import DataFrame
+    from supervision import Detections as SupervisionDetections
 
 Column = NDArray[Any]
 Data = Mapping[str, Column]
@@ -19,6 +24,7 @@ _KNOWN_DATA: dict[str, tuple[type, tuple[int | None, ...]]] = {
     "mask_boxes": (np.float32, (4,)),
     "fine_classes": (np.str_, ()),
     "fine_scores": (np.float32, ()),
+    "embeddings": (np.float32, (None,)),
 }
 
 
@@ -70,15 +76,16 @@ class _Table:
     """Base of the dataclasses whose fields are columns of one length: `len`, indexing of rows, further columns."""
 
     __slots__ = ()
+    _NOT_COLUMNS: ClassVar[tuple[str, ...]] = ("data", "categories")
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
     def __getitem__(self, rows: "NDArray[np.bool_] | NDArray[np.int64] | slice") -> Self:
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        data = {name: column[rows] for name, column in columns.pop("data").items()}
-        required = {name: column[rows] for name, column in columns.items()}
-        return type(self)(**required, data=data)  # type: ignore[call-arg]
+        names = [f.name for f in fields(self) if f.name not in self._NOT_COLUMNS]  # type: ignore[arg-type]
+        columns = {name: getattr(self, name)[rows] for name in names}
+        data = {name: column[rows] for name, column in self.data.items()}  # type: ignore[attr-defined]
+        return replace(self, **columns, data=data)  # type: ignore[type-var]
 
     def with_data(self, **columns: Column) -> Self:
         """Returns a copy with further columns in `data`; a column of the same name is replaced."""
@@ -141,7 +148,9 @@ class Tracks(_Table):
         data: Further columns by name, each an array of M rows. Known to this package: `masks`, uint8 (M, S, S), and
             `mask_boxes`, float32 (M, 4), the matched detection's mask and the box in which it lies (zeros where there
             is none); `fine_classes`, str (M,), and `fine_scores`, float32 (M,), the finer class by vote ("" where
-            none is known) and its probability.
+            none is known) and its probability; `embeddings`, float32 (M, D), the unit vector of the matched detection
+            (zeros where there is none), with `save_embeddings`.
+        categories: Class names by label; empty where they are unknown.
 
     Example:
         >>> from tracker import DeepSort, TrackerConfig
@@ -149,7 +158,7 @@ class Tracks(_Table):
         >>> detections = Detections(
         ...     np.array([[10, 20, 50, 80]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64)
         ... )
-        >>> tracks = tracker.update(detections, np.zeros((1, 0), np.float32), time=0.0)
+        >>> tracks = tracker.update(detections, None, time=0.0)
         >>> tracks.ids.tolist(), tracks.detection_index.tolist()
         ([1], [0])
     """
@@ -163,6 +172,7 @@ class Tracks(_Table):
     observed: NDArray[np.bool_]
     detection_index: NDArray[np.int64]
     data: Data = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         m = len(self.ids)
@@ -189,3 +199,62 @@ class Tracks(_Table):
         own_masks = np.zeros((len(self), *masks.shape[1:]), np.uint8)
         own_boxes[matched], own_masks[matched] = boxes[rows], masks[rows]
         return self.with_data(mask_boxes=own_boxes, masks=own_masks)
+
+    def with_embeddings(self, embeddings: NDArray[np.float32]) -> "Tracks":
+        """Returns the tracks with the embeddings of their matched detections, of float32 (N, D), in `data`."""
+        own = np.zeros((len(self), embeddings.shape[1]), np.float32)
+        matched = self.detection_index >= 0
+        own[matched] = embeddings[self.detection_index[matched]]
+        return self.with_data(embeddings=own)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes of the M tracks; a class without a name is the number of its label."""
+        known = self.categories
+        return [known[label] if label < len(known) else str(label) for label in self.labels.tolist()]
+
+    def to_arrow(self, frame: Frame | None = None) -> "pa.Table":
+        """Returns a PyArrow table with a row for each track; see `to_pandas`."""
+        import pyarrow
+
+        from tracker.structures.conversion import table_columns
+
+        return pyarrow.table(table_columns(self, frame))
+
+    def to_pandas(self, frame: Frame | None = None) -> "DataFrame":
+        """Returns a pandas table with a row for each track; needs pandas.
+
+        The columns are those of `tracks.csv`, then `vx` and `vy` in pixels per second, `age_s`, `detection_index`, and
+        `fine_class`, `fine_score` and `embedding` where they are known. Boxes are not clipped to the image.
+
+        Args:
+            frame: The frame of these tracks: its index and time become the columns `frame` and `time_s`, so that the
+                tables of several frames can be put together.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        Example:
+            >>> import pandas as pd
+            >>> import tracker
+            >>> frames = tracker.track("video.mp4")  # doctest: +SKIP
+            >>> table = pd.concat([tracks.to_pandas(frame) for frame, tracks in frames])  # doctest: +SKIP
+        """
+        from tracker.structures.conversion import to_pandas
+
+        return to_pandas(self, frame)
+
+    def to_supervision(self, frame: Frame | None = None) -> "SupervisionDetections":
+        """Returns the tracks as `supervision.Detections`, with their ids in `tracker_id`; needs supervision.
+
+        `data` has `class_name`, and the columns of `data` of these tracks but for masks.
+
+        Args:
+            frame: The frame of these tracks; with it, masks are pasted into an image of its size.
+
+        Raises:
+            ImportError: supervision is not installed.
+        """
+        from tracker.structures.conversion import to_supervision
+
+        return to_supervision(self, frame)

@@ -56,7 +56,7 @@ class DeepSort:
         >>> for frame in range(3):
         ...     boxes = np.array([[10 + 5 * frame, 20, 50 + 5 * frame, 100]], np.float32)
         ...     detections = Detections(boxes, np.array([0.9], np.float32), np.array([0]))
-        ...     tracks = tracker.update(detections, np.zeros((1, 0), np.float32), time=frame / 25)
+        ...     tracks = tracker.update(detections, None, time=frame / 25)
         >>> tracks.ids.tolist(), tracks.observed.tolist()
         ([1], [True])
     """
@@ -87,7 +87,7 @@ class DeepSort:
     def update(
         self,
         detections: Detections,
-        embeddings: Embeddings,
+        embeddings: Embeddings | None,
         time: float,
         camera_motion: Floats = IDENTITY,
         rescore: Rescorer = no_rescoring,
@@ -98,8 +98,8 @@ class DeepSort:
 
         Args:
             detections: The detections of the frame, N objects.
-            embeddings: float32 (N, D), the unit vector of each detection; (N, 0) where there is no embedder. Rows
-                of classes without embeddings are not read.
+            embeddings: float32 (N, D), the unit vector of each detection; None without an embedder. Rows of classes
+                without embeddings are not read.
             time: Seconds from the start of the source to the frame.
             camera_motion: float64 (2, 3), an affine map from the pixels of the frame before to those of this one.
             rescore: Scores the predicted boxes of missed tracks, if `config.rescore` is not 0.
@@ -113,6 +113,8 @@ class DeepSort:
             ValueError: A number is not finite, or the embeddings do not fit the detections or those before. The
                 tracker is then as it was.
         """
+        if embeddings is None:
+            embeddings = np.zeros((len(detections), 0), np.float32)
         self._check(detections, embeddings, time, camera_motion)
         prepared = PreparedDetections.from_detections(detections, embeddings, self._reid_class_ids, self._config)
         self._predict(time, camera_motion)
@@ -128,6 +130,10 @@ class DeepSort:
         self._start_tracks(prepared, np.flatnonzero(unmatched), time)
         self._confirm_tracks()
         return self._output(time, self.table.mean, self.table.misses == 0)
+
+    def add_reid_class_ids(self, class_ids: Collection[int]) -> None:
+        """Adds labels of classes whose embeddings identify an object, from the next frame on."""
+        self._reid_class_ids = np.union1d(self._reid_class_ids, np.array(sorted(class_ids), np.int64))
 
     def predict(self, time: float) -> Tracks:
         """Predicts the tracks for a frame in which the detector did not run.

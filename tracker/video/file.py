@@ -79,6 +79,7 @@ class VideoFile(Source):
             self._decoded_frames = self._decoder.frames()
             self._resources.callback(self._decoded_frames.close)  # before the container: reading a closed one crashes
             self._to_rgb = RGBConverter(threads, self._tell_hdr)
+            self._resources.callback(self._to_rgb.close)
             self._probe(by_dts)
         except BaseException:
             self.close()

@@ -54,6 +54,7 @@ class LiveSource(Source):
         self.live = True
         self.time_base = Fraction(1, 10**6)
         self._to_rgb = RGBConverter(threads, self._tell_hdr)
+        self._resources.callback(self._to_rgb.close)
         self._resources.callback(self._stop_reader)
         try:
             self._stream = select_video_stream(container, uri, config.stream, self._warn)

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tracker.video.address import (
 from tracker.video.credentials import insert_credentials
 from tracker.video.download import download
 from tracker.video.file import VideoFile
+from tracker.video.given_frames import GivenFrame, GivenFrames
 from tracker.video.images import ImageSequence, list_folder_images, list_matching_images
 from tracker.video.listing import list_numbered_files, list_videos
 from tracker.video.live import LiveSource
@@ -45,13 +47,13 @@ _FRAGMENT = b"mvex"  # box of an MP4 whose index is not in one place. Source: IS
 _HEAD = 2**20  # bytes at the beginning of a pipe in which that box is looked for
 
 
-def open_source(source: str | Path | int, config: SourceConfig, threads: int = 0) -> Source:
+def open_source(source: str | Path | int | Iterable[GivenFrame], config: SourceConfig, threads: int = 0) -> Source:
     """Opens a video and decodes its first frame.
 
     Args:
         source: A video file; a folder, glob or file of images; a URL (http, https, rtsp, rtmp, udp ...); a pipe, also
-            as `-` for standard input; a camera by number or as /dev/videoN. A file of that name goes before a camera of
-            that number.
+            as `-` for standard input; a camera by number or as /dev/videoN; an iterable of pictures or of pairs
+            (seconds, picture), see `GivenFrames`. A file of that name goes before a camera of that number.
         config: The part of it to read.
         threads: CPU threads for the conversion to RGB, 0 for all cores. Frames do not depend on it.
 
@@ -71,6 +73,8 @@ def open_source(source: str | Path | int, config: SourceConfig, threads: int = 0
         InputError: It cannot be read, or there is no video in it.
     """
     check_time_range(config)
+    if not isinstance(source, str | Path | int):
+        return GivenFrames(source, config)
     kind = source_kind(source)
     if kind == "pipe":
         return _open_pipe(str(source), config, threads)

@@ -50,6 +50,11 @@ class RGBConverter:
             rgb = rgb.transpose(1, 0, 2)
         return np.ascontiguousarray(rgb[:: -1 if vflip else 1, :: -1 if hflip else 1], np.uint8)
 
+    def close(self) -> None:
+        """Ends swscale's threads now: freed later, in a process that was forked meanwhile, they would be waited for."""
+        self._reformatter = VideoReformatter()
+        self._tone_mappers = {}
+
     def upright_aspect(self, frame: VideoFrame, stated: Rational | None) -> Fraction:
         """Returns the sample aspect ratio of an upright frame from that of the stored one, 1 where it is not stated."""
         aspect = to_fraction(stated or 1)

@@ -119,6 +119,11 @@ class Source(ABC):
         """
         self._is_selected, self._last_index = is_selected, last_index
 
+    @property
+    def can_reopen(self) -> bool:
+        """True if `reopen` can open the source anew; a live one, and an iterator of frames, can be read once."""
+        return self.opener != self._refuse_to_reopen
+
     def reopen(self) -> "Source":
         """Opens the same source anew, at its beginning, with the same selection of frames.
 

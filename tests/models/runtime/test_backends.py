@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 import tracker.cli.demo
@@ -378,3 +380,17 @@ except KeyboardInterrupt:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "interrupted\n"), result.stderr
+
+
+def test_modules_are_compiled_in_several_threads() -> None:
+    """PyTorch's exporter has global state: without a lock, threads that load networks at once fail."""
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    example = torch.rand(1, 3, 8, 8)
+
+    def difference(_: int) -> float:
+        modules = [nn.Conv2d(3, 4, 3).requires_grad_(False) for _ in range(4)]
+        compiled = [compile_module(module, (example,), (0, 2, 3), "onnxruntime", False, 1) for module in modules]
+        return max(float((a(example) - b(example)).abs().max()) for a, b in zip(modules, compiled, strict=True))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(difference, range(4))) < 1e-5

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.transforms.v2 import functional as F
 
+from tracker.data.image_input import Picture, to_images
 from tracker.models.detection.rescoring import EMPTY, CachedFeatures, Rescorer, cache_features_hook, find_roi_heads
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import inference_executor, upload
@@ -86,17 +87,20 @@ class Detector:
         """Converts images (H, W, 3) RGB to uint8 tensors (3, H, W) on the device."""
         return upload(images, self.device)
 
-    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(self, images: Sequence[Picture]) -> list[Detections]:
         """Detects the objects in images.
 
         Args:
-            images: uint8 (H, W, 3) RGB each, of any sizes.
+            images: uint8 (H, W, 3) RGB each, of any sizes, or what `to_image` converts to it.
+
+        Raises:
+            InputError: One of them is no picture.
 
         Returns:
             The detections of each image, sorted by descending score, boxes in pixels of the image; `data["masks"]` if
             the network predicts masks.
         """
-        return self.detect_tensors(self.upload(images))
+        return self.detect_tensors(self.upload(to_images(images)))
 
     def detect_tensors(self, images: Sequence[Tensor], tiles: Tiles = ()) -> list[Detections]:
         """Detects the objects in images that `upload` returned; otherwise like `detect`.

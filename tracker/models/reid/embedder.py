@@ -5,13 +5,17 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from tracker.data.detection_input import to_boxes
+from tracker.data.image_input import Picture, to_images
+from tracker.errors import InputError
 from tracker.models.model_file import ModelInfo
 from tracker.models.reid.network import AppearanceNetwork
 from tracker.models.runtime import inference_executor, upload
+from tracker.structures.boxes import clip
 
 FloatArray = NDArray[np.float32]
 
@@ -104,6 +108,32 @@ class CropNetwork:
         return self.forward(prepared).cpu().numpy()
 
 
+def check_crops(
+    network: CropNetwork, images: Sequence[Tensor] | Sequence[Picture], boxes: Sequence[ArrayLike]
+) -> tuple[list[Tensor], list[FloatArray]]:
+    """Returns the arguments of `CropNetwork.predict` from what a program gives.
+
+    Raises:
+        InputError: They cannot be used.
+    """
+    uploaded = [image for image in images if isinstance(image, Tensor) and image.dtype == torch.uint8]
+    if len(uploaded) < len(images) or any(image.ndim != 3 or len(image) != 3 for image in uploaded):
+        uploaded = network.upload(to_images(images))
+    if len(uploaded) != len(boxes):
+        raise InputError(f"the number of images is {len(uploaded)}, and that of arrays of boxes {len(boxes)}")
+    inside = []
+    for number, (image, rows) in enumerate(zip(uploaded, boxes, strict=True)):
+        height, width = image.shape[1:]
+        own = to_boxes(rows, fractions_allowed=True)
+        clipped = np.asarray(clip(own, width, height), np.float32)
+        outside = (own[:, 0] >= width) | (own[:, 1] >= height) | (own[:, 2] < 0) | (own[:, 3] < 0)
+        if outside.any():
+            row = int(np.flatnonzero(outside)[0])
+            raise InputError(f"box {row} of image {number} lies outside of it: the image is {width}x{height} pixels")
+        inside.append(clipped)
+    return uploaded, inside
+
+
 class Embedder(CropNetwork):
     """A network that maps crops to unit vectors; it distinguishes identities of the classes `info.categories`.
 
@@ -120,13 +150,20 @@ class Embedder(CropNetwork):
     def forward(self, crops: Tensor) -> Tensor:
         return self.model(crops)  # type: ignore[no-any-return]
 
-    def embed(self, images: Sequence[Tensor], boxes: Sequence[FloatArray]) -> list[FloatArray]:
-        """Embeds the crops of boxes; arguments and errors are those of `predict`.
+    def embed(self, images: Sequence[Tensor] | Sequence[Picture], boxes: Sequence[ArrayLike]) -> list[FloatArray]:
+        """Embeds the crops of boxes.
+
+        Args:
+            images: Pictures, see `to_image`; or what `upload` returned of them, which is not checked again.
+            boxes: (N, 4) x1 y1 x2 y2 for each image, pixels; the part of a box inside the image is embedded.
 
         Returns:
             float32 (N, D) with rows of length 1 for each image; the cosine distance of two rows is 1 - their product.
+
+        Raises:
+            InputError: An image or boxes cannot be used, or a box lies outside of its image.
         """
-        return self.predict(images, boxes)
+        return self.predict(*check_crops(self, images, boxes))
 
 
 class Classifier(CropNetwork):

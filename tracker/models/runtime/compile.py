@@ -2,6 +2,7 @@
 
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from tracker.models.runtime.backends import GraphFunction, load_graph
 BATCH_AXES = (0,)
 FEATURE_MAP_AXES = (0, 2, 3)
 """Dynamic axes of a module's tensors: the batch size alone; the batch size, the height and the width."""
+
+_EXPORTER_LOCK = threading.RLock()
+"""PyTorch's exporters keep their state in globals of the process, and so do warnings and levels of loggers."""
 
 OPSET = 17  # the newest ONNX opset in which all modules can be exported
 
@@ -115,7 +119,15 @@ def export_onnx(
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Silences the exporters' log messages and warnings, and has attention computed by operators that ONNX has."""
+    """Silences the exporters' log messages and warnings, and has attention computed by operators that ONNX has.
+
+    Only one thread at a time is inside.
+    """
+    with _EXPORTER_LOCK:
+        yield from _quiet_exporters()
+
+
+def _quiet_exporters() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.jit")]
     levels = [logger.level for logger in loggers]
     fast = torch.backends.mha.get_fastpath_enabled()
