@@ -172,13 +172,15 @@ class TrackerConfig(Section):
     detection_weight: Fraction01 = 0.25
     """Weight of the detection in a reported box; the rest is the Kalman filter's estimate."""
 
+    noise_unit: Literal["height", "longer side"] = "longer side"
+    """Side of the box that noise is proportional to. The height is that of the published trackers, of people."""
     position_noise: Positive = 0.005
-    """Process noise of the position for 1/30 s, as a fraction of the box height (DeepSORT: 1/20). It grows with the
+    """Process noise of the position for 1/30 s, as a fraction of `noise_unit` (DeepSORT: 1/20). It grows with the
     real interval, so that it is the same at every frame rate."""
     velocity_noise: Positive = 0.0011
-    """Process noise of the velocity for 1/30 s, as a fraction of the box height per 1/30 s (DeepSORT: 1/160)."""
+    """Process noise of the velocity for 1/30 s, as a fraction of `noise_unit` per 1/30 s (DeepSORT: 1/160)."""
     measurement_noise: Positive = 0.075
-    """Standard deviation of a detected box, as a fraction of its height (DeepSORT: 1/20)."""
+    """Standard deviation of a detected box, as a fraction of `noise_unit` (DeepSORT: 1/20)."""
     confidence_noise: Fraction01 = 0.45
     """Fraction of the measurement's variance that a score of 1 removes, in proportion to the score (StrongSORT: 1,
     DeepSORT: 0)."""
@@ -189,8 +191,9 @@ class TrackerConfig(Section):
     re_update: bool = True
     """Replace the predictions of a missed track, once it is matched again, by updates along the straight line between
     both detections (OC-SORT)."""
-    camera_motion: Literal["none", "flow", "ecc"] = "none"
-    """Camera motion compensation: by sparse optical flow (BoT-SORT), or ECC (StrongSORT)."""
+    camera_motion: Literal["none", "tracks", "flow", "ecc"] = "tracks"
+    """Camera motion compensation: by what the motion of all tracks has in common, without images; by sparse optical
+    flow (BoT-SORT), or by ECC (StrongSORT)."""
 
     association: Literal["likelihood", "iou", "mahalanobis"] = "likelihood"
     """Motion cost of a track and a detection. iou: the IoU of predicted and detected box (SORT). mahalanobis: the

@@ -57,7 +57,7 @@ class PredictedTracks:
     def from_table(cls, table: TrackTable, kalman: KalmanFilter, config: TrackerConfig, time: float) -> Self:
         """Returns the tracks of a table that is predicted to the frame at `time` seconds."""
         boxes = xyah_to_xyxy(table.mean[:, :4])
-        noise, missed = kalman.measurement_variance(table.mean[:, 3]), table.misses > 1
+        noise, missed = kalman.measurement_variance(kalman.size(table.mean)), table.misses > 1
         absence_penalty = config.absence_penalty * (time - table.last_time) * missed
         expanded = expand(boxes, config.buffer_scale)
         return cls(table, boxes, expanded, noise, table.covariance[:, 0] + noise, missed, absence_penalty)

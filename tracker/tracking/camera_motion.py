@@ -79,8 +79,8 @@ class CameraMotion:
     Source: corners, Shi and Tomasi 1994; flow, Bouguet 2001; ECC, Evangelidis and Psarakis 2008, PAMI 30 (10).
     """
 
-    def __init__(self, method: Literal["none", "flow", "ecc"]) -> None:
-        """Takes the estimator; "none" reads no image and returns `IDENTITY`."""
+    def __init__(self, method: Literal["none", "tracks", "flow", "ecc"]) -> None:
+        """Takes the estimator; "none" and "tracks" read no image and return `IDENTITY`."""
         self._method = method
         self._previous: _ResizedImage | None = None
 
@@ -96,7 +96,7 @@ class CameraMotion:
             is the image's top left corner, as for boxes. `IDENTITY` for the first frame, after a change of the size,
             and where no motion is accepted.
         """
-        if self._method == "none":
+        if self._method in ("none", "tracks"):
             return IDENTITY
         previous, current = self._previous, _ResizedImage.from_image(image, boxes)
         self._previous = current

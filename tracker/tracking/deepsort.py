@@ -12,6 +12,7 @@ from tracker.structures.boxes import Floats, area, clip, intersection, iou, warp
 from tracker.structures.types import Detections, Tracks
 from tracker.tracking.association import Associator
 from tracker.tracking.association_inputs import PreparedDetections
+from tracker.tracking.common_motion import CommonMotion
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
 from tracker.tracking.re_update import re_update
@@ -21,6 +22,8 @@ _DIRECTION_INTERVAL = 0.1
 """Seconds after which the detection from which a track's direction is taken is replaced. Source: OC-SORT, 3 frames."""
 _SHORT_GAP = 2
 """Largest number of frames since the last detection without a re-update: a single miss hardly bends the path."""
+_STEADY_HITS = 2
+"""Detections from which on a track's deviation tells of the camera: the velocity of one detection is unknown."""
 _RESCORED_IOU = 0.4
 """Largest IoU of a rescored box with a detection: beyond it, both most likely show the same object."""
 
@@ -50,6 +53,8 @@ class DeepSort:
 
     Attributes:
         table: The live tracks.
+        camera_motion: float64 (2, 3), the motion of the camera that the latest frame was compensated for: the one that
+            was given, followed by the one that the tracks showed.
 
     Example:
         >>> tracker = DeepSort(TrackerConfig(n_init=2))
@@ -73,11 +78,13 @@ class DeepSort:
             size: Width and height of the image, pixels; without it no track is known to leave.
         """
         self.table = TrackTable.empty()
+        self.camera_motion = IDENTITY
         self._config = config
         self._size = size
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
         noise = config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
-        self._filter = KalmanFilter(*noise, config.adaptive_noise_gate)
+        self._filter = KalmanFilter(*noise, config.adaptive_noise_gate, config.noise_unit)
+        self._common_motion = CommonMotion()
         self._associator = Associator(config, self._filter, size)
         self._voter = LabelVoter()
         self._gallery: Gallery | None = None  # made for the first embedding, whose length it takes
@@ -118,6 +125,9 @@ class DeepSort:
         self._check(detections, embeddings, time, camera_motion)
         prepared = PreparedDetections.from_detections(detections, embeddings, self._reid_class_ids, self._config)
         self._predict(time, camera_motion)
+        self.camera_motion = camera_motion
+        if self._config.camera_motion == "tracks":
+            self._follow_camera(prepared)
         tracks, matched = self._associator.associate(self.table, prepared, self._gallery, time)
         self._correct(tracks, prepared.boxes[matched], prepared.scores[matched], prepared.labels[matched], time)
         self.table.detection_index[tracks] = prepared.rows[matched]
@@ -194,6 +204,17 @@ class DeepSort:
         table.misses += 1
         table.detection_index[:] = -1
         self._time = time
+
+    def _follow_camera(self, detections: PreparedDetections) -> None:
+        """Moves all tracks by what the deviations of those that were detected in the frame before have in common."""
+        table = self.table
+        recent = (table.misses == 1) & (table.hits >= _STEADY_HITS)
+        mean, high = table.mean[recent], detections.scores >= self._config.high_score
+        variance = table.covariance[recent, 0] + self._filter.measurement_variance(self._filter.size(mean))
+        shift = self._common_motion.update(mean[:, :4], variance[:, :2], detections.measurements[high])
+        if shift.any():
+            self._warp(np.column_stack([np.eye(2), shift]))
+            self.camera_motion = np.column_stack([self.camera_motion[:, :2], self.camera_motion[:, 2] + shift])
 
     def _warp(self, camera_motion: Floats) -> None:
         """Transforms all that the table holds in pixels from the frame before into this one."""

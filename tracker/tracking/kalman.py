@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from math import sqrt
+from typing import Literal
 
 import numpy as np
 from filterpy.common import kinematic_state_transition, van_loan_discretization
@@ -63,6 +64,7 @@ class KalmanFilter:
         measurement_noise: float = 1 / 20,
         confidence_noise: float = 0.0,
         adaptive_noise_gate: float = 0.0,
+        noise_unit: Literal["height", "longer side"] = "height",
     ) -> None:
         """Sets the noise; the defaults are the paper's.
 
@@ -74,6 +76,8 @@ class KalmanFilter:
                 arXiv 2202.13514.
             adaptive_noise_gate: Squared deviation in variances, along one axis, up to which a measurement is taken as
                 noise. One beyond it inflates the covariance of its axis until it is just that far out; 0 never does.
+            noise_unit: What "the height" above stands for: the height of the box, or its longer side, which suits
+                objects of any shape, such as cars.
         """
         of_height = np.array([1.0, 1, 0, 1])  # a has no unit, and noise of its own
         position = of_height * position_noise**2, (1 - of_height) * 1e-2**2
@@ -83,13 +87,14 @@ class KalmanFilter:
         self._measurement = of_height * measurement_noise**2
         self._confidence_noise = confidence_noise
         self._adaptive_noise_gate = adaptive_noise_gate
+        self._noise_unit = noise_unit
 
     def initiate(self, measurements: Floats) -> tuple[Floats, Floats]:
         """Returns means (N, 8), at rest, and covariances (N, 3, 4) of new tracks from float64 (N, 4) xyah."""
-        height = measurements[:, 3]
+        size = self.size(measurements)
         covariance = np.zeros((len(measurements), 3, 4))
-        covariance[:, 0] = _per_axis(2 / 20 * height, 1e-2) ** 2
-        covariance[:, 2] = (_per_axis(10 / 160 * height, 1e-5) / FRAME_INTERVAL) ** 2
+        covariance[:, 0] = _per_axis(2 / 20 * size, 1e-2) ** 2
+        covariance[:, 2] = (_per_axis(10 / 160 * size, 1e-5) / FRAME_INTERVAL) ** 2
         return np.concatenate([measurements, np.zeros_like(measurements)], axis=1), covariance
 
     def predict(self, mean: Floats, covariance: Floats, dt: float | Floats) -> tuple[Floats, Floats]:
@@ -101,7 +106,7 @@ class KalmanFilter:
         spread = covariance.copy()
         spread[:, 0] += step * (2 * covariance[:, 1] + drift)
         spread[:, 1] += drift
-        spread[:, ::2] += growth[..., None] * self._process_per_second(mean[:, 3])
+        spread[:, ::2] += growth[..., None] * self._process_per_second(self.size(mean))
         return predicted, spread
 
     def update(
@@ -115,7 +120,7 @@ class KalmanFilter:
             measurements: float64 (N, 4) xyah.
             scores: float64 (N,), confidence of each, clipped to 0 to 1; none counts as 0.
         """
-        noise = self.measurement_variance(mean[:, 3], scores)
+        noise = self.measurement_variance(self.size(mean), scores)
         innovation = measurements - mean[:, :4]
         total = covariance[:, 0] + noise
         if self._adaptive_noise_gate:
@@ -135,20 +140,25 @@ class KalmanFilter:
         reduced[:, 2] -= cross**2 / total
         return updated, reduced
 
-    def process_variance(self, height: Floats, dt: float | Floats) -> Floats:
-        """Returns the variances, (N, 2, 4), that `dt` seconds add to positions and velocities of boxes of height (N,).
+    def size(self, boxes: Floats) -> Floats:
+        """Returns the pixels, (N,), that the noise of boxes (N, 4) xyah, or of means (N, 8), is proportional to."""
+        height: Floats = boxes[:, 3]
+        return height if self._noise_unit == "height" else height * np.maximum(boxes[:, 2], 1)
 
-        The height is in pixels; `dt` is one number, or (N, 1).
+    def process_variance(self, size: Floats, dt: float | Floats) -> Floats:
+        """Returns the variances, (N, 2, 4), that `dt` seconds add to positions and velocities of boxes of `size` (N,).
+
+        The size is in pixels; `dt` is one number, or (N, 1).
         """
-        variance: Floats = _time_step(dt)[1][..., None] * self._process_per_second(height)
+        variance: Floats = _time_step(dt)[1][..., None] * self._process_per_second(size)
         return variance
 
-    def measurement_variance(self, height: Floats, scores: Floats | None = None) -> Floats:
-        """Returns the variances, float64 (N, 4), of measured boxes of height (N,), pixels.
+    def measurement_variance(self, size: Floats, scores: Floats | None = None) -> Floats:
+        """Returns the variances, float64 (N, 4), of measured boxes of `size` (N,), pixels.
 
         The scores (N,), their confidence, are clipped to 0 to 1; none counts as 0.
         """
-        variance: Floats = (height**2)[:, None] * self._measurement
+        variance: Floats = (size**2)[:, None] * self._measurement
         variance[:, _ASPECT] = _ASPECT_NOISE**2
         if self._confidence_noise and scores is not None:
             variance *= (1 - self._confidence_noise * np.minimum(np.maximum(scores, 0), 1))[:, None]
@@ -159,12 +169,12 @@ class KalmanFilter:
 
         It has no unit. Means are (P, 8), covariances (P, 3, 4). Source: arXiv 1703.07402, equation 1.
         """
-        total = covariance[:, 0] + self.measurement_variance(mean[:, 3])
+        total = covariance[:, 0] + self.measurement_variance(self.size(mean))
         distance: Floats = ((measurements - mean[:, :4]) ** 2 / total).sum(1)
         return distance
 
-    def _process_per_second(self, height: Floats) -> Floats:
-        return np.asarray((height**2)[:, None, None] * self._process[0] + self._process[1])
+    def _process_per_second(self, size: Floats) -> Floats:
+        return np.asarray((size**2)[:, None, None] * self._process[0] + self._process[1])
 
 
 def warp(mean: Floats, covariance: Floats, camera_motion: Floats) -> tuple[Floats, Floats]:

@@ -100,7 +100,7 @@ def _motion_cost(
     The gap is one step of the filter, in which the velocity is constant: the gate grows less than in many small steps.
     """
     mean, covariance = kalman.predict(states[0][rows], states[1][rows], gap[:, None])
-    noise = kalman.measurement_variance(mean[:, 3])
+    noise = kalman.measurement_variance(kalman.size(mean))
     variance = covariance[:, 0] + others[1][other_rows, 0]
     each = np.arange(len(rows))
     return negative_log_likelihood(mean, variance, noise, others[0][other_rows, :4], each, each, height_weight)

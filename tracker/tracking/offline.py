@@ -42,7 +42,7 @@ class OfflineTracker:
         self._tracker = DeepSort(config, reid_class_ids, size)
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
         noise = config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
-        self._filter = KalmanFilter(*noise)
+        self._filter = KalmanFilter(*noise, noise_unit=config.noise_unit)
         self._recorder = TrackletRecorder(config.relink_gap)
 
     def update(
@@ -58,7 +58,9 @@ class OfflineTracker:
         has_embedding = np.zeros(0, np.bool_)
         if embeddings.shape[1]:
             has_embedding = np.isin(detections.labels, self._reid_class_ids)
-        self._recorder.add(time, camera_motion, self._tracker.table, detections, embeddings, has_embedding)
+        self._recorder.add(
+            time, self._tracker.camera_motion, self._tracker.table, detections, embeddings, has_embedding
+        )
 
     def skip(self, time: float) -> None:
         """Moves on to a frame, `time` seconds from the start of the source, in which the detector did not run.

@@ -24,7 +24,7 @@ def fill_gaps(frames: Indices, times: Floats, max_gap: float) -> Indices:
 def smooth(trajectory: Tracklets, frames: Indices, times: Floats, kalman: KalmanFilter) -> tuple[Floats, Floats]:
     """Computes the most likely path through all detections of one trajectory.
 
-    The model is that of `KalmanFilter`, over real intervals, with noise in proportion to interpolated heights. Unlike
+    The model is that of `KalmanFilter`, over real intervals, with noise in proportion to interpolated sizes. Unlike
     there, nothing is assumed about the start of the path, and the noise does not adapt to maneuvers: a detection that
     lies apart from those before and after it is noise.
     Source: the smoother of Rauch, Tung and Striebel 1965, whose means are the solution of one least-squares problem.
@@ -41,14 +41,14 @@ def smooth(trajectory: Tracklets, frames: Indices, times: Floats, kalman: Kalman
     measurements = xyxy_to_xyah(trajectory.boxes)
     frame_times = times[frames]
     intervals = np.diff(frame_times)
-    height = np.interp(frame_times, trajectory.times, measurements[:, 3])
+    size = np.interp(frame_times, trajectory.times, kalman.size(measurements))
     detected = np.searchsorted(frames, trajectory.frames)
     precision = np.zeros((len(frames), 4))
-    precision[detected] = 1 / kalman.measurement_variance(height[detected], trajectory.scores)
+    precision[detected] = 1 / kalman.measurement_variance(size[detected], trajectory.scores)
     weighted = np.zeros((len(frames), 4))
     weighted[detected] = precision[detected] * measurements
     initial = 1 / kalman.initiate(measurements[:1])[1][0, 2]
-    process = 1 / kalman.process_variance(height[1:], intervals[:, None])
+    process = 1 / kalman.process_variance(size[1:], intervals[:, None])
     path = [_solve_axis(precision[:, i], weighted[:, i], process[:, :, i], initial[i], intervals) for i in range(4)]
     boxes = xyah_to_xyxy(np.stack([position for position, _ in path], axis=1))
     return boxes, np.stack([velocity for _, velocity in path[:2]], axis=1)
