@@ -4,7 +4,9 @@
 scripts/builtin_detector.py data SHARED FOLDER       writes train.json, val.json, test.json and teacher.json
 scripts/builtin_detector.py weights ONNX CONFIG FILE writes the weights that `pretrained` of the config names
 scripts/builtin_detector.py average FIRST SECOND FILE writes the mean of two trainings' weights
-scripts/builtin_detector.py release WEIGHTS IMAGES FILE writes trained weights in half precision, calibrated on IMAGES
+scripts/builtin_detector.py release WEIGHTS IMAGES FILE writes trained weights in half precision, calibrated on IMAGES,
+                                                        and beside FILE the graphs that compute them without PyTorch
+scripts/builtin_detector.py graphs                      writes the graphs of the shipped detector and embedder anew
 
 SHARED holds detection/ and distill/, whose sources the model card of the built-in detector lists; ONNX is the teacher,
 distill/centernet_512.onnx. The steps between `weights` and `average`:
@@ -27,17 +29,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from tracker.config import DetectorEvalConfig, DetectorNetwork, detector_network, read_yaml
+from tracker.config import DetectorConfig, DetectorEvalConfig, DetectorNetwork, detector_network, read_yaml
 from tracker.data import read_image
 from tracker.data.coco_file import category_entries
 from tracker.data.duplicates import find_duplicates, thumbnail
-from tracker.data.files import write_json
+from tracker.data.files import write_bytes, write_json
 from tracker.evaluation.detection.calibration import fit_calibration
 from tracker.evaluation.detection.inference import detect_images, read_eval_images
-from tracker.models.detection import build_detector, load_detector, read_weights
+from tracker.models import reid
+from tracker.models.detection import BUILTIN, build_detector, load_detector, read_weights
 from tracker.models.detection.class_maps import LOGIT_OFFSET, CenterNetNeck, ClassMapBackbone
+from tracker.models.detection.graph_detector import graph_path
+from tracker.models.detection.graph_export import detector_graphs
 from tracker.models.detection.mobilenet_v3 import InvertedResidual, MobileNetV3
+from tracker.models.detection.torch_factory import load_torch_detector
 from tracker.models.model_file import ModelInfo, save_model
+from tracker.models.reid import read_network
+from tracker.models.reid.graph_export import embedder_graph
 
 ANNOTATED = (
     *("person", "bicycle", "car", "motorcycle", "bus", "truck", "train"),
@@ -216,6 +224,21 @@ def write_release(weights: Path, images: Path, path: Path) -> None:
         predictions, _ = detect_images(detector, dataset, 1, lambda done: None)
     calibration = fit_calibration(predictions, dataset.images, len(info.categories))
     save_model(path, half, info.model_copy(update={"calibration": calibration}))
+    write_graphs(path)
+
+
+def write_graphs(weights: Path) -> None:
+    """Writes the graphs of a detector beside its weights."""
+    with load_torch_detector(DetectorConfig(weights=str(weights), device="cpu", backend="torch")) as detector:
+        for kind, content in detector_graphs(detector.model).items():
+            write_bytes(graph_path(weights, kind), content)
+
+
+def write_shipped_graphs() -> None:
+    """Writes the graphs of the built-in detector and of the built-in embedder."""
+    write_graphs(BUILTIN)
+    network, info = read_network(reid.BUILTIN, "embedding")
+    write_bytes(reid.BUILTIN.with_suffix(".onnx"), embedder_graph(network, info.size))
 
 
 def load_centernet(path: Path, backbone: ClassMapBackbone) -> None:
@@ -279,6 +302,8 @@ def main(arguments: list[str]) -> None:
             write_average(Path(first), Path(second), Path(path))
         case ["release", weights, images, path]:
             write_release(Path(weights), Path(images), Path(path))
+        case ["graphs"]:
+            write_shipped_graphs()
         case _:
             sys.exit(__doc__)
 

@@ -166,8 +166,8 @@ def write_case(kind: str, folder: Path) -> Case:
 
 
 def _write_weights(kind: str, folder: Path) -> Case:
+    from tracker.models.detection import BUILTIN as DETECTOR
     from tracker.models.detection import load_detector
-    from tracker.models.detection.weights import BUILTIN as DETECTOR
     from tracker.models.model_file import METADATA_KEY, load_model
     from tracker.models.reid import BUILTIN as EMBEDDER
     from tracker.models.reid import load_embedder

@@ -27,7 +27,14 @@ from tracker.config import DetectorConfig, detector_network
 from tracker.data import read_image
 from tracker.errors import InputError, did_you_mean
 from tracker.evaluation.detection.agreement import count_equal_boxes
-from tracker.models.detection import BUILTIN, Detector, build_detector, read_weights, set_thresholds, torchvision_names
+from tracker.models.detection import (
+    BUILTIN,
+    TorchDetector,
+    build_detector,
+    read_weights,
+    set_thresholds,
+    torchvision_names,
+)
 from tracker.models.detection.compile import compile_detector
 from tracker.models.detection.detector import resized_shape
 from tracker.models.model_file import ModelInfo
@@ -299,7 +306,7 @@ def _our_detector(job: Job, backend: str, stack: ExitStack) -> DetectFunction:
     set_thresholds(network, job.config, job.info)
     if backend != "torch":
         compile_detector(network, backend, False, job.config.threads)
-    detector = Detector(network, job.info, CPU, threads=job.config.threads, backend=backend)
+    detector = TorchDetector(network, job.info, CPU, threads=job.config.threads, backend=backend)
     return stack.enter_context(detector).detect
 
 

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tracker.config import detector_network
 from tracker.errors import InputError, did_you_mean
-from tracker.models.detection import Detector, build_detector, torchvision_names
+from tracker.models.detection import TorchDetector, build_detector, torchvision_names
 from tracker.models.detection.compile import compile_detector
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import choose_device, fold_batch_norm, use_half_precision
@@ -127,7 +127,7 @@ def compare_inference(workload: Workload, repetitions: int) -> SpeedComparison:
     )
     fold_batch_norm(model)
     compile_detector(model, "torch", half, 0)
-    with Detector(model, info, workload.device) as detector:
+    with TorchDetector(model, info, workload.device) as detector:
 
         def ours(start: int) -> None:
             detector.detect(workload.images[start : start + workload.batch])

@@ -20,8 +20,9 @@ import tracker
 import tracker.pipeline.networks
 from detection_streams import IMAGE_SIDE, make_detections, no_embeddings, random_stream, run_tracker
 from stub_networks import SIZE, StubDetector, install, moving_clip
-from tracker import Config, DeepSort, Detections, Detector, Frame, Tracks
+from tracker import Config, DeepSort, Detections, Frame, Tracks
 from tracker.config import TrackerConfig
+from tracker.models.detection import TorchDetector
 from tracker.models.model_file import ModelInfo
 from tracker.output import Annotator
 from tracker.output.drawing import track_color
@@ -158,8 +159,8 @@ INFO = ModelInfo(
 )
 
 
-def make_detector(network: Any, **options: Any) -> Detector:
-    return Detector(network, INFO, torch.device("cpu"), **options)
+def make_detector(network: Any, **options: Any) -> TorchDetector:
+    return TorchDetector(network, INFO, torch.device("cpu"), **options)
 
 
 @pytest.mark.usefixtures("one_thread")  # as in the detector's threads

@@ -108,12 +108,12 @@ def _format_error(error: Exception, tokens: Sequence[str]) -> str:
 
 
 def _missing_package(error: ImportError, group: str) -> str:
-    """Returns one line about a missing package of an extra; empty if an import failed for another reason."""
+    """Returns one line about a missing package that is optional; empty if an import failed for another reason."""
     cause = error if isinstance(error, ModuleNotFoundError) else error.__cause__
-    if not isinstance(cause, ModuleNotFoundError) or group not in EXTRAS:
-        return ""
-    package = str(cause.name).partition(".")[0]
-    if package == "tracker":
+    package = str(cause.name).partition(".")[0] if isinstance(cause, ModuleNotFoundError) else "tracker"
+    if package in ("torch", "torchvision"):
+        return f"{group} needs the package {package}: pip install torch torchvision"
+    if package == "tracker" or group not in EXTRAS:
         return ""
     return f"{EXTRAS[group]} needs the package {package}: pip install 'video-tracker[{group}]'"
 

@@ -48,6 +48,7 @@ def export(
     # Torch takes seconds to import, and `--help` does without.
     from tracker.models.detection import export_detector, load_detector
     from tracker.models.detection.exported import FORMATS, is_exported
+    from tracker.models.detection.torch_factory import load_torch_detector
 
     suffix = FORMATS[settings.format]
     path = output or Path(Path(model).stem + suffix)
@@ -55,7 +56,7 @@ def export(
     config = _detector_config(model, settings)
     if is_exported(config):
         raise InputError(f"{config.weights} was exported already: give what it was exported from")
-    with load_detector(config) as detector:
+    with load_torch_detector(config) as detector:
         files = export_detector(detector, config, path, settings.format)
         with load_detector(config.model_copy(update={"weights": str(path), "backend": "auto"})) as exported:
             agreement = _agreement(detector, exported)

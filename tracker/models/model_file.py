@@ -1,5 +1,7 @@
 """Model files: safetensors whose header describes the model, so that nothing has to be guessed or configured."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,17 +70,27 @@ def load_model(path: Path) -> tuple[Arrays, ModelInfo]:
     Raises:
         InputError: The file is missing, damaged, or not one of our models.
     """
+    with _open_model(path) as (file, info):
+        return {key: file.get_tensor(key) for key in file.keys()}, info  # noqa: SIM118 (not a mapping)
+
+
+def read_info(path: Path) -> ModelInfo:
+    """Reads the description alone; errors are those of `load_model`."""
+    with _open_model(path) as (_, info):
+        return info
+
+
+@contextmanager
+def _open_model(path: Path) -> Iterator[tuple[Any, ModelInfo]]:
+    """Opens a model file and reads its description first, since a file of other weights can be large."""
     if not path.is_file():
         raise InputError(f"there is no model file {path}")
     try:
         with safe_open(path, framework="np") as file:
-            header = (file.metadata() or {}).get(METADATA_KEY, "")
-            info = parse_info(header, path)  # first, since a file of other weights can be large
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            yield file, parse_info((file.metadata() or {}).get(METADATA_KEY, ""), path)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is not a readable .safetensors model: {reason}") from None
-    return state, info
 
 
 def parse_info(text: str, path: Path) -> ModelInfo:

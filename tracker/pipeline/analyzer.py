@@ -119,13 +119,11 @@ class FrameAnalyzer(ABC):
         appearance, runtime = self.config.appearance, self.config.detector
         if embedder == "none" and not appearance.classify:
             return
-        # Torch takes seconds to import, which is not needed without networks.
         from tracker.models.reid import load_classifier, load_embedder
-        from tracker.models.runtime import choose_backend, choose_device, use_half_precision
+        from tracker.models.runtime import find_device, use_half_precision
 
-        device = choose_device(runtime.device)
-        backend = choose_backend(runtime.backend, device, runtime.precision)
-        arguments = device, use_half_precision(runtime.precision, device), runtime.threads, backend
+        device = find_device(runtime.device)
+        arguments = device, use_half_precision(runtime.precision, device), runtime.threads, runtime.backend
         if embedder != "none":
             self.embedder = stack.enter_context(load_embedder(embedder, *arguments))
         if appearance.classify:

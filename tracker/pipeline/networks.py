@@ -7,7 +7,7 @@ from typing import Any
 from tracker.config import Config
 from tracker.data.store.stored_frame import to_stored_precision
 from tracker.models.detection import Detector, load_detector, weights_path
-from tracker.models.detection.roi_embeddings import NEUTRAL_DISTANCE
+from tracker.models.detection.rescoring import NEUTRAL_DISTANCE
 from tracker.models.reid import embedder_path, load_classifier, load_embedder
 from tracker.models.runtime import use_half_precision
 from tracker.pipeline.analyzer import FrameAnalyzer
@@ -47,7 +47,7 @@ class NetworkAnalyzer(FrameAnalyzer):
             if self._caches_features:
                 self.detector.enable_feature_cache()
             device, half = self.detector.device, use_half_precision(config.detector.precision, self.detector.device)
-            runtime = device, half, config.detector.threads, self.detector.backend
+            runtime = device, half, config.detector.threads, config.detector.backend
             if not self._roi_embeddings and config.appearance.embedder != "none":
                 self.embedder = stack.enter_context(load_embedder(config.appearance.embedder, *runtime))
             if config.appearance.classify:

@@ -7,6 +7,7 @@ import platform
 import time
 from contextlib import suppress
 from importlib import metadata
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,18 @@ from tracker.video import Source
 
 _INTERVAL = 10.0
 """Seconds between two counts of the frames in the record of a run."""
-PACKAGES = ("torch", "torchvision", "av", "numpy", "scipy", "opencv-python", "filterpy")
-EXTRAS = ("openvino", "onnxruntime")  # optional
+PACKAGES = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "av": "av",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "opencv-python": "cv2",
+    "opencv-python-headless": "cv2",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}
+"""The packages that results depend on, as far as they are installed, and their modules."""
 
 
 def versions() -> dict[str, str]:
@@ -29,11 +40,15 @@ def versions() -> dict[str, str]:
     from tracker import __version__
 
     known = {"tracker": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES + EXTRAS:
-        try:
+    modules = set()
+    for name, module in PACKAGES.items():
+        with suppress(metadata.PackageNotFoundError):
             known[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # torch of a system package, say, has no metadata of its own
-            known |= {name: "unknown"} if name in PACKAGES else {}
+            modules.add(module)
+    for name, module in PACKAGES.items():  # torch of a system package, say, has no metadata of its own
+        if module not in modules and find_spec(module):
+            known[name] = "unknown"
+            modules.add(module)
     return known
 
 

@@ -1,9 +1,6 @@
 """One-to-one assignment of detections to tracks: the Hungarian method, on all tracks at once or in a cascade."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tracker.structures.boxes import Floats
 from tracker.tracking.candidate_pairs import CandidatePairs, Indices
@@ -55,6 +52,9 @@ def _hungarian(tracks: Indices, detections: Indices, cost: Floats, limit: float)
     rows, columns = int(row.max()) + 1, int(column.max()) + 1
     if rows <= 2 * _BLOCK:
         return _solve(row, column, cost, limit)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(row), np.int8), (row, rows + column)), shape=(rows + columns, rows + columns))
     component = connected_components(graph, directed=False)[1][:rows]
     tracks_so_far = np.cumsum(np.bincount(component))
@@ -74,6 +74,8 @@ def _ranks(values: Indices) -> Indices:
 
 def _solve(row: Indices, column: Indices, cost: Floats, limit: float) -> Indices:
     """Returns the indices of the pairs that the Hungarian method assigns in one dense matrix."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and the first frames need no search
+
     shape = row.max() + 1, column.max() + 1
     matrix = np.full(shape, limit)
     matrix[row, column] = cost

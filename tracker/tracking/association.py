@@ -79,7 +79,8 @@ class Associator:
         self._config = config
         self._size = size
         self._filter = kalman
-        self._gate = costs.gating_threshold(config.gating_probability)
+        is_gated = config.association == "mahalanobis"
+        self._gate = costs.gating_threshold(config.gating_probability) if is_gated else float("inf")
         self._max_cost = config.direction_weight + 1
         if config.association == "likelihood":
             self._max_cost += config.likelihood_weight * config.max_nll

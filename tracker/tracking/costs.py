@@ -1,7 +1,6 @@
 """The cost of matching a track with a detection, pair by pair."""
 
 import numpy as np
-from scipy.special import chdtri
 
 from tracker.structures.boxes import Floats, paired_giou, paired_iou
 from tracker.tracking.candidate_pairs import Indices, Mask
@@ -18,6 +17,8 @@ def gating_threshold(probability: float) -> float:
     The quantile of the chi-square distribution with the 4 degrees of freedom of a box, 9.4877 at 0.95.
     Source: arXiv 1703.07402, equation 2.
     """
+    from scipy.special import chdtri  # takes as long to import as NumPy, and few runs need it
+
     return float(chdtri(4, 1 - probability))
 
 

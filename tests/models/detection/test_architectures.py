@@ -12,7 +12,7 @@ from torch import nn
 from tracker.config import DetectorConfig, DetectorNetwork, detector_network
 from tracker.errors import InputError
 from tracker.models.detection import (
-    Detector,
+    TorchDetector,
     backbone_names,
     backbone_stages,
     build_detector,
@@ -161,7 +161,7 @@ def test_a_saved_and_loaded_network_gives_the_same_detections(name, tmp_path):
     rebuilt = build_detector(network, len(NAMES))
     rebuilt.load_state_dict(state)
     set_thresholds(rebuilt, DetectorConfig(score=0.01), info)
-    with Detector(fold_batch_norm(rebuilt), info, torch.device("cpu")) as detector:
+    with TorchDetector(fold_batch_norm(rebuilt), info, torch.device("cpu")) as detector:
         results += detector.detect([image])
     for other in results[1:]:
         np.testing.assert_array_equal(other.boxes, results[0].boxes)

@@ -13,6 +13,7 @@ from tracker.cli.app import main
 from tracker.config import DetectorConfig, DetectorNetwork
 from tracker.errors import InputError
 from tracker.models.detection import BUILTIN, build_detector, detector_categories, export_detector, load_detector
+from tracker.models.detection.torch_factory import load_torch_detector
 from tracker.models.detection.transform import DetectionTransform
 from tracker.models.model_file import ModelInfo, load_model, save_model
 from tracker.models.runtime.compile import quiet_exporters
@@ -144,7 +145,7 @@ def test_masks_are_exported_too(tmp_path):
     weights, path = tmp_path / "mask.safetensors", tmp_path / "mask.onnx"
     save_model(weights, {k: v.numpy() for k, v in build_detector(network, 2).state_dict().items()}, info)
     config = DetectorConfig(device="cpu", weights=str(weights), score=0.0, max_detections=5, backend="torch")
-    with load_detector(config) as detector:
+    with load_torch_detector(config) as detector:
         (expected,) = detector.detect(demo_images()[:1])
         export_detector(detector, config, path, "onnx")
     with load_detector(config.model_copy(update={"weights": str(path), "backend": "onnxruntime"})) as detector:

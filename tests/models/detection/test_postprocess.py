@@ -5,7 +5,8 @@ import torch
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 from torchvision.models.detection._utils import BoxCoder
 
-from tracker.models.detection.postprocess import DetectionSelector, group_labels
+from tracker.models.detection.postprocess import DetectionSelector
+from tracker.models.detection.selection import group_labels
 
 CATEGORIES = ("person", "car", "bus", "dog")
 SIZE = (100, 100)
@@ -15,7 +16,7 @@ CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 def select(boxes, logits, **settings):
     """Returns boxes, scores and labels of proposals whose offsets are 0."""
     selector = DetectionSelector()
-    selector.groups = group_labels(CATEGORIES, ["car/bus"])
+    selector.groups = torch.from_numpy(group_labels(CATEGORIES, ["car/bus"]))
     for name, value in settings.items():
         setattr(selector, name, value)
     boxes, logits = torch.tensor(boxes, dtype=torch.float32), torch.tensor(logits, dtype=torch.float32)

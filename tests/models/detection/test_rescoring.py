@@ -40,6 +40,12 @@ def builtin():
         yield detector
 
 
+@pytest.fixture
+def torch_builtin():
+    with load_detector(DetectorConfig(device="cpu", score=0.8, backend="torch")) as detector:
+        yield detector
+
+
 @pytest.fixture(autouse=True)
 def set_cores():
     """Yields a function that sets the number of cores that PyTorch uses in the test's own thread, at first one."""
@@ -97,7 +103,7 @@ def assert_detections_are_rescored_proposals(detector, network, image):
 
 @pytest.mark.parametrize("size", [(640, 360), (333, 500)])
 def test_the_builtin_detections_are_rescored_proposals(size):
-    with load_detector(DetectorConfig(device="cpu", score=0.2)) as detector:
+    with load_detector(DetectorConfig(device="cpu", score=0.2, backend="torch")) as detector:
         assert_detections_are_rescored_proposals(detector, detector.model, scene(*size))
 
 
@@ -224,8 +230,9 @@ def test_neither_batch_size_nor_threads_change_a_bit(set_cores):
             assert [to_bytes(rescore(boxes, labels)) for rescore in rescorers] == [expected_rescored[n] for n in order]
 
 
-def test_images_of_a_batch_get_their_own_feature_maps(builtin):
+def test_images_of_a_batch_get_their_own_feature_maps(torch_builtin):
     """On a GPU a batch goes through the network at once."""
+    builtin = torch_builtin
     builtin.enable_feature_cache()
     images = [image.float() for image in builtin.upload([scene(), scene()[:, ::-1].copy()])]
     with torch.inference_mode():
@@ -252,8 +259,8 @@ def test_a_box_gets_the_same_score_among_any_other_boxes():
 # Cost
 
 
-def test_the_backbone_runs_once(builtin):
-    calls = []
+def test_the_backbone_runs_once(torch_builtin):
+    builtin, calls = torch_builtin, []
     with builtin.model.backbone.register_forward_hook(lambda *_: calls.append(1)):
         _, rescore = detect_with_rescorer(builtin, scene())
         rescore(WALL, np.zeros(len(WALL), np.int64))
@@ -271,7 +278,7 @@ def test_the_feature_maps_are_freed_with_the_rescorer(builtin):
 
 
 def test_closing_a_detector_restores_its_network():
-    with load_detector(DetectorConfig(device="cpu")) as detector:
+    with load_detector(DetectorConfig(device="cpu", backend="torch")) as detector:
         detector.enable_feature_cache()
         network, (image,) = detector.model, detector.upload([scene()])
     assert network([image.float()])[0].keys() == {"boxes", "labels", "scores"}

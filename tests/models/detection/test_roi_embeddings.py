@@ -14,11 +14,11 @@ from torchvision.ops import roi_align
 import tracker
 import tracker.cli.demo
 import tracker.pipeline.networks
-from tracker import Config, Detector, InputError, NetworkAnalyzer, TrackingRun, open_source
+from tracker import Config, InputError, NetworkAnalyzer, TrackingRun, open_source
 from tracker.cli.app import main
 from tracker.config import DetectorConfig, DetectorNetwork
-from tracker.models.detection import build_detector, load_detector
-from tracker.models.detection.roi_embeddings import NEUTRAL_DISTANCE
+from tracker.models.detection import TorchDetector, build_detector, load_detector
+from tracker.models.detection.rescoring import NEUTRAL_DISTANCE
 from tracker.models.model_file import ModelInfo
 from video_clips import write_clip
 
@@ -45,14 +45,14 @@ def one_core() -> Iterator[None]:
     torch.set_num_threads(original)
 
 
-def random_detector(name: str, threads: int = 0, **changes: Any) -> Detector:
+def random_detector(name: str, threads: int = 0, **changes: Any) -> TorchDetector:
     torch.manual_seed(0)
     network = DetectorNetwork(architecture=name, **{**NETWORKS[name][0], **changes})
     size = (128, 96) if name == "builtin" else (0, 0)
     info = ModelInfo(
         task="detection", architecture=name, categories=("a", "b"), size=size, license="", provenance=""
     )  # fmt: skip
-    return Detector(build_detector(network, 2), info, torch.device("cpu"), threads=threads)
+    return TorchDetector(build_detector(network, 2), info, torch.device("cpu"), threads=threads)
 
 
 def random_images() -> list[Image]:
@@ -66,7 +66,7 @@ def random_boxes(count: int) -> NDArray[np.float32]:
     return np.concatenate([corner, corner + rng.uniform(2, 30, (count, 2))], 1).astype(np.float32)
 
 
-def embed(detector: Detector, images: Sequence[Image], boxes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def embed(detector: TorchDetector, images: Sequence[Image], boxes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     _, rescorers = detector.detect_with_features(detector.upload(images))
     return [rescorer.embed(boxes) for rescorer in rescorers]
 
@@ -86,7 +86,7 @@ def test_every_rcnn_gives_unit_vectors(name: str) -> None:
 
 def test_a_one_stage_network_is_an_error() -> None:
     info = ModelInfo(task="detection", architecture="ssd", categories=("a",), size=(0, 0), license="", provenance="")
-    detector = Detector(torch.nn.Identity(), info, torch.device("cpu"))
+    detector = TorchDetector(torch.nn.Identity(), info, torch.device("cpu"))
     with detector, pytest.raises(InputError, match=r"^ssd has no RoI head .* appearance\.embedding_source to network"):
         detector.enable_feature_cache()
 

@@ -1,6 +1,5 @@
 """Tests for detection in overlapping tiles of large images."""
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from tracker import cli
 from tracker.config import DetectorConfig
 from tracker.data import read_image
 from tracker.errors import InputError
-from tracker.models.detection import load_detector
-from tracker.models.detection.factory import detector_info
-from tracker.models.detection.tiles import TiledDetector, auto_grid, from_tile, parse_grid, tile_rectangles
+from tracker.models.detection import TorchDetector, load_detector
+from tracker.models.detection.factory import detector_info, tiling
+from tracker.models.detection.tiles import Tiling, auto_grid, from_tile, parse_grid, tile_rectangles
 from tracker.structures.types import Detections
 
 BUILTIN_CLASSES = detector_info(DetectorConfig()).categories
@@ -52,19 +51,11 @@ def test_boxes_cut_off_by_an_inner_edge_are_dropped():
     assert found.boxes.tolist() == [[140, 0, 200, 100]]
 
 
-@pytest.fixture
-def tiled():
-    """Returns a function that builds a tiled detector with a network that does nothing."""
-
-    def build(kind=TiledDetector, **settings):
-        config = DetectorConfig(tiles="2x2", **settings)
-        return stack.enter_context(kind(torch.nn.Identity(), detector_info(config), torch.device("cpu"), config=config))
-
-    with ExitStack() as stack:
-        yield build
+def tiled(**settings) -> Tiling:
+    return Tiling(DetectorConfig(tiles="2x2", **settings), BUILTIN_CLASSES)
 
 
-def test_an_object_found_twice_is_one(tiled):
+def test_an_object_found_twice_is_one():
     whole = detections((10, 10, 30, 60, 0.6, PERSON), (100, 0, 140, 50, 0.5, DOG))
     tile = detections((11, 10, 30, 50, 0.9, PERSON), (12, 35, 28, 70, 0.3, DOG))
     merged = tiled().merge([whole, tile])
@@ -72,13 +63,13 @@ def test_an_object_found_twice_is_one(tiled):
     assert merged.labels.tolist() == [PERSON, DOG, DOG]  # a dog beside a person stays
 
 
-def test_an_object_gets_one_class_in_image_and_tile(tiled):
+def test_an_object_gets_one_class_in_image_and_tile():
     whole = detections((10, 10, 30, 60, 0.9, PERSON), (100, 0, 140, 50, 0.5, CAT))
     tile = detections((10, 10, 31, 60, 0.3, DOG), (101, 0, 140, 44, 0.6, DOG))
     assert tiled().merge([whole, tile]).labels.tolist() == [PERSON, DOG]
 
 
-def test_merging_keeps_masks_and_the_limit(tiled):
+def test_merging_keeps_masks_and_the_limit():
     masks = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((3, 2, 2), np.uint8)
     rows = detections((0, 0, 9, 9, 0.5, 0), (20, 0, 29, 9, 0.9, 0), (40, 0, 49, 9, 0.7, 0)).with_data(masks=masks)
     merged = tiled(max_detections=2).merge([rows[:2], rows[2:]])
@@ -101,15 +92,15 @@ def large_image():
 
 
 @pytest.mark.slow
-def test_tiles_find_what_is_too_small_in_the_whole_image(large_image):
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_tiles_find_what_is_too_small_in_the_whole_image(large_image, backend):
     settings = {"device": "cpu", "score": 0.3, "classes": ("person",)}
     with load_detector(DetectorConfig(**settings)) as plain:
         assert len(plain.detect([large_image])[0]) == 0
-    with load_detector(DetectorConfig(**settings, tiles="auto")) as tiled:
-        assert isinstance(tiled, TiledDetector)
-        (one,) = tiled.detect([large_image])
-        batch = tiled.detect([large_image[:600, :700], large_image, large_image[:900]])
-        found, rescorers = tiled.detect_with_features(tiled.upload([large_image]))
+    with load_detector(DetectorConfig(**settings, tiles="auto", backend=backend)) as detector:
+        (one,) = detector.detect([large_image])
+        batch = detector.detect([large_image[:600, :700], large_image, large_image[:900]])
+        found, rescorers = detector.detect_with_features(detector.upload([large_image]))
     x1, y1, x2, y2 = one.boxes[0]
     assert 20 < x1 < x2 < 140 and 30 < y1 < y2 < 150
     for other in (batch[1], found[0]):
@@ -117,13 +108,15 @@ def test_tiles_find_what_is_too_small_in_the_whole_image(large_image):
     assert rescorers[0].image_size == large_image.shape[:2]
 
 
-def test_tiles_are_batched_with_the_image(large_image, tiled):
-    calls = []
+def test_tiles_are_batched_with_the_image(large_image):
+    calls, config = [], DetectorConfig(tiles="2x2")
+    info = detector_info(config)
 
-    class Counting(TiledDetector):
+    class Counting(TorchDetector):
         def _infer(self, images):
             calls.append([tuple(image.shape[1:]) for image in images])
             return [(detections(), None) for _ in images]
 
-    tiled(Counting).detect([large_image])
+    with Counting(torch.nn.Identity(), info, torch.device("cpu"), tiling=tiling(config, info)) as detector:
+        detector.detect([large_image])
     assert sorted(shape for call in calls for shape in call) == [(778, 1112)] * 4 + [(1400, 2000)]

@@ -94,7 +94,7 @@ def test_folding_batch_norms_keeps_the_embeddings() -> None:
 
 
 def test_unequal_numbers_of_images_and_box_arrays(embedder: Embedder) -> None:
-    with pytest.raises(ValueError, match="2 images"):
+    with pytest.raises(ValueError, match="number of images is 2"):
         embedder.embed([random_image(0), random_image(1)], [random_boxes(0, 1)])
 
 
@@ -162,7 +162,7 @@ def test_the_crop_size_comes_from_the_model_file(tmp_path: Path) -> None:
     save_model(tmp_path / "dogs.safetensors", state, info)
     shapes: list[torch.Size] = []
     with load_embedder(str(tmp_path / "dogs.safetensors"), CPU, threads=1) as loaded:
-        loaded.model.register_forward_pre_hook(lambda module, inputs: shapes.append(inputs[0].shape))
+        loaded.function.model.register_forward_pre_hook(lambda module, inputs: shapes.append(inputs[0].shape))
         loaded.embed([random_image(0)], [random_boxes(0, 2)])
     assert shapes == [torch.Size((2, 3, 64, 96))]
     assert loaded.info.categories == ("dog",)

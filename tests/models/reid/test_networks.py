@@ -75,7 +75,9 @@ def test_a_network_embeds_trains_and_embeds_the_same_after_loading(name: str, pe
     with load_embedder(str(path), torch.device("cpu"), threads=1) as embedder:
         assert embedder.dimension == 16
         with torch.no_grad():
-            np.testing.assert_allclose(embedder.model(images).numpy(), expected, atol=1e-3)  # batch norms are folded
+            np.testing.assert_allclose(
+                embedder.function.model(images).numpy(), expected, atol=1e-3
+            )  # batch norms are folded
 
 
 @pytest.mark.slow

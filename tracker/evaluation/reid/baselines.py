@@ -14,7 +14,7 @@ from tracker.config import DetectorConfig, EmbedderEvalConfig, EmbedderNetwork
 from tracker.errors import InputError
 from tracker.models.detection import Detector, load_detector
 from tracker.models.model_file import ModelInfo
-from tracker.models.reid import Embedder, build_embedder, crop_size, load_embedder
+from tracker.models.reid import Embedder, build_embedder, crop_size, load_embedder, torch_embedder
 from tracker.models.reid.network import AppearanceNetwork
 from tracker.models.runtime import choose_device, read_weights, use_half_precision
 
@@ -61,7 +61,7 @@ def open_embedder(config: EmbedderEvalConfig) -> Embedder:
     info = ModelInfo(
         task="embedding", architecture=config.weights, categories=(), size=size, license="", provenance="untrained"
     )
-    return Embedder(network, info, device, config.threads)
+    return torch_embedder(network, info, device, config.threads)
 
 
 class RoIEmbedder:

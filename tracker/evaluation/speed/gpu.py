@@ -10,6 +10,8 @@ from tempfile import TemporaryFile
 
 import torch
 
+from tracker.models.runtime.device import AnyDevice
+
 INTERVAL_MS = 200  # milliseconds between two samples
 
 
@@ -36,14 +38,14 @@ class GpuUsage:
 
 
 @contextmanager
-def monitor_gpu(device: torch.device) -> Iterator[GpuUsage]:
+def monitor_gpu(device: AnyDevice) -> Iterator[GpuUsage]:
     """Samples the use of a CUDA device within a with block; the samples are available after its end."""
     usage = GpuUsage()
     tool = shutil.which("nvidia-smi") if device.type == "cuda" else None
     if tool is None:
         yield usage
         return
-    index = torch.cuda.current_device() if device.index is None else device.index
+    index = torch.device(str(device)).index or torch.cuda.current_device()
     gpu_id = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
     options = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
     with TemporaryFile("w+") as output:

@@ -1,29 +1,28 @@
 """Detectors that run on images: on any device, with the same results at any batch size and number of threads."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.transforms.v2 import functional as F
 
 from tracker.data.image_input import Picture, to_images
-from tracker.models.detection.rescoring import EMPTY, CachedFeatures, Rescorer, cache_features_hook, find_roi_heads
+from tracker.models.detection.rescoring import CachedFeatures, Rescorer, RoIHead
+from tracker.models.detection.tiles import Tiling, from_tile
 from tracker.models.model_file import ModelInfo
-from tracker.models.runtime import inference_executor, upload
+from tracker.models.runtime.device import AnyDevice, inference_executor
 from tracker.structures.boxes import Rectangle, area, clip
 from tracker.structures.types import Detections
 
 T = TypeVar("T")
 Tiles = Sequence[Sequence[Rectangle] | None]
+Uploaded = Any
+"""An image on a detector's device: (3, H, W) uint8 RGB, a NumPy array or a tensor of PyTorch."""
 
 
-class Detector:
+class Detector(ABC):
     """A detection network with its preprocessing and postprocessing; `load_detector` makes one, see its example.
 
     On the CPU each image is computed alone, by one thread on one core (see `inference_executor`), and several such
@@ -38,43 +37,38 @@ class Detector:
 
     def __init__(
         self,
-        model: nn.Module,
         info: ModelInfo,
-        device: torch.device,
+        device: AnyDevice,
         threads: int = 0,
         class_ids: Sequence[int] = (),
-        masks: bool = True,
         backend: str = "torch",
         size: tuple[int, int] | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
-        """Takes a network in torchvision's detection form: a list of (3, H, W) from 0 to 255 in, dicts out.
+        """Takes what all networks have.
 
         Args:
-            model: The network; it is set to evaluation mode.
-            info: Its description.
+            info: The description of the network.
             device: The device to run on.
             threads: CPU threads, 0 for the number of cores.
             class_ids: Labels of the classes to detect; empty for all.
-            masks: Predict masks too, if the network has a mask head.
-            backend: The backend of the network's parts, see `compile_detector`.
+            backend: The library that computes the network.
             size: Longest and shortest side to which larger images are reduced, pixels; (0, 0) leaves them as they are.
                 The default is that of the description.
+            tiling: The parts of each image in which it detects as well; None for none.
         """
         self.size = info.size if size is None else size
         self.info = info
         self.class_ids = np.array(class_ids or range(len(info.categories)), np.int64)
         self.device = device
         self.backend = backend
-        self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.tiling = tiling
         self._executor = inference_executor(device, threads, "detect")
         self._resources = ExitStack()
         self._resources.callback(self._executor.shutdown)
-        for module in self.model.modules():
-            if isinstance(module, RoIHeads) and module.has_mask():
-                self._set_mask_output(module, masks)
 
     def close(self) -> None:
-        """Ends the worker threads and removes the hooks from the network."""
+        """Ends the worker threads, and restores the network."""
         self._resources.close()
 
     def __enter__(self) -> Self:
@@ -83,9 +77,25 @@ class Detector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Converts images (H, W, 3) RGB to uint8 tensors (3, H, W) on the device."""
-        return upload(images, self.device)
+    @abstractmethod
+    def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Uploaded]:
+        """Converts images (H, W, 3) RGB to uint8 arrays (3, H, W) on the device."""
+
+    @abstractmethod
+    def enable_feature_cache(self) -> None:
+        """Prepares for `detect_with_features`, which does it too; call it after loading to get an error early.
+
+        Raises:
+            InputError: The network has no RoI head.
+        """
+
+    @abstractmethod
+    def _roi_head(self) -> RoIHead:
+        """Returns the head of the network, whose features are cached from now on."""
+
+    @abstractmethod
+    def _infer(self, images: Sequence[Uploaded]) -> list[tuple[Detections, CachedFeatures]]:
+        """Returns the detections of the requested classes in each image, and its features if they are cached."""
 
     def detect(self, images: Sequence[Picture]) -> list[Detections]:
         """Detects the objects in images.
@@ -102,17 +112,17 @@ class Detector:
         """
         return self.detect_tensors(self.upload(to_images(images)))
 
-    def detect_tensors(self, images: Sequence[Tensor], tiles: Tiles = ()) -> list[Detections]:
+    def detect_tensors(self, images: Sequence[Uploaded], tiles: Tiles = ()) -> list[Detections]:
         """Detects the objects in images that `upload` returned; otherwise like `detect`.
 
         Args:
             images: uint8 (3, H, W) RGB each.
-            tiles: For a `TiledDetector`: the tiles of each image, None for all of its grid; empty for None everywhere.
+            tiles: With tiling, the tiles of each image, None for all of its grid; empty for None everywhere.
         """
         return [detections for detections, _ in self._detect(images, tiles)]
 
     def detect_with_features(
-        self, images: Sequence[Tensor], tiles: Tiles = ()
+        self, images: Sequence[Uploaded], tiles: Tiles = ()
     ) -> tuple[list[Detections], list[Rescorer]]:
         """Detects like `detect_tensors`, and also returns a Rescorer for each image, which rescores and embeds boxes.
 
@@ -122,42 +132,39 @@ class Detector:
         Raises:
             InputError: The network has no RoI head.
         """
-        roi_heads = self._caching_roi_heads
+        head = self._roi_head()
         pairs = self._detect(images, tiles)
         rescorers = [
-            Rescorer(roi_heads, features, (image.shape[1], image.shape[2]), self._run_in_worker)
+            Rescorer(head, features, (image.shape[1], image.shape[2]), self._run_in_worker)
             for (_, features), image in zip(pairs, images, strict=True)
         ]
         return [detections for detections, _ in pairs], rescorers
 
     def rectangles(self, height: int, width: int) -> list[Rectangle]:
         """Returns the tiles in which an image of this size is detected too; none without tiles."""
-        return []
+        return self.tiling.rectangles(height, width, self.size[0]) if self.tiling else []
 
-    def enable_feature_cache(self) -> None:
-        """Prepares for `detect_with_features`, which does it too; call it after loading to get an error early.
+    def _detect(self, images: Sequence[Uploaded], tiles: Tiles = ()) -> list[tuple[Detections, CachedFeatures]]:
+        if self.tiling is None:
+            return self._detect_whole(images)
+        grids: list[Sequence[Rectangle]] = [
+            self.rectangles(image.shape[1], image.shape[2]) if given is None else given
+            for image, given in zip(images, tiles or [None] * len(images), strict=True)
+        ]
+        crops = [
+            crop
+            for image, grid in zip(images, grids, strict=True)
+            for crop in (image, *(image[:, y1:y2, x1:x2] for x1, y1, x2, y2 in grid))
+        ]
+        remaining = iter(self._detect_whole(crops))
+        results = []
+        for image, grid in zip(images, grids, strict=True):
+            whole, features = next(remaining)
+            parts = [from_tile(next(remaining)[0], tile, image.shape[1], image.shape[2]) for tile in grid]
+            results.append((self.tiling.merge([whole, *parts]) if grid else whole, features))
+        return results
 
-        Raises:
-            InputError: The network has no RoI head.
-        """
-        _ = self._caching_roi_heads
-
-    @cached_property
-    def _caching_roi_heads(self) -> RoIHeads:
-        """The network's RoI heads, with a hook that adds their inputs to their outputs until the detector is closed."""
-        roi_heads = find_roi_heads(self.model, self.info.architecture)
-        self._resources.callback(roi_heads.register_forward_hook(cache_features_hook).remove)
-        return roi_heads
-
-    def _set_mask_output(self, roi_heads: RoIHeads, masks: bool) -> None:
-        """Makes RoI heads output mask probabilities on the grid of each box, or no masks, until `close`."""
-        if masks:
-            self._resources.callback(roi_heads.register_forward_hook(keep_mask_probs_hook).remove)
-        else:
-            self._resources.callback(setattr, roi_heads, "mask_roi_pool", roi_heads.mask_roi_pool)
-            roi_heads.mask_roi_pool = None
-
-    def _detect(self, images: Sequence[Tensor], tiles: Tiles = ()) -> list[tuple[Detections, CachedFeatures]]:
+    def _detect_whole(self, images: Sequence[Uploaded]) -> list[tuple[Detections, CachedFeatures]]:
         if self.device.type == "cpu":
             return list(self._executor.map(lambda image: self._infer([image])[0], images))
         return self._infer(images)
@@ -166,24 +173,22 @@ class Detector:
         """Calls a function like the network: on the CPU in a worker thread, which uses one core."""
         return self._executor.submit(function).result() if self.device.type == "cpu" else function()
 
-    @torch.inference_mode()
-    def _infer(self, images: Sequence[Tensor]) -> list[tuple[Detections, CachedFeatures]]:
-        """Returns the detections of the requested classes in each image, and its features if they are cached."""
-        inputs = [self._preprocess(image) for image in images]
-        outputs = self.model(inputs)
-        tables = _to_numpy(outputs)
-        results = []
-        for table, output, resized, image in zip(tables, outputs, inputs, images, strict=True):
-            detections = _to_detections(table, output, resized.shape, image.shape)
-            selected = detections[np.isin(detections.labels, self.class_ids)]
-            results.append((selected, output.get("cached_features", EMPTY)))
-        return results
+    def _resized_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the height and width to which an image is resized for the network."""
+        return (height, width) if self.size == (0, 0) else resized_shape(height, width, *self.size)
 
-    def _preprocess(self, image: Tensor) -> Tensor:
-        if self.size != (0, 0):
-            height, width = resized_shape(image.shape[1], image.shape[2], *self.size)
-            image = F.resize(image, [height, width], antialias=True)
-        return image.to(torch.float32, memory_format=torch.contiguous_format)
+    def _to_image(self, detections: Detections, resized: tuple[int, int], original: tuple[int, int]) -> Detections:
+        """Converts detections in the network's pixels to an image's, without empty boxes and other classes.
+
+        Args:
+            detections: Boxes in pixels of the resized image.
+            resized: Height and width of that.
+            original: Height and width of the image.
+        """
+        scale = np.array([original[1] / resized[1], original[0] / resized[0]] * 2, np.float32)
+        boxes = clip(detections.boxes * scale, original[1], original[0])
+        scaled = Detections(boxes, detections.scores, detections.labels, detections.data)
+        return scaled[(area(boxes) > 0) & np.isin(detections.labels, self.class_ids)]
 
 
 def resized_shape(height: int, width: int, longest: int, shortest: int) -> tuple[int, int]:
@@ -195,33 +200,3 @@ def resized_shape(height: int, width: int, longest: int, shortest: int) -> tuple
     """
     factor = min(1, longest / max(height, width), shortest / min(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def keep_mask_probs_hook(roi_heads: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-    """Renames "masks" to "mask_probs" in each image's output; a forward hook for RoI heads.
-
-    Torchvision pastes "masks" into the image, which takes 8 MB for each object in an image of 1920x1080.
-    """
-    for detections in output[0]:
-        detections["mask_probs"] = detections.pop("masks")
-
-
-def _to_numpy(outputs: Sequence[dict[str, Tensor]]) -> list[NDArray[np.float32]]:
-    """Returns boxes, scores and labels of each image, (N, 6), in one copy from the device: each copy waits for it."""
-    tables = [
-        torch.cat([o["boxes"], o["scores"][:, None], o["labels"][:, None].to(o["boxes"].dtype)], 1) for o in outputs
-    ]
-    ends = np.cumsum([len(table) for table in tables])[:-1]
-    return np.split(torch.cat(tables).cpu().numpy(), ends)
-
-
-def _to_detections(
-    table: NDArray[np.float32], output: dict[str, Tensor], resized: torch.Size, original: torch.Size
-) -> Detections:
-    scale = np.array([original[2] / resized[2], original[1] / resized[1]] * 2, np.float32)
-    boxes = clip(table[:, :4] * scale, original[2], original[1])
-    detections = Detections(boxes, np.ascontiguousarray(table[:, 4]), table[:, 5].astype(np.int64) - 1)
-    if "mask_probs" in output:
-        masks = (output["mask_probs"][:, 0].float() * 255).round().to(torch.uint8)
-        detections = detections.with_data(masks=masks.cpu().numpy())
-    return detections[area(boxes) > 0]

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from tracker.config import DetectorConfig
 from tracker.errors import InputError
-from tracker.models.detection.detector import Detector
 from tracker.models.detection.exported import OUTPUT_NAMES, THRESHOLDS_KEY, Thresholds
+from tracker.models.detection.torch_detector import TorchDetector
 from tracker.models.model_file import METADATA_KEY
 from tracker.models.runtime.backends import load_openvino, openvino_core
 from tracker.models.runtime.compile import export_onnx, quiet_exporters
@@ -34,11 +34,11 @@ class SingleImageDetector(nn.Module):
         return tuple(detections[key] for key in self.keys)
 
 
-def export_detector(detector: Detector, config: DetectorConfig, path: Path, file_format: str) -> list[Path]:
+def export_detector(detector: TorchDetector, config: DetectorConfig, path: Path, file_format: str) -> list[Path]:
     """Exports a detector to a file, atomically.
 
     Args:
-        detector: The detector that `load_detector` returned for `config`, on PyTorch and the CPU.
+        detector: The detector that `load_torch_detector` returned for `config`, on PyTorch and the CPU.
         config: Its thresholds become part of the file.
         path: The file, with the suffix of the format.
         file_format: onnx, openvino or torchscript.

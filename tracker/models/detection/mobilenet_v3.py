@@ -41,9 +41,15 @@ STAGES = (
 class SamePaddingConv(nn.Conv2d):
     """A convolution that pads like TensorFlow's SAME padding, for inputs whose sides are divisible by the stride."""
 
+    @property
+    def padding_sizes(self) -> tuple[int, int]:
+        """Rows above, and columns on the left; rows below, and columns on the right."""
+        missing = self.kernel_size[0] - self.stride[0]
+        return missing // 2, (missing + 1) // 2
+
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) to (B, C_out, H / stride, W / stride)."""
-        before, after = (self.kernel_size[0] - self.stride[0]) // 2, (self.kernel_size[0] - self.stride[0] + 1) // 2
+        before, after = self.padding_sizes
         return super().forward(F.pad(x, (before, after, before, after)))
 
 

@@ -12,6 +12,7 @@ A target has, beside torchvision's `boxes` (N, 4) and `labels` (N,):
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
@@ -86,7 +87,7 @@ class PartialLabelRPN(RegionProposalNetwork):
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         features = rpn_feature_maps(features)
         feature_maps = list(features.values())
-        if self.training or not is_single_image_cpu_eval(feature_maps):
+        if self.training or not (is_single_image_cpu_eval(feature_maps) or torchvision._is_tracing()):
             return super().forward(images, features, targets)  # type: ignore[no-any-return]
         return [generate_proposals(self, images, feature_maps)], {}
 

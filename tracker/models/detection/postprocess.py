@@ -80,17 +80,3 @@ class DetectionSelector(nn.Module):
             keep = keep[nms(boxes[keep], scores[keep], self.agnostic_nms_thresh)]
         keep = keep[: self.detections_per_img]
         return boxes[keep], scores[keep], labels[keep]
-
-
-def group_labels(categories: Sequence[str], groups: Sequence[str]) -> Tensor:
-    """Returns the number of each class's group, int64 (C,); a class that is in no group has one of its own.
-
-    Example:
-        >>> group_labels(("person", "car", "bus"), ["car/bus/truck"]).tolist()
-        [0, 3, 3]
-    """
-    numbers = list(range(len(categories)))
-    for number, group in enumerate(groups, len(categories)):
-        names = group.split("/")
-        numbers = [number if name in names else own for name, own in zip(categories, numbers, strict=True)]
-    return torch.tensor(numbers, dtype=torch.int64)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from tracker.errors import InputError
 from tracker.models.detection.architectures import BUILDERS, torchvision_names
 from tracker.models.detection.backbones import backbone_names, classification_network, split_backbone
+from tracker.models.detection.factory import BUILTIN
 from tracker.models.detection.rcnn import CLASS_MAP_BACKBONE
 from tracker.models.detection.weights import (
-    BUILTIN,
     default_weights,
     download_errors,
     network_from_info,

@@ -9,13 +9,18 @@ equation 1 (assignment of boxes to feature maps).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
-from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops import MultiScaleRoIAlign, roi_align
+from torchvision.ops.poolers import _setup_scales
 
 from tracker.models.detection.rpn import is_single_image_cpu_eval
+
+PADDING = 32  # pixels, to a multiple of which the networks pad images
 
 
 def use_fast_roi_align(model: nn.Module) -> None:
@@ -33,15 +38,38 @@ def supports_fast_roi_align(feature_maps: Sequence[Tensor], boxes: Sequence[Tens
 class FastMultiScaleRoIAlign(MultiScaleRoIAlign):
     """MultiScaleRoIAlign with the same values, up to rounding; it uses `fast_roi_align` where that is possible."""
 
+    scales: Any
+    map_levels: Any
+
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
         """Maps feature maps (B, C, h, w) by name and B times (R, 4) xyxy in pixels to (all R, C, rows, columns)."""
         feature_maps = [tensor for name, tensor in x.items() if name in self.featmap_names]
-        if not supports_fast_roi_align(feature_maps, boxes):
-            return super().forward(x, boxes, image_shapes)  # type: ignore[no-any-return]
         if self.scales is None:
-            super().forward(x, [boxes[0][:0]], image_shapes)  # finds the feature maps' strides
+            self._find_scales(feature_maps, image_shapes)
+        fast = supports_fast_roi_align(feature_maps, boxes)
+        if not fast and not torchvision._is_tracing():
+            return super().forward(x, boxes, image_shapes)  # type: ignore[no-any-return]
+        if not fast:
+            return self._forward_traced(feature_maps, boxes)
         levels, scales = self.map_levels(boxes), torch.tensor(self.scales)
         return fast_roi_align(feature_maps, boxes[0], levels, scales, self.output_size, self.sampling_ratio)
+
+    def _find_scales(self, feature_maps: list[Tensor], image_shapes: list[tuple[int, int]]) -> None:
+        """Finds the strides; torchvision divides by sides before padding, which rounds wrongly for small images."""
+        padded = [(-(-height // PADDING) * PADDING, -(-width // PADDING) * PADDING) for height, width in image_shapes]
+        self.scales, self.map_levels = _setup_scales(feature_maps, padded, self.canonical_scale, self.canonical_level)
+
+    def _forward_traced(self, feature_maps: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        """Does the same for an export of one image; torchvision's writes the features of each map into those of all."""
+        levels, rois = self.map_levels(boxes), F.pad(boxes[0], (1, 0))
+        members = [torch.where(levels == level)[0] for level in range(len(feature_maps))]
+        parts = [
+            roi_align(features, rois[indices], self.output_size, scale, self.sampling_ratio)
+            for features, indices, scale in zip(feature_maps, members, self.scales, strict=True)
+        ]
+        order = torch.cat(members)
+        position = torch.zeros_like(order).scatter(0, order, torch.arange(order.shape[0]))
+        return torch.cat(parts)[position]
 
 
 def fast_roi_align(

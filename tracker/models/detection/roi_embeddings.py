@@ -10,15 +10,6 @@ from tracker.models.detection.rpn import APPEARANCE_MAP
 
 APPEARANCE_STRIDE = 8  # pixels
 ROWS = 7  # and columns, of the pooled appearance of a region
-NEUTRAL_DISTANCE = 0.18
-"""Cosine distance of two regions that is no evidence for or against the same identity.
-
-For the built-in detector, the features of a person's track and a later region are equally likely to be of the same
-person and of different ones at 0.142 after half a second, at 0.160 after 3 s and at 0.182 after 7 s (ground-truth boxes
-of PETS09-S2L1, 10 frames per second). A value too large does less harm than one too small. For other detectors the
-value is unknown; `track eval embedder SEQUENCE --gap 5,30 --weights DETECTOR` measures it ("max distance") on a
-sequence with ground truth, for `--neutral-cosine-distance`. All distances are smaller between objects that fill much of
-the image."""
 
 
 def embed_rois(pool: nn.Module, feature_maps: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -6,12 +6,14 @@ feature map, and then takes the best of all. Here only those boxes are decoded a
 Source: Ren et al. 2015, arXiv 1506.01497, section 3.3; Lin et al. 2017, arXiv 1612.03144, section 4.1 (several maps).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor
+from torchvision.models.detection._utils import _topk_min
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
@@ -46,8 +48,11 @@ def generate_proposals(rpn: RegionProposalNetwork, images: ImageList, feature_ma
         feature_maps: L times (1, C, h, w).
     """
     objectness, offsets = rpn.head(feature_maps)
-    anchors = rpn.anchor_generator(images, feature_maps)[0].split([logits.numel() for logits in objectness])
+    counts = [math.prod(logits.shape[1:]) for logits in objectness]  # numel would be a constant in an export
+    anchors = rpn.anchor_generator(images, feature_maps)[0].split(counts)
     best = [_top_anchors(rpn.pre_nms_top_n(), *level) for level in zip(objectness, offsets, anchors, strict=True)]
+    if torchvision._is_tracing():
+        return _select_traced(rpn, best, images.image_sizes[0])
     top_logits, top_offsets, top_anchors = (torch.cat(parts) for parts in zip(*best, strict=True))
     levels = torch.arange(len(best)).repeat_interleave(torch.tensor([len(logits) for logits, _, _ in best]))
     order = top_logits.sort(descending=True, stable=True).indices
@@ -77,9 +82,24 @@ def _top_anchors(number: int, objectness: Tensor, offsets: Tensor, anchors: Tens
     """
     num_anchors = objectness.shape[1]
     logits = objectness[0].permute(1, 2, 0).flatten()
-    logits, indices = logits.topk(min(number, len(logits)))
-    shape, location = indices % num_anchors, indices // num_anchors
-    return logits, offsets.reshape(num_anchors, 4, -1)[shape, :, location], anchors[indices]
+    logits, indices = logits.topk(_topk_min(logits, number, 0))
+    return logits, offsets.reshape(num_anchors, 4, -1).permute(2, 0, 1).reshape(-1, 4)[indices], anchors[indices]
+
+
+def _select_traced(
+    rpn: RegionProposalNetwork, best: Sequence[tuple[Tensor, Tensor, Tensor]], size: tuple[int, int]
+) -> Tensor:
+    """Selects the proposals among the best anchors of each feature map, without a loop whose length depends on them."""
+    kept = []
+    for logits, offsets, anchors in best:
+        boxes = clip_boxes_to_image(rpn.box_coder.decode_single(offsets, anchors), size)
+        valid = remove_small_boxes(boxes, rpn.min_size)
+        scores = logits.sigmoid()
+        valid = valid[scores[valid] >= rpn.score_thresh]
+        indices = valid[nms(boxes[valid], scores[valid], rpn.nms_thresh)]
+        kept.append((logits[indices], boxes[indices]))
+    all_logits, all_boxes = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return all_boxes[all_logits.topk(_topk_min(all_logits, rpn.post_nms_top_n(), 0)).indices]
 
 
 def _nms_per_level(rpn: RegionProposalNetwork, boxes: Tensor, scores: Tensor, levels: Tensor) -> Tensor:

@@ -6,17 +6,14 @@ Source: Akyon et al. 2022, Slicing aided hyper inference, arXiv 2202.06934.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tracker.config import DetectorConfig
 from tracker.errors import InputError
-from tracker.models.detection.detector import Detector, Tiles
-from tracker.models.detection.postprocess import group_labels
-from tracker.models.detection.rescoring import CachedFeatures
+from tracker.models.detection.selection import group_labels
 from tracker.structures.boxes import Rectangle, area, intersection, iou
 from tracker.structures.types import Detections
 
@@ -83,23 +80,31 @@ def auto_grid(height: int, width: int, longest: int) -> tuple[int, int]:
     return count(width), count(height)
 
 
-class TiledDetector(Detector):
-    """A detector that also looks at overlapping tiles of each image; its results do not depend on the batch size.
+class Tiling:
+    """The overlapping tiles in which a detector looks at each image beside the whole of it, and their merging.
 
     Boxes that a tile cuts off are dropped: they are complete in the next tile or, if large, in the whole image.
     """
 
-    def __init__(self, *arguments: Any, config: DetectorConfig) -> None:
-        """Takes the arguments of `Detector`, and the config with the tiles and the thresholds."""
-        super().__init__(*arguments)
+    def __init__(self, config: DetectorConfig, categories: Sequence[str]) -> None:
+        """Takes the config with the tiles and the thresholds, and the names of the classes.
+
+        Raises:
+            InputError: The tiles are not valid, see `parse_grid`.
+        """
         self.grid = parse_grid(config.tiles)
         self.config = config
-        self.groups = group_labels(self.info.categories, config.class_groups).numpy()
+        self.groups = group_labels(categories, config.class_groups)
 
-    def rectangles(self, height: int, width: int) -> list[Rectangle]:
-        columns, rows = (
-            auto_grid(height, width, self.size[0] or max(height, width)) if self.grid == "auto" else self.grid
-        )
+    def rectangles(self, height: int, width: int, longest: int) -> list[Rectangle]:
+        """Returns the tiles of an image of this size; none if one is all of it.
+
+        Args:
+            height: Of the image, pixels.
+            width: Of the image, pixels.
+            longest: Side to which the network reduces larger images, pixels; 0 if it does not.
+        """
+        columns, rows = auto_grid(height, width, longest or max(height, width)) if self.grid == "auto" else self.grid
         return tile_rectangles(height, width, columns, rows) if columns * rows > 1 else []
 
     def merge(self, parts: Sequence[Detections]) -> Detections:
@@ -120,24 +125,6 @@ class TiledDetector(Detector):
             | (same_group & (ious > self.config.group_nms_iou))
             | (ious > self.config.agnostic_nms_iou)
         )
-
-    def _detect(self, images: Sequence[Tensor], tiles: Tiles = ()) -> list[tuple[Detections, CachedFeatures]]:
-        grids: list[Sequence[Rectangle]] = [
-            self.rectangles(image.shape[1], image.shape[2]) if given is None else given
-            for image, given in zip(images, tiles or [None] * len(images), strict=True)
-        ]
-        crops = [
-            crop
-            for image, grid in zip(images, grids, strict=True)
-            for crop in (image, *(image[:, y1:y2, x1:x2] for x1, y1, x2, y2 in grid))
-        ]
-        remaining = iter(super()._detect(crops))
-        results = []
-        for image, grid in zip(images, grids, strict=True):
-            whole, features = next(remaining)
-            parts = [from_tile(next(remaining)[0], tile, image.shape[1], image.shape[2]) for tile in grid]
-            results.append((self.merge([whole, *parts]) if grid else whole, features))
-        return results
 
 
 def from_tile(detections: Detections, tile: Rectangle, height: int, width: int) -> Detections:

@@ -15,8 +15,6 @@ from tracker.models import runtime
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import StateDict
 
-BUILTIN = Path(__file__).parent / "weights" / "builtin.safetensors"
-
 
 def read_weights(path: Path) -> tuple[StateDict, ModelInfo]:
     """Reads a detector's weights and description from a file of our trainer; runs no code from it.
@@ -25,6 +23,7 @@ def read_weights(path: Path) -> tuple[StateDict, ModelInfo]:
         InputError: The file is missing, damaged, or not one of our detectors.
 
     Example:
+        >>> from tracker.models.detection import BUILTIN
         >>> read_weights(BUILTIN)[1].architecture
         'builtin'
     """

@@ -1,23 +1,39 @@
 """Embedders and classifiers that run on crops of images: on any device, with the same results at any batch size."""
 
+import sys
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from tracker.data.detection_input import to_boxes
 from tracker.data.image_input import Picture, to_images
 from tracker.errors import InputError
 from tracker.models.model_file import ModelInfo
-from tracker.models.reid.network import AppearanceNetwork
-from tracker.models.runtime import inference_executor, upload
+from tracker.models.runtime.device import AnyDevice, inference_executor
+from tracker.models.runtime.resizing import PlanarImage, resize_image
 from tracker.structures.boxes import clip
 
 FloatArray = NDArray[np.float32]
+Uploaded = Any
+"""An image on a network's device: (3, H, W) uint8 RGB, a NumPy array or a tensor of PyTorch."""
+
+
+class CropFunction(Protocol):
+    """What computes a network on the crops of boxes: `TorchCrops` or `GraphCrops`.
+
+    Attributes:
+        num_outputs: The length of the network's output for a crop.
+    """
+
+    num_outputs: int
+
+    def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Uploaded]:
+        """Converts images (H, W, 3) RGB to uint8 arrays (3, H, W) on the device."""
+
+    def __call__(self, images: Sequence[Uploaded], boxes: Sequence[FloatArray]) -> list[FloatArray]:
+        """Returns (N, num_outputs) of the boxes (N, 4) in each image, computed together."""
 
 
 class CropNetwork:
@@ -28,18 +44,19 @@ class CropNetwork:
     the arithmetic.
 
     Attributes:
+        function: Computes the network.
         info: The description of the network.
         device: The device of the network.
         backend: The backend of its body: torch, openvino or onnxruntime.
     """
 
     def __init__(
-        self, model: AppearanceNetwork, info: ModelInfo, device: torch.device, threads: int = 0, backend: str = "torch"
+        self, function: CropFunction, info: ModelInfo, device: AnyDevice, threads: int = 0, backend: str = "torch"
     ) -> None:
+        self.function = function
         self.info = info
         self.device = device
         self.backend = backend
-        self.model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._executor = inference_executor(device, threads, "crops")
 
     def close(self) -> None:
@@ -52,20 +69,11 @@ class CropNetwork:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Converts images (H, W, 3) RGB to uint8 tensors (3, H, W) on the device."""
-        return upload(images, self.device)
+    def upload(self, images: Sequence[NDArray[np.uint8]]) -> list[Uploaded]:
+        """Converts images (H, W, 3) RGB to uint8 arrays (3, H, W) on the device."""
+        return self.function.upload(images)
 
-    def forward(self, crops: Tensor) -> Tensor:
-        """Maps float32 (B, 3, *size) RGB from 0 to 255 to (B, num_outputs)."""
-        raise NotImplementedError
-
-    @property
-    def num_outputs(self) -> int:
-        """The length of the network's output for a crop."""
-        raise NotImplementedError
-
-    def predict(self, images: Sequence[Tensor], boxes: Sequence[FloatArray]) -> list[FloatArray]:
+    def predict(self, images: Sequence[Uploaded], boxes: Sequence[FloatArray]) -> list[FloatArray]:
         """Runs the network on the crops of boxes.
 
         Args:
@@ -81,44 +89,19 @@ class CropNetwork:
         if len(images) != len(boxes):
             raise ValueError(f"got {len(images)} images but {len(boxes)} arrays of boxes")
         if self.device.type == "cpu":
-            return list(self._executor.map(self._predict_image, images, boxes))
-        crops = [self._crop(image, image_boxes) for image, image_boxes in zip(images, boxes, strict=True)]
-        counts = [len(image_boxes) for image_boxes in boxes]
-        return np.split(self._predict_crops(torch.cat(crops)), np.cumsum(counts)[:-1]) if crops else []
-
-    def _predict_image(self, image: Tensor, boxes: FloatArray) -> FloatArray:
-        return self._predict_crops(self._crop(image, boxes))
-
-    def _crop(self, image: Tensor, boxes: FloatArray) -> Tensor:
-        """Cuts all pixels that each box touches out of an image and resizes them to uint8 (N, 3, *size)."""
-        size = list(self.info.size)
-        top_left = np.floor(boxes[:, :2]).astype(int)
-        bottom_right = np.maximum(np.ceil(boxes[:, 2:]).astype(int), top_left + 1)
-        crops = [
-            F.resize(image[:, y1:y2, x1:x2], size, antialias=True)
-            for (x1, y1), (x2, y2) in zip(top_left.tolist(), bottom_right.tolist(), strict=True)
-        ]
-        return torch.stack(crops) if crops else image.new_empty((0, 3, *size))
-
-    @torch.inference_mode()
-    def _predict_crops(self, crops: Tensor) -> FloatArray:
-        if len(crops) == 0:
-            return np.zeros((0, self.num_outputs), np.float32)
-        prepared = crops.float().contiguous(memory_format=torch.channels_last)
-        return self.forward(prepared).cpu().numpy()
+            return list(self._executor.map(lambda image, rows: self.function([image], [rows])[0], images, boxes))
+        return self.function(images, boxes)
 
 
 def check_crops(
-    network: CropNetwork, images: Sequence[Tensor] | Sequence[Picture], boxes: Sequence[ArrayLike]
-) -> tuple[list[Tensor], list[FloatArray]]:
+    network: CropNetwork, images: Sequence[Uploaded] | Sequence[Picture], boxes: Sequence[ArrayLike]
+) -> tuple[list[Uploaded], list[FloatArray]]:
     """Returns the arguments of `CropNetwork.predict` from what a program gives.
 
     Raises:
         InputError: They cannot be used.
     """
-    uploaded = [image for image in images if isinstance(image, Tensor) and image.dtype == torch.uint8]
-    if len(uploaded) < len(images) or any(image.ndim != 3 or len(image) != 3 for image in uploaded):
-        uploaded = network.upload(to_images(images))
+    uploaded = list(images) if all(map(_is_uploaded, images)) else network.upload(to_images(images))
     if len(uploaded) != len(boxes):
         raise InputError(f"the number of images is {len(uploaded)}, and that of arrays of boxes {len(boxes)}")
     inside = []
@@ -134,6 +117,13 @@ def check_crops(
     return uploaded, inside
 
 
+def _is_uploaded(image: Any) -> bool:
+    """Returns True for what an `upload` returned: a tensor can exist only where PyTorch was imported."""
+    torch = sys.modules.get("torch")
+    is_tensor = torch is not None and isinstance(image, torch.Tensor) and image.dtype == torch.uint8
+    return bool((is_tensor or isinstance(image, PlanarImage)) and image.ndim == 3 and len(image) == 3)
+
+
 class Embedder(CropNetwork):
     """A network that maps crops to unit vectors; it distinguishes identities of the classes `info.categories`.
 
@@ -143,14 +133,9 @@ class Embedder(CropNetwork):
     @property
     def dimension(self) -> int:
         """The length of an embedding."""
-        return self.model.dimension  # type: ignore[no-any-return]
+        return self.function.num_outputs
 
-    num_outputs = dimension
-
-    def forward(self, crops: Tensor) -> Tensor:
-        return self.model(crops)  # type: ignore[no-any-return]
-
-    def embed(self, images: Sequence[Tensor] | Sequence[Picture], boxes: Sequence[ArrayLike]) -> list[FloatArray]:
+    def embed(self, images: Sequence[Uploaded] | Sequence[Picture], boxes: Sequence[ArrayLike]) -> list[FloatArray]:
         """Embeds the crops of boxes.
 
         Args:
@@ -169,17 +154,29 @@ class Embedder(CropNetwork):
 class Classifier(CropNetwork):
     """A network that maps crops to probabilities of the classes `info.categories`; `load_classifier` makes one."""
 
-    @property
-    def num_outputs(self) -> int:
-        return len(self.info.categories)
-
-    def forward(self, crops: Tensor) -> Tensor:
-        return self.model.logits(crops).softmax(1)  # type: ignore[no-any-return]
-
-    def classify(self, images: Sequence[Tensor], boxes: Sequence[FloatArray]) -> list[FloatArray]:
+    def classify(self, images: Sequence[Uploaded], boxes: Sequence[FloatArray]) -> list[FloatArray]:
         """Classifies the crops of boxes; arguments and errors are those of `predict`.
 
         Returns:
             float32 (N, C) for each image: class probabilities, rows with sum 1.
         """
         return self.predict(images, boxes)
+
+
+def crop_corners(boxes: FloatArray) -> list[tuple[int, int, int, int]]:
+    """Returns x1 y1 x2 y2 of all pixels that each box (N, 4) touches.
+
+    Example:
+        >>> crop_corners(np.array([[0.5, 1, 2.1, 4]], np.float32))
+        [(0, 1, 3, 4)]
+    """
+    top_left = np.floor(boxes[:, :2]).astype(int)
+    bottom_right = np.maximum(np.ceil(boxes[:, 2:]).astype(int), top_left + 1)
+    return [(x1, y1, x2, y2) for (x1, y1), (x2, y2) in zip(top_left.tolist(), bottom_right.tolist(), strict=True)]
+
+
+def crop_image(image: NDArray[np.uint8], boxes: FloatArray, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Cuts the pixels that boxes (N, 4) touch out of an image (3, H, W) and resizes them to (N, *size, 3)."""
+    pixels = image.transpose(1, 2, 0)
+    crops = [resize_image(pixels[y1:y2, x1:x2], *size) for x1, y1, x2, y2 in crop_corners(boxes)]
+    return np.stack(crops) if crops else np.zeros((0, *size, 3), np.uint8)

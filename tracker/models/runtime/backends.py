@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
-from tracker.models.runtime.device import count_threads
+from tracker.models.runtime.device import AnyDevice, count_threads
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ _OPENVINO_LOCK = threading.Lock()
 HALF_PRECISION_HINTS = {"BF16": "bf16", "FP16": "f16"}  # OpenVINO's name of a CPU's capability -> its precision hint
 
 
-def choose_backend(name: str, device: torch.device, precision: str = "auto") -> str:
+def choose_backend(name: str, device: AnyDevice, precision: str = "auto") -> str:
     """Returns the backend that runs the networks: torch, openvino or onnxruntime.
 
     Args:
@@ -48,7 +47,7 @@ def choose_backend(name: str, device: torch.device, precision: str = "auto") -> 
     return name
 
 
-def _unusable_reason(backend: str, device: torch.device, precision: str) -> str:
+def _unusable_reason(backend: str, device: AnyDevice, precision: str) -> str:
     """Returns the error message for a backend that cannot be used; empty if it can."""
     if backend == "torch":
         return ""
@@ -165,15 +164,28 @@ def _half_precision_hint(core: Any) -> str:
 
 
 def _load_onnxruntime_graph(graph: bytes | Path) -> GraphFunction:
-    onnxruntime = load_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    source = graph if isinstance(graph, bytes) else str(graph)
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    session = load_session(graph, {})
     names = [node.name for node in session.get_inputs()]
 
     def run(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         return session.run(None, dict(zip(names, arrays, strict=True)))  # type: ignore[no-any-return]
 
     return run
+
+
+def load_session(graph: bytes | Path, weights: Mapping[str, NDArray[np.float32]]) -> Any:
+    """Loads a graph in ONNX Runtime, which computes it on one core in each thread that runs it.
+
+    Args:
+        graph: ONNX in memory, or an .onnx file.
+        weights: The initializers that the graph names without holding them; they must outlive the session.
+    """
+    onnxruntime = load_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    if values:
+        options.add_external_initializers(list(weights), values)
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

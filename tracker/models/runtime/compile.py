@@ -92,6 +92,7 @@ def export_onnx(
     inputs: Sequence[str],
     outputs: Sequence[str],
     dynamic_axes: Mapping[str, Mapping[int, str]],
+    fold: bool = True,
 ) -> bytes:
     """Returns a network as serialized ONNX.
 
@@ -101,7 +102,9 @@ def export_onnx(
         inputs: Names of the inputs.
         outputs: Names of the outputs.
         dynamic_axes: By name of an input or output: the names of its dynamic axes, by axis.
+        fold: Fold constants and batch norms; otherwise all weights keep their names.
     """
+    mode = torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE
     file = io.BytesIO()
     with quiet_exporters():
         torch.onnx.export(
@@ -112,6 +115,8 @@ def export_onnx(
             output_names=list(outputs),
             dynamic_axes=dynamic_axes,
             opset_version=OPSET,
+            training=mode,
+            do_constant_folding=fold,
             dynamo=False,  # the newer exporter cannot export shapes that depend on the number of detections
         )
     return file.getvalue()

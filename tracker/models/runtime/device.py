@@ -4,14 +4,20 @@ import ctypes
 import logging
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tracker.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +30,74 @@ MALLOPT = {
 }
 
 
-def choose_device(name: str) -> torch.device:
-    """Returns the device of a name: auto, cpu, cuda, cuda:N or mps; auto is the first GPU if there is one.
+class AnyDevice(Protocol):
+    """A device of a network: PyTorch's, or the CPU without PyTorch. Its text is the device's name."""
+
+    @property
+    def type(self) -> str:
+        """The kind of device: cpu, cuda or mps."""
+
+
+class Cpu(NamedTuple):
+    """The CPU, where no PyTorch is needed."""
+
+    type: str = "cpu"
+
+    def __str__(self) -> str:
+        return self.type
+
+
+def find_device(name: str) -> AnyDevice:
+    """Returns the device of a name like `choose_device`, but the CPU without importing PyTorch.
+
+    Raises:
+        InputError: The name is unknown, this machine has no such device, or PyTorch is not installed.
+
+    Example:
+        >>> str(find_device("cpu"))
+        'cpu'
+    """
+    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+        return Cpu()
+    require_torch(f"the device {name}")
+    return choose_device(name)
+
+
+def require_torch(what: str) -> None:
+    """Checks that PyTorch is installed.
+
+    Raises:
+        InputError: It is not, and `what` needs it.
+    """
+    missing = [package for package in ("torch", "torchvision") if find_spec(package) is None]
+    if missing:
+        raise InputError(f"{what} needs the package {missing[0]}: pip install torch torchvision")
+
+
+def _may_have_gpu() -> bool:
+    """Returns False where PyTorch, which takes seconds to import, would find no GPU."""
+    if find_spec("torch") is None:
+        return False
+    if "torch" in sys.modules:
+        return choose_device("auto").type != "cpu"
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    return Path("/dev/kfd").exists() or _has_cuda()  # ROCm or CUDA
+
+
+def _has_cuda() -> bool:
+    """Returns True if there is a CUDA driver. To ask it for devices would keep forked processes from using them."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def choose_device(name: str) -> "torch.device":
+    """Returns PyTorch's device of a name: auto, cpu, cuda, cuda:N or mps; auto is the first GPU if there is one.
 
     Raises:
         InputError: The name is unknown or this machine has no such device.
@@ -34,6 +106,8 @@ def choose_device(name: str) -> torch.device:
         >>> choose_device("cpu")
         device(type='cpu')
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")
@@ -52,16 +126,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def use_half_precision(precision: str, device: torch.device) -> bool:
+def use_half_precision(precision: str, device: AnyDevice) -> bool:
     """Returns True if networks run in half precision; `precision` is auto, fp32 or half."""
     return precision == "half" or (precision == "auto" and device.type == "cuda")
 
 
-def upload(images: Sequence[NDArray[np.uint8]], device: torch.device) -> list[torch.Tensor]:
+def upload(images: Sequence[NDArray[np.uint8]], device: "torch.device") -> "list[torch.Tensor]":
     """Converts images (H, W, 3) RGB to uint8 tensors (3, H, W) on a device; on the CPU without a copy.
 
     Uploads to a CUDA device come from page-locked memory and are asynchronous.
     """
+    import torch
+
     arrays = [image if image.flags.writeable else image.copy() for image in images]  # torch needs writable arrays
     tensors = [torch.from_numpy(array) for array in arrays]
     if device.type == "cuda":
@@ -84,7 +160,7 @@ def tune_malloc() -> None:
         log.info("the C library does not support the malloc settings %s", refused)
 
 
-def inference_executor(device: torch.device, threads: int, name: str) -> ThreadPoolExecutor:
+def inference_executor(device: AnyDevice, threads: int, name: str) -> ThreadPoolExecutor:
     """Returns threads that run networks on images, on the CPU each on one core.
 
     One thread on one core computes the same bits for an image however many other images are computed at the same time.
@@ -107,4 +183,5 @@ def count_threads(threads: int) -> int:
 
 
 def _use_one_core() -> None:
-    torch.set_num_threads(1)
+    if torch := sys.modules.get("torch"):  # otherwise there is nothing that PyTorch computes
+        torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from tracker.data.files import write_text
 from tracker.evaluation.detection import write_report
 from tracker.evaluation.detection.calibration import fit_calibration
 from tracker.evaluation.detection.inference import detect_images
-from tracker.models.detection import Detector, set_thresholds
+from tracker.models.detection import TorchDetector, set_thresholds
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.models.runtime import choose_device
 from tracker.training.curves import plot_metrics_log, read_metrics_log
@@ -61,7 +61,7 @@ def write_artifacts(
     write_model(folder / "model.safetensors", config, info, model)
     metrics = read_metrics_log(folder, {stage.name: stage.steps for stage in stages})
     plot_metrics_log(metrics, folder / "curves.png", ("AP", "AP50", "AP75"))
-    with Detector(model, info, _device(config)) as detector:
+    with TorchDetector(model, info, _device(config)) as detector:
         predictions, seconds = detect_images(detector, val_set, 1, lambda done: None)
     evaluation = write_report(folder / "report", predictions, val_set, seconds)
     parameters = sum(array.numel() for array in model.state_dict().values())
@@ -72,7 +72,7 @@ def calibrate(model: nn.Module, info: ModelInfo, config: DetectorTrainingConfig)
     """Calibrates the scores of a network on the images of `config.calibration`, and returns the new description."""
     images = read_image_set(Path(config.calibration), config.class_map)
     images = align_categories(images, info.categories, config.calibration)
-    with Detector(model, info, _device(config)) as detector:
+    with TorchDetector(model, info, _device(config)) as detector:
         predictions, _ = detect_images(detector, images, 1, lambda done: None)
     calibration = fit_calibration(predictions, images.images, len(info.categories))
     info = info.model_copy(update={"calibration": calibration})

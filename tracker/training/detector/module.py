@@ -15,7 +15,7 @@ from tracker.config import DetectorTrainingConfig
 from tracker.data import ImageSet
 from tracker.errors import InputError
 from tracker.evaluation.detection import average_precision
-from tracker.models.detection import Detector, backbone_stages
+from tracker.models.detection import TorchDetector, backbone_stages
 from tracker.models.model_file import METADATA_KEY, ModelInfo
 from tracker.structures.types import Detections
 from tracker.training.detector.data import Batch
@@ -101,7 +101,7 @@ class DetectorModule(L.LightningModule):
                 parameter.grad = None
 
     def validation_step(self, batch: list[tuple[int, NDArray[np.uint8]]], index: int) -> None:
-        with Detector(self.model, self.info, self.device) as detector:
+        with TorchDetector(self.model, self.info, self.device) as detector:
             predictions = detector.detect([image for _, image in batch])
         self.predictions |= {image_id: each for (image_id, _), each in zip(batch, predictions, strict=True)}
 

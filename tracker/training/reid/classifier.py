@@ -15,7 +15,7 @@ from tracker.config import ClassifierTrainingConfig
 from tracker.data import ReIDDataset, read_crop, read_reid_dataset
 from tracker.errors import InputError, did_you_mean
 from tracker.evaluation.classification import classification_metrics, write_class_report
-from tracker.models.reid import Classifier
+from tracker.models.reid import Classifier, torch_classifier
 from tracker.training.detector.artifacts import model_info
 from tracker.training.reid.data import VAL_BATCH_SIZE, CropBatchDataset, ShuffledBatchDataset
 from tracker.training.reid.module import CropModule
@@ -118,7 +118,7 @@ class ClassifierModule(CropModule):
         return classification_metrics(outputs, self.val_set.ids)
 
     def write_report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
-        with Classifier(self.model, self.info, device) as classifier:
+        with torch_classifier(self.model, self.info, device) as classifier:
             probabilities = np.concatenate(list(_classify(classifier, self.val_set)))
         return write_class_report(folder, probabilities, self.val_set, self.info.categories)
 

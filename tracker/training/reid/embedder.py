@@ -14,7 +14,7 @@ from tracker.config import EmbedderTrainingConfig
 from tracker.data import ReIDDataset, read_reid_dataset, split_by_identity
 from tracker.errors import InputError
 from tracker.evaluation.reid import embed_crops, evaluate_embeddings, write_report
-from tracker.models.reid import Embedder
+from tracker.models.reid import torch_embedder
 from tracker.training.detector.artifacts import model_info
 from tracker.training.reid.data import IdentityBatchDataset
 from tracker.training.reid.losses import EmbedderLosses
@@ -119,7 +119,7 @@ class EmbedderModule(CropModule):
         return metrics
 
     def write_report(self, folder: Path, device: torch.device) -> Mapping[str, float]:
-        with Embedder(self.model, self.info, device) as embedder:
+        with torch_embedder(self.model, self.info, device) as embedder:
             embeddings = embed_crops(embedder, self.val_set)
         return write_report(folder, embeddings, self.val_set).metrics
 
