@@ -3,14 +3,14 @@
 import http.server
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
-from video_clips import numbered_image
+from video_clips import Image, numbered_image
 
 
 class QuietHandler(http.server.BaseHTTPRequestHandler):
@@ -53,9 +53,9 @@ def encode_jpeg(number: int) -> bytes:
 
 
 @contextmanager
-def serve(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+def serve(handler: type[http.server.BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
     """Yields the URL of a server, and releases streams that stall when it ends."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -111,7 +111,60 @@ class FilesHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve_folder(folder: Path) -> Iterator[str]:
+def serve_folder(folder: Path, port: int = 0) -> Iterator[str]:
     """Yields the URL of a server of the files in a folder."""
-    with serve(type("FilesOfFolder", (FilesHandler,), {"folder": str(folder)})) as url:
+    with serve(type("FilesOfFolder", (FilesHandler,), {"folder": str(folder)}), port) as url:
         yield url
+
+
+class HlsEncoder:
+    """Writes a live HLS playlist into a folder in real time, in a thread, until it is stopped.
+
+    Attributes:
+        written: Number of frames written so far.
+        finishes: True to end the playlist when it is stopped; False to leave it as it is, as a dead encoder does.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rate: int = 10,
+        frames: int = 10**6,
+        segment: float = 1.0,
+        draw: Callable[[int], Image] = numbered_image,
+        finishes: bool = True,
+    ) -> None:
+        self.written = 0
+        self.finishes = finishes
+        self._folder, self._rate, self._frames, self._segment, self._draw = folder, rate, frames, segment, draw
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> "HlsEncoder":
+        self._thread.start()
+        while self._thread.is_alive() and not (self._folder / "live.m3u8").exists():
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        options = {"hls_time": str(self._segment), "hls_list_size": "8", "hls_flags": "delete_segments+temp_file"}
+        if not self.finishes:
+            options["hls_flags"] += "+omit_endlist"
+        start = time.monotonic()
+        with av.open(str(self._folder / "live.m3u8"), "w", format="hls", options=options) as container:
+            stream = container.add_stream("libx264", rate=self._rate, options={"preset": "ultrafast", "bf": "0"})
+            stream.height, stream.width, _ = self._draw(0).shape
+            stream.codec_context.gop_size = max(1, round(self._rate * self._segment))
+            stream.codec_context.options = {"tune": "zerolatency"}
+            for number in range(self._frames):
+                if self._stop.wait(max(0.0, start + number / self._rate - time.monotonic())):
+                    break
+                frame = av.VideoFrame.from_ndarray(self._draw(number), format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, self._rate)
+                container.mux(stream.encode(frame))
+                self.written = number + 1
+            container.mux(stream.encode(None))

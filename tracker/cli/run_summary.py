@@ -1,6 +1,7 @@
 """The summary of a run that is printed at its end, and the errors of several sources."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -32,6 +33,8 @@ def _lines(result: RunResult) -> list[str]:
         lines.append(f"the detections of {result.frames_kept} frames were kept from before")
     if result.corrupt_packets:
         lines.append(f"{result.corrupt_packets} corrupt packets were skipped")
+    if result.live:
+        lines += _live_lines(result.live)
     if result.frames_predicted:
         lines.append(f"the detector did not run on {result.frames_predicted} frames; their boxes are predicted")
     if result.filtered_out:
@@ -42,6 +45,17 @@ def _lines(result: RunResult) -> list[str]:
         lines.append(f"the source {'broke off' if result.end is EndReason.BROKE_OFF else 'stalled'}")
     counts = ", ".join(f"{n} {name}" for name, n in result.summary.counts.most_common() if n)
     return [*lines, f"tracks: {counts or 'none'}"]
+
+
+def _live_lines(live: dict[str, Any]) -> list[str]:
+    """Returns what became of the frames of a live source, and of its connection."""
+    dropped = ", ".join(f"{count} {reason}" for reason, count in live["dropped"].items() if count)
+    lines = [f"{live['captured']} frames came, {sum(live['dropped'].values())} of them were dropped"]
+    lines[0] += f" ({dropped})" if dropped else ""
+    if live["reconnects"]:
+        times = "once" if live["reconnects"] == 1 else f"{live['reconnects']} times"
+        lines.append(f"the connection was restored {times}")
+    return lines
 
 
 def _table(longest: list[TrackSummary]) -> Table:

@@ -40,7 +40,15 @@ class SourceConfig(Section):
     stream: Annotated[int, Field(ge=0)] | None = None
     """Number of the video stream to read, as in the file, from 0; none for the file's default one."""
     timeout: Positive = 10.0
-    """Seconds without a frame after which a live source, or an address that does not answer, is given up."""
+    """Seconds without a frame after which the connection to a live source, or to an address that does not answer, is
+    given up; three times as long for HLS and DASH, which send some seconds of video at once."""
+    reconnect: Literal["forever"] | Annotated[int, Field(ge=0)] = 10
+    """Tries to restore the connection to a live source, first after half a second, then less and less often, down to
+    twice a minute; forever, or 0 for none. It is counted anew once a connection has lasted 5 s."""
+    live: Literal["auto", "latest", "all"] = "auto"
+    """Frames of a live source that are processed where the machine is slower than the source. latest: the newest one,
+    so that the delay stays short. all: up to a minute of them waits. auto is all for HTTP, whose frames come in bursts
+    (but not for Motion JPEG), and latest for cameras and all others."""
     max_parallel: Count = 2
     """Most files processed at the same time if several sources are given; cameras and addresses do not count."""
 

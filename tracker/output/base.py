@@ -63,6 +63,7 @@ class VideoInfo:
         clip: True if tables state the part of each box inside the image; False leaves boxes that reach out as they are.
         max_age: Seconds after which a track that is not reported cannot come back.
         sample_aspect_ratio: Width of a pixel over its height, with which a player shows the video.
+        has_dates: True for a live source, whose frames have a date, for which tables have a column.
     """
 
     name: str
@@ -78,6 +79,7 @@ class VideoInfo:
     clip: bool = True
     sample_aspect_ratio: Fraction = Fraction(1)
     max_age: float = float("inf")
+    has_dates: bool = False
 
 
 class OutputFile(ABC):

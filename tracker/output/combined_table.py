@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -61,7 +62,7 @@ class CombinedTable(OutputFile):
     def open_writer(self, number: int, info: VideoInfo, categories: Sequence[str]) -> ResultWriter:
         """Returns the writer for the tracks of a source, by its index."""
         self._is_used = True
-        return _SourceWriter(self, number, CsvFormat(info, categories, self._names[number]))
+        return _SourceWriter(self, number, CsvFormat(replace(info, has_dates=False), categories, self._names[number]))
 
     def append(self, number: int, rows: str) -> None:
         """Appends rows of a source.

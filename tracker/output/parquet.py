@@ -30,6 +30,7 @@ _BOX_COLUMNS = [
     *((name, pa.float32()) for name in ("x1", "y1", "x2", "y2")),
     ("observed", pa.bool_()),
 ]
+_DATE_COLUMN = ("datetime", pa.timestamp("us", tz="UTC"))
 _SUMMARY_COLUMNS = [
     ("track_id", pa.int64()),
     ("class", _CLASS),
@@ -141,20 +142,21 @@ class TracksParquetWriter(ParquetWriter):
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
         fine = _FINE_COLUMNS if info.has_fine_classes else []
+        dates = [_DATE_COLUMN] if info.has_dates else []
         embedding = [_EMBEDDING_COLUMN] if info.has_embeddings else []
-        super().__init__(path, [*_BOX_COLUMNS, *fine, *embedding], info, categories, overwrite)
-        self._frames: list[tuple[int, float, Tracks, Any]] = []
+        super().__init__(path, [*_BOX_COLUMNS, *fine, *dates, *embedding], info, categories, overwrite)
+        self._frames: list[tuple[int, float, float, Tracks, Any]] = []
 
     def _add(self, frame: Frame, tracks: Tracks) -> None:
         tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit, self._info.clip)
         if len(tracks):
-            self._frames.append((frame.index, frame.time, tracks, boxes))
+            self._frames.append((frame.index, frame.time, frame.unix_time or 0.0, tracks, boxes))
 
     def _take(self) -> dict[str, pa.Array]:
         frames, self._frames = self._frames, []
         if not frames:
             return {}
-        indices, times, tracks, boxes = zip(*frames, strict=True)
+        indices, times, unix_times, tracks, boxes = zip(*frames, strict=True)
         counts = [len(one) for one in tracks]
         corners = np.concatenate(boxes).astype(np.float32)
 
@@ -178,6 +180,9 @@ class TracksParquetWriter(ParquetWriter):
         if self._info.has_embeddings:
             rows = [row for one in tracks for row in _embedding_rows(one)]
             columns["embedding"] = pa.array(rows, _EMBEDDING_COLUMN[1])
+        if self._info.has_dates:
+            microseconds = np.rint(np.repeat(np.array(unix_times), counts) * 1e6).astype(np.int64)
+            columns["datetime"] = pa.array(microseconds).cast(_DATE_COLUMN[1])
         return columns
 
 

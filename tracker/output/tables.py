@@ -11,10 +11,12 @@ from tracker.data.text_cells import to_cell
 from tracker.output.base import ResultWriter, VideoInfo, clip_tracks
 from tracker.output.text_file import AppendOnlyFile
 from tracker.structures.boxes import xyxy_to_xywh
+from tracker.structures.dates import format_utc
 from tracker.structures.types import Frame, Tracks
 
 CSV_COLUMNS = ("frame", "time_s", "track_id", "class", "score", "x1", "y1", "x2", "y2", "observed")
 FINE_CLASS_COLUMNS = ("fine_class", "fine_score")
+DATE_COLUMN = "datetime"
 
 
 class TableWriter(ResultWriter):
@@ -43,21 +45,21 @@ class CsvWriter(TableWriter):
 
     frame counts from 0 over the source's frames; time_s is in seconds since its first frame; the box is in
     pixels, clipped to the image; observed is 1 where a detection was matched and 0 where the box is predicted. With a
-    classifier of finer classes, `fine_class,fine_score` follow, empty where they are unknown. Texts are written by
-    `tracker.data.text_cells`.
+    classifier of finer classes, `fine_class,fine_score` follow, empty where they are unknown; of a live source,
+    `datetime`, in UTC. Texts are written by `tracker.data.text_cells`.
     """
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
-        super().__init__(path, info, ",".join(csv_columns(info.has_fine_classes)) + "\n", overwrite)
+        super().__init__(path, info, ",".join(csv_columns(info.has_fine_classes, info.has_dates)) + "\n", overwrite)
         self._format = CsvFormat(info, categories)
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:
         return self._format.rows(frame, tracks)
 
 
-def csv_columns(has_fine_classes: bool) -> tuple[str, ...]:
+def csv_columns(has_fine_classes: bool, has_dates: bool = False) -> tuple[str, ...]:
     """Returns the columns of a CSV table of tracks."""
-    return CSV_COLUMNS + FINE_CLASS_COLUMNS * has_fine_classes
+    return CSV_COLUMNS + FINE_CLASS_COLUMNS * has_fine_classes + (DATE_COLUMN,) * has_dates
 
 
 class CsvFormat:
@@ -72,13 +74,14 @@ class CsvFormat:
     def rows(self, frame: Frame, tracks: Tracks) -> str:
         """Returns the rows of a frame."""
         tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit, self._info.clip)
+        date = (format_utc(frame.unix_time or 0),) if self._info.has_dates else ()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for i, box in enumerate(boxes):
             track = tracks.ids[i], self._categories[tracks.labels[i]], f"{tracks.scores[i]:.4f}"
             corners = (f"{value:.2f}" for value in box)
             fine_class = self._fine_class(tracks, i) if self._info.has_fine_classes else ()
-            row = (frame.index, f"{frame.time:.6f}", *track, *corners, int(tracks.observed[i]), *fine_class)
+            row = (frame.index, f"{frame.time:.6f}", *track, *corners, int(tracks.observed[i]), *fine_class, *date)
             writer.writerow(self._first_cells + row)
         return text.getvalue()
 

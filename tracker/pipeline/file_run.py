@@ -81,6 +81,7 @@ class FileRun:
                 and plays; where not one frame was written, no file is left.
         """
         config, source = self.config, self.source
+        source.stop_requested = self.monitor.stop_requested
         with ExitStack() as stack:
             check_source(config, source)
             if self.resumed is not None:
@@ -127,6 +128,9 @@ class FileRun:
     def _complete(self, run: TrackingRun, result: RunResult, table: Path | None) -> None:
         """Adds to the result what is known after the last frame."""
         analyzer = run.analyzer
+        if self.source.status is not None:
+            self.source.close()  # which counts what is left
+            result.live = self.source.status.to_json()
         result.frames_predicted, result.filtered_out = run.frames_predicted, analyzer.filtered_out
         result.corrupt_packets = self.source.corrupt_packets
         result.frames_kept = analyzer.frames_kept if isinstance(analyzer, ResumedAnalyzer) else 0
@@ -140,7 +144,8 @@ class FileRun:
         if self.resumed is not None:
             self.resumed.remove_leftovers()
         source = self.resumed.record["source"] if self.resumed else source_record(self.source)
-        return RunRecord(path, {"source": source, "versions": versions(), "config": config_to_json(self.config)})
+        content = {"source": source, "versions": versions(), "config": config_to_json(self.config)}
+        return RunRecord(path, content, self.source.status)
 
     def _load(self, stack: ExitStack, record: RunRecord | None) -> tuple[FrameAnalyzer, PartReader | None]:
         """Returns the analyzer, and the stored frames that it need not analyze again."""
@@ -288,6 +293,7 @@ def video_info(source: Source, config: Config) -> VideoInfo:
         clip=config.output.clip_boxes is not False,
         max_age=config.tracker.max_age,
         sample_aspect_ratio=source.sample_aspect_ratio,
+        has_dates=source.live,
     )
 
 

@@ -7,7 +7,7 @@ from tracker.video import Source
 class RunMonitor:
     """Follows a run over a source, and can stop it; this base class does neither. Override what is needed.
 
-    All methods are called from one thread at a time.
+    All methods but `stop_requested` are called from one thread at a time.
 
     Example:
         >>> class FirstHundred(RunMonitor):
@@ -28,6 +28,8 @@ class RunMonitor:
 
     def stop_requested(self) -> bool:
         """Returns True to stop; called after each `on_first_pass` and each `on_frame`.
+
+        A live source calls it too, from another thread, while it waits for a frame.
 
         In the first pass that ends the pass, and the frames analyzed so far are tracked and written. Otherwise the run
         ends after the current frame, and its files are finished.

@@ -101,7 +101,7 @@ class _CancellableMonitor(RunMonitor):
         if self._monitor.stop_requested():
             self._runner.stop_starting()
             return True
-        return False
+        return self._runner.is_cancelled
 
 
 class _MultiSourceRunner:
@@ -177,6 +177,11 @@ class _MultiSourceRunner:
             uri, kind, text = self._sources[number].uri, type(error).__name__, mask_passwords(str(error))
             logger.error("a bug ended %s (%s: %s); the others go on", uri, kind, text)
         return error or run.result()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True if all runs are to end at once."""
+        return self._cancelled.is_set()
 
     def check_cancelled(self) -> None:
         """Raises `_Cancelled` if all runs are to end at once."""

@@ -18,6 +18,7 @@ from tracker.data.fingerprint import fingerprint
 from tracker.errors import InputError, mask_passwords
 from tracker.structures.end_reason import EndReason
 from tracker.video import Source
+from tracker.video.live_status import LiveStatus
 
 _INTERVAL = 10.0
 """Seconds between two counts of the frames in the record of a run."""
@@ -102,13 +103,14 @@ class RunRecord:
     the lock in its folder tells that it is not.
     """
 
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
-        """Writes the record of a run that begins.
+    def __init__(self, path: Path, content: dict[str, Any], status: LiveStatus | None = None) -> None:
+        """Writes the record of a run that begins; what happens to a live source is added whenever it is written.
 
         Raises:
             InputError: It cannot be written.
         """
         self.path = path
+        self._status = status
         self._content = {"status": "running", "end": None, "reason": "", **content, "frames": 0}
         self._previous = path.read_bytes() if path.is_file() and not path.is_symlink() else None
         self._written = -inf
@@ -147,6 +149,9 @@ class RunRecord:
 
     def _write(self) -> None:
         self._written = time.monotonic()
+        if self._status is not None:
+            events = [event.to_json() for event in self._status.events()]
+            self._content["live"] = {**self._status.to_json(), "events": events}
         try:
             write_json(self.path, self._content, durable=True)
         except InputError:

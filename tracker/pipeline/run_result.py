@@ -26,6 +26,7 @@ class RunResult:
         seconds: Time spent in each stage, by name; more than `elapsed` in all where stages work at the same time.
         queue_stats: How full the queues between the stages were, by name.
         source: The source, as `Source.uri` names it.
+        live: State and counts of a live source (see `LiveStatus`); empty for others.
     """
 
     output_paths: list[Path]
@@ -40,6 +41,7 @@ class RunResult:
     seconds: dict[str, float] = field(default_factory=dict)
     queue_stats: dict[str, QueueStats] = field(default_factory=dict)
     source: str = ""
+    live: dict[str, Any] = field(default_factory=dict)
 
     @property
     def stopped(self) -> bool:

@@ -59,6 +59,7 @@ class Frame:
         fit: The place of this frame's picture in `image`, if its size is not that of the source's first frame; None
             where it is. Detections and tracks are in pixels of `image`, and tables in those of the picture itself.
         tiles: Parts of the image in which a detector with tiles looks for small objects; None for all of its tiles.
+        unix_time: Seconds since 1970 (UTC) at which a live source captured it; None for others.
     """
 
     index: int
@@ -67,6 +68,7 @@ class Frame:
     image: NDArray[np.uint8]
     fit: Fit | None = None
     tiles: tuple[Rectangle, ...] | None = None
+    unix_time: float | None = None
 
     def __post_init__(self) -> None:
         _check("image", self.image, np.uint8, (None, None, 3))

@@ -1,149 +1,317 @@
-"""A source that reads a camera or stream and yields the newest frame."""
+"""A source that reads a camera or stream, and stays alive when its connection does not."""
 
 import logging
-import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from functools import partial
+from math import inf
 
-import av
 from av import VideoFrame
 from av.container import InputContainer
 
 from tracker.config import SourceConfig
 from tracker.errors import InputError
 from tracker.structures.end_reason import EndReason
-from tracker.video.decoder import demux
+from tracker.video.connection import Connection
 from tracker.video.deinterlace import deinterlaced
+from tracker.video.live_clock import LiveClock
+from tracker.video.live_status import DropReason, LiveError, LiveState, LiveStatus
+from tracker.video.packet_buffer import Arrival, PacketBuffer
 from tracker.video.rgb import RGBConverter
 from tracker.video.source import LazyFrame, Source
-from tracker.video.streams import average_rate, select_video_stream
+from tracker.video.stream_reader import StreamReader
+from tracker.video.streams import select_video_stream
 
 logger = logging.getLogger(__name__)
 
 JOIN_MARGIN = 1.0
 """Seconds beyond the timeout for the reader thread to end."""
+MOST_WAITING = {"latest": 10.0, "all": 60.0}
+"""Seconds of packets that may wait, by `SourceConfig.live`."""
+MOST_DELAY = 0.5
+"""Seconds that a frame may wait with `latest`, as long as the machine is faster than the source."""
+_BURST = {False: 1.0, True: 30.0}
+"""Seconds of video that may arrive at once: of a camera, and of a server that keeps what was not read yet."""
+_SILENCE = {False: 0.03, True: 0.3}
+"""Seconds without a packet that end the first burst of a connection."""
+_LONGEST_BURST = {False: 1.0, True: 3.0}
+"""Seconds for which its end is waited for at most."""
+_STALLED = 2.0
+"""Seconds without a frame after which a source is stalled; twice its longest pause before, if that is longer."""
+_LEAST_INTERVAL = 0.002
+"""Seconds between frames that come at once and have no timestamps, only an arrival."""
+_POLL = 0.1
+"""Seconds after which a stop is noticed while no frame comes."""
+_MOST_DROPPED = 1.0
+"""Seconds after which a frame is passed on although newer ones wait, where decoding alone is slower than the source."""
 
 
 class LiveSource(Source):
-    """Reads a camera or stream on its own thread, which keeps only the newest frame.
+    """Reads a camera or stream on a thread of its own, which also restores the connection (see `StreamReader`).
 
-    So a slow consumer gets current frames; `Frame.index` counts the dropped frames too. Time is that of the clock
-    when a frame was decoded, from the first yielded frame on. Iteration ends with the stream, or after
-    `config.timeout` seconds without a frame. `close` waits at most that long for a read that has begun: the driver
-    of a stalled camera may never return, and its thread then ends with the process.
+    Time is the stream's own (see `LiveClock`), from the first frame on. `Frame.index` counts the dropped frames too.
+    With `latest` a consumer that is slower than the source gets the newest frame; one that is faster on average gets
+    them all, also those that come in bursts. With `all`, up to a minute of frames waits for the consumer. What does
+    not fit is dropped, and counted in `status`.
+
+    Iteration ends with the stream, when the connection is given up, or when `stop_requested` returns True. `close`
+    waits at most for `config.timeout` for a read that has begun: the driver of a stalled camera may never return, and
+    its thread then ends with the process.
 
     Args:
         container: Opened with `config.timeout` as its timeout; the source closes it.
+        connect: Opens the container once more.
         threads: See `RGBConverter`.
+
+    Attributes:
+        status: State, events and counts.
 
     Raises:
         InputError: There is no video, or no frame within `config.timeout`.
     """
 
-    def __init__(self, container: InputContainer, uri: str, name: str, config: SourceConfig, threads: int) -> None:
+    status: LiveStatus
+
+    def __init__(
+        self,
+        container: InputContainer,
+        connect: Callable[[], InputContainer],
+        uri: str,
+        name: str,
+        config: SourceConfig,
+        threads: int,
+    ) -> None:
         super().__init__(uri, name, config)
-        self._container = container
-        self._stop = threading.Event()
-        self._changed = threading.Condition()
-        self._newest: tuple[int, int, VideoFrame] | None = None  # number, microseconds, frame
-        self._ended = False
-        self._error: BaseException | None = None
-        self._reader = threading.Thread(target=self._read, name=f"read {self.name}", daemon=True)
         self.live = True
         self.time_base = Fraction(1, 10**6)
+        self.status = LiveStatus(uri)
+        self._connect = connect
         self._to_rgb = RGBConverter(threads, self._tell_hdr)
-        self._resources.callback(self._to_rgb.close)
-        self._resources.callback(self._stop_reader)
+        self._resources.callback(container.close)
         try:
-            self._stream = select_video_stream(container, uri, config.stream, self._warn)
-            self.frame_rate = average_rate(self._stream)
+            connection = self._connection(container)
+            self._policy = config.live if config.live != "auto" else "all" if connection.delivers_all else "latest"
+            self._clock = LiveClock(_BURST[connection.delivers_all])
+            self._pace = _Pace()
+            self._index = -1
+            self._is_stopped = False
+            self._first: tuple[VideoFrame, Connection, float] | None = None
+            self._patience = container.read_timeout or config.timeout
+            self._deadline = time.monotonic() + self._patience  # for the first frame
+            self._buffer = PacketBuffer(MOST_WAITING[self._policy])
+            self._reader = StreamReader(self._reconnect, connection, self._buffer, self.status, config, self.name)
+            self._resources.pop_all()  # from here on the reader closes it
+            self._resources.callback(self._to_rgb.close)
+            self._resources.callback(self._stop_reader)
+            self.frame_rate = connection.frame_rate
+            self._decoded = self._decode()
             self._reader.start()
-            first = self._wait_for_frame(-1)
-            if first is None:
-                self._raise_unexpected_error()
-                raise InputError(f"no frame came from {uri} within {config.timeout:g} s: check that it is sending")
-            self.height, self.width, _ = self._to_rgb(first[2]).shape
-            self.sample_aspect_ratio = self._to_rgb.upright_aspect(first[2], self._stream.sample_aspect_ratio)
+            self._open_first(connection)
         except BaseException:
             self.close()
             raise
 
+    def _open_first(self, connection: Connection) -> None:
+        first = next(self._decoded, None)
+        if first is None:
+            self._raise_unexpected_error()
+            raise InputError(
+                f"no frame came from {self.uri} within {self._config.timeout:g} s: check that it is sending"
+            )
+        self.height, self.width, _ = self._to_rgb(first[0]).shape
+        self.sample_aspect_ratio = self._to_rgb.upright_aspect(first[0], connection.sample_aspect_ratio)
+        self._first = first
+
+    def _connection(self, container: InputContainer) -> Connection:
+        return Connection(container, select_video_stream(container, self.uri, self._config.stream, self._warn))
+
+    def _reconnect(self) -> Connection:
+        """Returns a new connection; called by the reader's thread."""
+        container = self._connect()
+        try:
+            return self._connection(container)
+        except BaseException:
+            container.close()
+            raise
+
     def _lazy_frames(self) -> Generator[LazyFrame]:
-        last_number = -1
-        first: tuple[int, int] | None = None  # number and microseconds of the first frame
-        dropped, pts = 0, -1
-        while (newest := self._wait_for_frame(last_number)) is not None:
-            number, clock, frame = newest
-            if first is None:
-                first = number, clock
-            else:
-                dropped += number - last_number - 1
-            last_number = number
-            pts = max(clock - first[1], pts + 1)
-            yield LazyFrame(number - first[0], pts, Fraction(0), partial(self._to_rgb, frame))
+        try:
+            yield from self._timed_frames()
+        finally:
+            self._decoded.close()
+            self._stop_reader()
+            self._lose(self._buffer.waiting(), DropReason.UNREAD)
+            self.status.tell_drops()
         self._raise_unexpected_error()
-        self.end_reason, text = self._end()
-        logger.warning("%s: %s", self.uri, text)
-        logger.info("%s: %d frames were dropped to keep up", self.uri, dropped)
+        self._tell_end()
 
-    def _wait_for_frame(self, last_number: int) -> tuple[int, int, VideoFrame] | None:
-        """Returns the newest frame, once there is one after number `last_number`; None where none comes."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._has_frame_after(last_number) or self._ended, self._config.timeout)
-            return self._newest if self._has_frame_after(last_number) else None
+    def _tell_end(self) -> None:
+        self.end_reason, text = self._reader.end
+        if self.stop_requested():
+            self.end_reason = EndReason.STOPPED
+            self.status.enter(LiveState.ENDED, "reading was stopped")
+        elif self.end_reason is EndReason.COMPLETE:
+            logger.warning("%s: %s", self.uri, text)
 
-    def _has_frame_after(self, number: int) -> bool:
-        return self._newest is not None and self._newest[0] > number
+    def _timed_frames(self) -> Iterator[LazyFrame]:
+        pts = -1
+        for frame, connection, arrival, time_s in self._kept():
+            pts = max(round(time_s * 10**6), pts + 1)
+            self.status.process(time.monotonic() - arrival)
+            unix_time, aspect = round(self._clock.unix_time(), 6), connection.sample_aspect_ratio
+            upright = partial(self._to_rgb, frame)
+            yield LazyFrame(
+                self._index, pts, Fraction(0), upright, self._to_rgb.upright_aspect(frame, aspect), unix_time
+            )
+            self._pace.taken()
 
-    def _end(self) -> tuple[EndReason, str]:
-        """Returns the reason for the end, and the sentence about it."""
-        if not self._ended:
-            return EndReason.STALLED, f"no frame for {self._config.timeout:g} s, reading stops"
-        if self._error is None:
-            return EndReason.COMPLETE, "the stream ended"
-        # Not the error's own text, which holds the address with its password.
-        return EndReason.BROKE_OFF, f"the stream broke off ({getattr(self._error, 'strerror', None) or 'error'})"
+    def _kept(self) -> Iterator[tuple[VideoFrame, Connection, float, float]]:
+        """Yields the frames to process, with their connection, arrival and time."""
+        interval = 0.0
+        latest_yield = -inf
+        current: Connection | None = None
+        stamp: float | None = None
+        for frame, connection, arrival in self._with_first():
+            if connection is not current:
+                current, interval = connection, float(1 / connection.frame_rate)
+                self._buffer.wait_for_silence(_SILENCE[many := connection.delivers_all], _LONGEST_BURST[many])
+                self._align(connection)
+                stamp = None
+            stamp = self._stamp(frame, connection, arrival, stamp, interval)
+            if self._clock.is_repeated(stamp):
+                self.status.repeat()
+                continue
+            if jumps := self._clock.is_jump(stamp, arrival):
+                self._align(connection)
+            time_s = self._clock.place(stamp, arrival, _LEAST_INTERVAL if connection.is_timeless else interval)
+            if jumps:
+                self.status.tell("clock", f"its clock started again; time goes on at {time_s:.3f} s")
+            self.status.drift = self._clock.drift
+            self._index += 1
+            self._pace.arrived(time_s)
+            now = time.monotonic()
+            if self._is_late(now - arrival) and now - latest_yield < _MOST_DROPPED:
+                self.status.drop(DropReason.LATE)
+                continue
+            yield frame, connection, arrival, time_s
+            latest_yield = time.monotonic()
+
+    def _with_first(self) -> Iterator[tuple[VideoFrame, Connection, float]]:
+        if self._first is not None:
+            yield self._first
+        yield from self._decoded
+
+    def _stamp(
+        self, frame: VideoFrame, connection: Connection, arrival: float, before: float | None, interval: float
+    ) -> float:
+        """Returns the timestamp of a frame in seconds; where it states none, one that fits the others."""
+        if connection.is_timeless:
+            return arrival
+        pts = frame.dts if frame.pts is None else frame.pts
+        if pts is not None:
+            return float(pts * connection.time_base)
+        if before is not None:
+            return before + interval
+        following = self._buffer.stamp(connection, newest=False)  # RTSP states none for the first frame
+        connection.is_timeless = following is None
+        return arrival if following is None else following[0] - interval
+
+    def _align(self, connection: Connection) -> None:
+        """Aligns the clock by the newest of the frames that came at once, as it tells how old the others are."""
+        self._clock.begin(self._buffer.stamp(connection), continues=connection.is_playlist)
+
+    def _is_late(self, waited: float) -> bool:
+        """Returns True if the frame is to be dropped, as there is a newer one."""
+        if self._policy == "all" or not self._buffer.waiting():
+            return False
+        return waited > MOST_DELAY or not self._pace.keeps_up
+
+    def _decode(self) -> Generator[tuple[VideoFrame, Connection, float]]:
+        """Yields the decoded frames of all connections, progressive, with connection and arrival."""
+        yield from ((frame, *rest) for frame, rest in deinterlaced(self._interlaced(), self._tell_interlaced))
+
+    def _interlaced(self) -> Iterator[tuple[VideoFrame, tuple[Connection, float]]]:
+        missing = 0  # frames of this connection that are still in the decoder
+        try:
+            while (arrival := self._next_arrival()) is not None:
+                connection, packet = arrival.connection, arrival.packet
+                missing += packet is not None
+                errors: list[Exception] = []
+                for frame in connection.decode(packet, errors.append):
+                    missing -= 1
+                    yield frame, (connection, arrival.time)
+                for error in errors:
+                    self._count_corrupt(error)
+                if errors or packet is None:
+                    lost = missing if packet is None else 1
+                    self._lose(lost, DropReason.CORRUPT)
+                    missing -= lost
+        finally:
+            self._lose(missing, DropReason.UNREAD)
+
+    def _lose(self, count: int, reason: DropReason) -> None:
+        if count > 0:
+            self._index += count
+            self.status.drop(reason, count)
+
+    def _next_arrival(self) -> Arrival | None:
+        """Returns the next packet, once it comes; None at the end of all, and where the driver does not answer."""
+        while not self.stop_requested():
+            arrival = self._buffer.take(_POLL)
+            if arrival is not None:
+                return arrival
+            now = time.monotonic()
+            if self._buffer.is_closed or (self._first is None and now > self._deadline):
+                return None
+            silent = now - self._reader.latest
+            if self.status.state is LiveState.RUNNING and silent > max(_STALLED, 2 * self._reader.longest_pause):
+                self.status.enter(LiveState.STALLED, f"no frame has come for {silent:.1f} s")
+            if self.status.state is not LiveState.RECONNECTING and silent > self._patience + JOIN_MARGIN:
+                self._reader.end = (
+                    EndReason.STALLED,
+                    f"no frame for {self._patience:g} s, and the driver does not answer",
+                )
+                self.status.enter(LiveState.FAILED, self._reader.end[1], LiveError.TIMEOUT)
+                return None
+        return None
 
     def _raise_unexpected_error(self) -> None:
-        if self._error is not None and not isinstance(self._error, av.FFmpegError):
-            raise self._error
-
-    def _read(self) -> None:
-        """Runs on the reader thread; its end and any error are passed on to the consumer."""
-        try:
-            timed = ((frame, time.monotonic_ns() // 1000) for frame in self._decode())
-            for number, (frame, clock) in enumerate(deinterlaced(timed, self._tell_interlaced)):
-                with self._changed:
-                    self._newest = number, clock, frame
-                    self._changed.notify_all()
-        except BaseException as error:
-            self._error = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
-
-    def _decode(self) -> Iterator[VideoFrame]:
-        for packet in demux(self._container):
-            if self._stop.is_set():
-                return
-            if packet.stream_index == self._stream.index and packet.size:
-                yield from self._decode_packet(packet)
-
-    def _decode_packet(self, packet: "av.Packet[av.VideoStream]") -> list[VideoFrame]:
-        try:
-            return self._stream.decode(packet)
-        except av.FFmpegError as error:
-            self._count_corrupt(error)
-            return []
+        if self._reader.error is not None:
+            raise self._reader.error
 
     def _stop_reader(self) -> None:
-        self._stop.set()
-        if self._reader.is_alive():
-            self._reader.join(self._config.timeout + JOIN_MARGIN)
-        if self._reader.is_alive():
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        # Who asks for an end does not wait for a server that is silent: the thread ends with the read that has begun.
+        asked = self.stop_requested()
+        if not self._reader.stop(JOIN_MARGIN + (0 if asked else self._patience)) and not asked:
             logger.warning("%s: the driver does not answer; its thread is left running", self.uri)
-        else:
-            self._container.close()
+
+
+class _Pace:
+    """Compares how fast frames come and how fast the consumer takes them."""
+
+    def __init__(self) -> None:
+        self._interval = inf  # seconds between two frames of the source
+        self._busy = 0.0  # seconds that the consumer takes for a frame
+        self._time = -inf  # of the latest frame
+        self._yielded = time.monotonic()
+
+    def arrived(self, time_s: float) -> None:
+        """Takes the time of a frame of the source."""
+        step = time_s - self._time
+        if step < 1:
+            self._interval = step if self._interval == inf else 0.9 * self._interval + 0.1 * step
+        self._time = time_s
+        self._yielded = time.monotonic()
+
+    def taken(self) -> None:
+        """Tells that the consumer asks for another frame."""
+        self._busy = 0.8 * self._busy + 0.2 * (time.monotonic() - self._yielded)
+
+    @property
+    def keeps_up(self) -> bool:
+        """True if the consumer takes frames faster than they come."""
+        return self._busy <= self._interval

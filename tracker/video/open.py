@@ -26,6 +26,7 @@ from tracker.video.address import (
     source_name,
     split_url,
 )
+from tracker.video.connection import PLAYLISTS
 from tracker.video.credentials import insert_credentials
 from tracker.video.download import download
 from tracker.video.file import VideoFile
@@ -42,7 +43,7 @@ CAMERA_DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", 
 
 # PyAV refuses metadata that is not UTF-8 before version 19, which has no such option and reads it.
 _METADATA: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-_PLAYLISTS = ("hls", "dash")  # FFmpeg's formats whose size is that of a list of other files
+_PLAYLIST_PATIENCE = 3  # times the timeout, since some seconds of video come at once
 _FRAGMENT = b"mvex"  # box of an MP4 whose index is not in one place. Source: ISO/IEC 14496-12, 8.8.1
 _HEAD = 2**20  # bytes at the beginning of a pipe in which that box is looked for
 
@@ -187,8 +188,8 @@ def _open_camera(text: str, config: SourceConfig, threads: int) -> Source:
         raise InputError(f"camera {text} cannot be opened by its number here: give a file or a URL")
     device, name = CAMERA_DEVICES[sys.platform]
     options = {"fflags": "nobuffer"} | ({"framerate": "30"} if sys.platform == "darwin" else {})
-    container = _open_container(name.format(number), f"camera {text}", config.timeout, device, options)
-    return LiveSource(container, text, source_name(text), config, threads)
+    connect = partial(_open_container, name.format(number), f"camera {text}", config.timeout, device, options)
+    return LiveSource(connect(), connect, text, source_name(text), config, threads)
 
 
 def _open_url(text: str, config: SourceConfig, threads: int, quiet: bool) -> Source:
@@ -198,11 +199,16 @@ def _open_url(text: str, config: SourceConfig, threads: int, quiet: bool) -> Sou
     uri, name = redact_password(text), source_name(text)
     text = insert_credentials(text)
     is_http = scheme.startswith("http")
-    options = {} if is_http else {"rtsp_flags": "prefer_tcp", "fflags": "nobuffer"}
+    options = {} if is_http else {"rtsp_flags": "prefer_tcp"}
     open_container = partial(_open_container, text, uri, config.timeout, options=options)
     container = open_container()
     if not (is_http and _is_file(container)):
-        return LiveSource(container, uri, name, config, threads)
+        if container.format.name.startswith(PLAYLISTS):
+            container.close()
+            timeout = _PLAYLIST_PATIENCE * config.timeout
+            open_container = partial(_open_container, text, uri, timeout, options=options)
+            container = open_container()
+        return LiveSource(container, open_container, uri, name, config, threads)
     is_mov = container.format.name.startswith("mov")
     try:
         opened = VideoFile(container, uri, name, config, threads, quiet=quiet)
@@ -220,7 +226,7 @@ def _is_file(container: InputContainer) -> bool:
     if container.duration is not None:
         return True
     size = container.size or 0  # negative if it is unknown, or None from PyAV 19 on
-    return size > 0 and not container.format.name.startswith(_PLAYLISTS)
+    return size > 0 and not container.format.name.startswith(PLAYLISTS)
 
 
 def _open_container(

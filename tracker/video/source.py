@@ -20,6 +20,7 @@ from tracker.errors import InputError
 from tracker.structures.end_reason import EndReason
 from tracker.structures.fit import Fit
 from tracker.structures.types import Frame
+from tracker.video.live_status import LiveStatus
 from tracker.video.timestamps import to_microseconds
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class LazyFrame:
     duration: Fraction  # display duration, seconds; 0 where the container does not state it
     to_rgb: Callable[[], NDArray[np.uint8]]  # returns the upright RGB image, uint8 (H, W, 3); may raise `CorruptFrame`
     sample_aspect_ratio: Fraction | None = None  # of this frame, if it may be of another size than the first
+    unix_time: float | None = None  # see `Frame`
 
 
 class Source(ABC):
@@ -57,6 +59,8 @@ class Source(ABC):
         frame_rate: Average, frames per second.
         expected_frames: Estimated number of frames that will be yielded, 0 where it is unknown.
         live: True if frames arrive in real time, and are dropped where the consumer is slower.
+        status: State, events and counts of a live source; None of others.
+        stop_requested: Asked by a live source while it waits for a frame, in any thread; True ends the iteration.
         has_images: False if the frames' images are blank (black, or of no size where the size is unknown).
         media_path: The file on disk; None for cameras, URLs, pipes and images.
         media_opener: Opens the container once more, at its beginning, for its sound; its caller closes it. The times of
@@ -84,6 +88,8 @@ class Source(ABC):
         self.name = sanitize_filename(name)
         self.expected_frames = 0
         self.live = False
+        self.status: LiveStatus | None = None
+        self.stop_requested: Callable[[], bool] = lambda: False
         self.has_images = True
         self.sample_aspect_ratio = Fraction(1)
         self.media_path: Path | None = None
@@ -193,7 +199,7 @@ class Source(ABC):
         """Returns a frame; a picture of another size than the first one is fitted into it."""
         height, width = image.shape[:2]
         if (width, height) == (self.width, self.height):
-            return Frame(frame.index, float(time), frame.pts, image)
+            return Frame(frame.index, float(time), frame.pts, image, unix_time=frame.unix_time)
         if not self._has_other_sizes:
             self._has_other_sizes = True
             message = "%s: at %.3f s the size changes from %dx%d to %dx%d; frames are fitted into the first size, %s"
@@ -201,7 +207,8 @@ class Source(ABC):
             self._warn(message, self.uri, time, *sizes, "and the boxes in tables are in each frame's own pixels")
         aspect = (frame.sample_aspect_ratio or self.sample_aspect_ratio) / self.sample_aspect_ratio
         fit = Fit.into((self.width, self.height), width, height, aspect)
-        return Frame(frame.index, float(time), frame.pts, fit.place(image, self.width, self.height), fit)
+        fitted = fit.place(image, self.width, self.height)
+        return Frame(frame.index, float(time), frame.pts, fitted, fit, unix_time=frame.unix_time)
 
     def _time(self, frame: LazyFrame) -> Fraction:
         """Returns the seconds from the source's first frame to a frame."""
