@@ -76,8 +76,35 @@ def test_ctrl_c_while_no_frame_comes(tmp_path: Path) -> None:
             time.sleep(0.05)
         time.sleep(2)
         os.kill(process.pid, signal.SIGINT)
-        start = time.monotonic()
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=90)
         MotionJpegHandler.released.set()
-    assert process.returncode == 130 and time.monotonic() - start < 12, errors
+    assert process.returncode == 130, errors
     assert json.loads(record.with_name("run.json").read_text())["status"] == "stopped" and "30 frames came" in output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")
+def test_ids_go_on_after_the_process_was_killed(tmp_path: Path) -> None:
+    """Bar 4: the second process knows the tracks of the first one, which was killed in mid-stream."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    encoder = HlsEncoder(folder, segment=0.5, draw=lambda number: moving_rectangles(number, 1280, 120))
+    with encoder, serve_folder(folder) as url:
+        arguments = [f"{url}/live.m3u8", "--timeout", "5", "--state", "a.state", "--max-age", "120"]
+        for name, end in (("a.csv", signal.SIGKILL), ("b.csv", signal.SIGINT)):
+            command = [sys.executable, str(STUB), "0", "0", *arguments, "--output", name]
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            state = tmp_path / "a.state"
+            seen = state.stat().st_mtime if state.exists() else 0.0
+            while not state.exists() or state.stat().st_mtime == seen:
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(end)
+            process.wait()
+    ids, ages = [], []
+    for name in ("a.csv", "b.csv"):
+        with (tmp_path / name).open() as file:
+            rows = list(csv.DictReader(file))
+        ids.append({row["track_id"] for row in rows})
+        ages.append((rows[0]["datetime"], rows[-1]["datetime"], rows[0]["time_s"], rows[-1]["time_s"]))
+    assert ids == [{"1", "2"}, {"1", "2"}], ages

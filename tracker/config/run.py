@@ -308,6 +308,9 @@ class OutputConfig(ResultConfig):
     """CSV file in which to store the detections before tracking; `track retrack` tracks them again."""
     all_tracks: str = ""
     """CSV file for the tracks of all sources together, with a column that names the source."""
+    state: str = ""
+    """File in which the tracks of a live source are kept, written every few seconds; a run that finds it goes on with
+    its ids. {name} as for output."""
     show: bool = False
     """Also show the annotated video in a window, if there is a screen; q closes it and ends the run."""
 
@@ -325,7 +328,8 @@ class Config(Section):
         """Returns a copy with `name` in place of {name} in the names of outputs."""
         files = tuple(file.replace("{name}", name) for file in self.output.output)
         detections = self.output.detections.replace("{name}", name)
-        output = self.output.model_copy(update={"output": files, "detections": detections})
+        state = self.output.state.replace("{name}", name)
+        output = self.output.model_copy(update={"output": files, "detections": detections, "state": state})
         return self.model_copy(update={"output": output})
 
     def with_overwrite(self) -> "Config":

@@ -116,6 +116,7 @@ class FileRun:
         config, source = self.config, self.source
         analyzer, reader = self._load(stack, record)
         run = TrackingRun(source, analyzer, config, self.overlap)
+        run.state_file = Path(config.output.state).expanduser() if config.output.state else None
         result.summary.categories = analyzer.categories
         result.seconds, result.queue_stats = run.timer.seconds, run.queue_stats
         if table is not None:

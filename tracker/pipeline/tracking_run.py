@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from tracker.config import Config
 from tracker.errors import InputError
@@ -12,6 +13,7 @@ from tracker.pipeline.frame_sampler import FrameSampler
 from tracker.pipeline.offline_buffer import EmbeddingBuffer, FrameTimes, MaskBuffer, VoteBuffer
 from tracker.pipeline.online import OnlineTracker, class_voter
 from tracker.pipeline.prefetch import QueueStats, prefetch
+from tracker.pipeline.state_keeper import StateKeeper
 from tracker.pipeline.tile_follower import TileFollower
 from tracker.structures.types import Frame, Tracks
 from tracker.tracking.camera_motion import CameraMotion
@@ -40,6 +42,8 @@ class TrackingRun:
         timer: Time spent in each stage.
         queue_stats: How full the queues between the stages were, by name; empty without threads.
         frames_predicted: Frames on which the detector did not run, because of `detect_every` or `realtime`.
+        state_file: File in which the tracker's state is kept every few seconds, so that ids of a live source go on when
+            it is run again; None for none.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class TrackingRun:
         self.timer = analyzer.timer
         self.queue_stats: dict[str, QueueStats] = {}
         self.frames_predicted = 0
+        self.state_file: Path | None = None
         self._overlap = overlap
 
     def tracks(self, on_analysis: AnalysisCallback = _go_on, images: bool = True) -> Generator[tuple[Frame, Tracks]]:
@@ -93,8 +98,10 @@ class TrackingRun:
 
     def _online(self, on_analysis: AnalysisCallback) -> Generator[tuple[Frame, Tracks]]:
         tracker = OnlineTracker(self.config, self.analyzer, _size(self.source))
-        with closing(self.analyses()) as analyses:
+        keeper = StateKeeper(self.state_file, tracker.sort, tuple(self.analyzer.categories))
+        with closing(keeper), closing(self.analyses()) as analyses:
             for analysis in analyses:
+                keeper.on_frame(analysis.frame)
                 on_analysis(analysis)
                 yield analysis.frame, tracker.update(analysis)
 
@@ -210,14 +217,16 @@ def check_source(config: Config, source: Source) -> None:
     """Checks that a source has what a config asks for.
 
     Raises:
-        InputError: See `check_config`; or the source is live, but is to be read twice; or has no images, but they are
-            needed.
+        InputError: See `check_config`; or the source is live, but is to be read twice, or is not, but its tracks are to
+            be kept; or has no images, but they are needed.
     """
     check_config(config)
     if config.tracker.offline and source.live:
         raise InputError(f"{source.uri} is live, and --offline needs all of a video before it writes: leave it out")
     if config.tracker.offline and source.has_images and not source.can_reopen:
         raise InputError(f"offline tracking reads {source.uri} twice, which an iterator cannot: give a list, or a file")
+    if config.output.state and not source.live:
+        raise InputError(f"{source.uri} is not live, and --state keeps tracks of live sources: leave it out")
     if config.tracker.camera_motion in ("flow", "ecc") and not source.has_images:
         raise InputError("--camera-motion needs images: give --video, or leave it out")
     if config.appearance.classify and not source.has_images:

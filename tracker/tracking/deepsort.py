@@ -16,7 +16,8 @@ from tracker.tracking.common_motion import CommonMotion
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
 from tracker.tracking.re_update import re_update
-from tracker.tracking.track_table import TIME_TOLERANCE, Indices, LabelVoter, TrackTable
+from tracker.tracking.state import TrackerState
+from tracker.tracking.track_table import TIME_TOLERANCE, Indices, LabelVoter, TrackTable, table_columns
 
 _DIRECTION_INTERVAL = 0.1
 """Seconds after which the detection from which a track's direction is taken is replaced. Source: OC-SORT, 3 frames."""
@@ -166,6 +167,36 @@ class DeepSort:
             mean, _ = self._filter.predict(mean, self.table.covariance, time - self._time)
         tracks = self._output(time, mean, np.zeros(len(mean), np.bool_))
         return tracks[area(tracks.boxes) > 0]
+
+    def state(self) -> TrackerState:
+        """Returns all that `restore` needs for tracks to go on."""
+        arrays = {name: getattr(self.table, name) for name in table_columns()}
+        arrays["known_labels"] = self._voter.known
+        if self._gallery is not None:
+            entries = np.flatnonzero(self.table.gallery_index >= 0)
+            arrays["embeddings"], arrays["embeddings_added"] = self._gallery.get(self.table.gallery_index[entries])
+            arrays["embeddings_row"] = entries
+        return TrackerState(arrays, self._started, self._confirmed, self._time)
+
+    def restore(self, state: TrackerState, elapsed: float) -> None:
+        """Goes on from a saved state, before the first frame.
+
+        Args:
+            state: Of a tracker with the same settings.
+            elapsed: Seconds from the start of its source to the start of this one.
+        """
+        columns = {name: state.arrays[name] for name in table_columns()}
+        for name in ("first_time", "last_time", "earlier_time"):
+            columns[name] = columns[name] - elapsed
+        columns["gallery_index"] = np.full(len(columns["ids"]), -1, np.int64)
+        self.table = TrackTable(**columns)
+        self._voter.known = state.arrays["known_labels"]
+        self._started, self._confirmed, self._time = state.started, state.confirmed, state.time - elapsed
+        if "embeddings" in state.arrays:
+            embeddings, added = state.arrays["embeddings"], state.arrays["embeddings_added"]
+            config = self._config
+            self._gallery = Gallery(config.gallery_size, embeddings.shape[2], config.appearance_momentum)
+            self.table.gallery_index[state.arrays["embeddings_row"]] = self._gallery.put(embeddings, added)
 
     def _check_time(self, time: float) -> None:
         if not isfinite(time) or time <= self._time:

@@ -40,6 +40,16 @@ class Gallery:
         self._added[indices] = 1
         return indices
 
+    def get(self, indices: Indices) -> tuple[Embeddings, Indices]:
+        """Returns what entries, int64 (N,), hold: float32 (N, S, D), and how many were added to each, int64 (N,)."""
+        return self._vectors[indices], self._added[indices]
+
+    def put(self, vectors: Embeddings, added: Indices) -> Indices:
+        """Returns the indices, int64 (N,), of new entries that hold what `get` returned."""
+        indices = self.allocate(vectors[:, 0])
+        self._vectors[indices], self._added[indices] = vectors, added
+        return indices
+
     def release(self, indices: Indices) -> None:
         """Frees entries, int64 (N,), for other tracks."""
         self._free.extend(indices.tolist())

@@ -99,30 +99,39 @@ class TrackTable:
 _FIELDS = tuple(field.name for field in fields(TrackTable))
 
 
+def table_columns() -> tuple[str, ...]:
+    """Returns the names of the columns of a `TrackTable`."""
+    return _FIELDS
+
+
 class LabelVoter:
-    """Counts the labels of each track's detections and gives each track its most frequent label."""
+    """Counts the labels of each track's detections and gives each track its most frequent label.
+
+    Attributes:
+        known: int64 (L,), the label of each column of the votes, ascending.
+    """
 
     def __init__(self) -> None:
         """Starts without labels."""
-        self._known = np.zeros(0, np.int64)  # the label of each column of the votes, ascending
+        self.known = np.zeros(0, np.int64)
 
     def add(self, table: TrackTable, rows: Indices, labels: Indices) -> None:
         """Adds one vote, int64 (N,), to each of N distinct rows of the table, and updates their labels."""
         if not len(rows):
             return
-        if len(self._known) == 1 and (labels == self._known[0]).all():
+        if len(self.known) == 1 and (labels == self.known[0]).all():
             table.votes[rows, 0] += 1  # with a single label, no track can change its own
             return
         self._add_columns(table, labels)
-        table.votes[rows, np.searchsorted(self._known, labels)] += 1
-        votes, current = table.votes[rows], np.searchsorted(self._known, table.labels[rows])
+        table.votes[rows, np.searchsorted(self.known, labels)] += 1
+        votes, current = table.votes[rows], np.searchsorted(self.known, table.labels[rows])
         each, most = np.arange(len(rows)), votes.argmax(1)
         change = votes[each, most] > votes[each, current]
-        table.labels[rows[change]] = self._known[most[change]]
+        table.labels[rows[change]] = self.known[most[change]]
 
     def _add_columns(self, table: TrackTable, labels: Indices) -> None:
-        known = np.union1d(self._known, labels)
-        if len(known) > len(self._known):
+        known = np.union1d(self.known, labels)
+        if len(known) > len(self.known):
             votes = np.zeros((len(table), len(known)), np.int64)
-            votes[:, np.searchsorted(known, self._known)] = table.votes
-            table.votes, self._known = votes, known
+            votes[:, np.searchsorted(known, self.known)] = table.votes
+            table.votes, self.known = votes, known
