@@ -27,6 +27,7 @@ def main() -> None:
     app.command(commands.backends)
     app.command(commands.batches)
     app.command(commands.input_sizes)
+    app.command(commands.counts)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

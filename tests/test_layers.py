@@ -14,6 +14,7 @@ FLOOR = {
     "data": 3,
     **dict.fromkeys(("video", "models", "tracking", "output"), 4),
     "pipeline": 5,
+    "analytics": 5,
     "web": 6,
     "evaluation": 6,
     "training": 7,

@@ -362,3 +362,14 @@ def batches(*, tasks: int = 100_000, workers: int = 2, seconds: float = 0.0) -> 
     yield f"{tasks} sources, {workers} workers that wait {seconds:g} s for each"
     for name, value in simulate(tasks, workers, seconds).items():
         yield f"{name:44s} {value:12,.1f}"
+
+
+def counts(*, seeds: int = 200) -> Iterator[str]:
+    """Measures how often counts and speeds of simulated scenes are within their intervals.
+
+    Args:
+        seeds: Scenes with other noise.
+    """
+    from benchmarks.counting import report
+
+    yield from report(seeds)

@@ -29,6 +29,9 @@ COMMANDS = {
     "batch": ("batch", "Track many files by several workers or on a Ray cluster; a second call does what is missing."),
     "crops": ("crops", "Extract crops of the tracks of videos, a folder for each track, to train on."),
     "edit": ("edit", "Repair the tracks of a run: merge, split, swap, rename, delete; undo and redo."),
+    "count": ("analytics:count_app", "Count tracks that cross lines, and their visits and ways between zones."),
+    "speed": ("analytics:speed_app", "Measure speeds in metres per second by known points on the ground."),
+    "heatmap": ("analytics:heatmap_app", "Draw where tracks spent their time."),
     "demo": ("demo", "Draw a short clip, and track it with the built-in networks; works without internet access."),
     "bench": ("bench", "Measure how fast a run with these settings is, stage by stage; writes no results."),
     "export": ("export", "Export a detector for other programs, or the repaired tracks of a run."),
@@ -52,8 +55,14 @@ GROUPS = {
     "tune": "Search settings for your own videos.",
 }
 
-EXTRAS = {"batch": "--ray", "train": "training", "eval": "evaluation", "tune": "tuning"}
-"""Groups and commands whose packages are an extra of the same name, and what needs them."""
+EXTRAS = {
+    "batch": ("batch", "--ray"),
+    "train": ("train", "training"),
+    "eval": ("eval", "evaluation"),
+    "tune": ("tune", "tuning"),
+    "count": ("analytics", "counting in zones"),
+}
+"""Groups and commands whose packages are an extra: its name, and what needs it."""
 
 app = CommandApp(
     name="track",
@@ -115,7 +124,8 @@ def _missing_package(error: ImportError, group: str) -> str:
         return f"{group} needs the package {package}: pip install torch torchvision"
     if package == "tracker" or group not in EXTRAS:
         return ""
-    return f"{EXTRAS[group]} needs the package {package}: pip install 'video-tracker[{group}]'"
+    extra, what = EXTRAS[group]
+    return f"{what} needs the package {package}: pip install 'video-tracker[{extra}]'"
 
 
 def _print_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

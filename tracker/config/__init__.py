@@ -24,8 +24,10 @@ from tracker.config.training import (
     EmbedderTrainingConfig,
     TrainingConfig,
 )
+from tracker.config.zones import AnalyticsConfig, ZonesConfig, read_zones
 
 __all__ = [
+    "AnalyticsConfig",
     "AppearanceConfig",
     "BatchConfig",
     "ClassifierTrainingConfig",
@@ -49,9 +51,11 @@ __all__ = [
     "TrackerConfig",
     "TrainingConfig",
     "WebConfig",
+    "ZonesConfig",
     "detector_network",
     "load_config",
     "merge_config",
     "read_yaml",
+    "read_zones",
     "validate_section",
 ]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
@@ -73,8 +73,16 @@ def validate_section(section: type[S], values: Mapping[str, Any], where: str) ->
 
 def _known_keys(section: type[Section], path: tuple[int | str, ...]) -> str:
     for part in path[:-1]:
-        section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
+        if field := section.model_fields.get(str(part)):  # other parts are keys and indices in a section's value
+            section = _section_in(field.annotation) or section
     return did_you_mean(str(path[-1]), list(section.model_fields))
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """Returns the section that a type is or holds, such as that of `dict[str, Section]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
 
 
 def presets_folder() -> Path:
