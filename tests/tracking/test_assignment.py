@@ -167,3 +167,30 @@ def test_more_pairs_than_one_chunk():
     tracks, rows = (grid.ravel() for grid in np.meshgrid(np.arange(30), np.arange(30)))
     expected = (1 - np.einsum("stw,qw->sqt", vectors, queries)).min(0)
     np.testing.assert_allclose(gallery.cosine_distance(entries[tracks], queries, rows), expected.ravel(), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_large_component_is_solved_as_the_dense_matrix_is(seed):
+    rng = np.random.default_rng(seed)
+    tracks, near = np.repeat(np.arange(600), 6), rng.integers(-3, 4, 3600)
+    detections = np.clip(tracks + near, 0, 599)
+    tracks, detections = np.unique(np.stack([tracks, detections]), axis=1)
+    cost, limit = rng.random(len(tracks)), 0.7
+    cost = np.minimum(cost, limit)
+    matrix = np.full((600, 600), limit)
+    matrix[tracks, detections] = cost
+    pairs = CandidatePairs(tracks, detections)
+    assigned = assign(pairs, cost, limit)
+    assert len(set(tracks[assigned])) == len(set(detections[assigned])) == len(assigned)
+    best = matrix[linear_sum_assignment(matrix)].sum()
+    assert cost[assigned].sum() + limit * (600 - len(assigned)) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("spread", [0.0, 5.0])
+def test_a_heap_of_boxes_is_compared_by_the_nearest_only(spread):
+    corner = np.random.default_rng(4).normal(100, spread, (1500, 2)) if spread else np.full((1500, 2), 100.0)
+    boxes = np.hstack([corner, corner + np.array([50, 100])])
+    pairs = candidate_pairs(boxes, np.zeros((1500, 2)), boxes)
+    assert len(pairs) <= 20 * 1500  # of 2,250,000
+    cost = np.abs(boxes[pairs.tracks] - boxes[pairs.detections]).sum(1)
+    assert len(assign(pairs, cost, 1000.0)) == 1500

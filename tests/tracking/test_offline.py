@@ -31,8 +31,8 @@ from tracker.tracking.offline import OfflineTracker
 
 SEED = st.integers(0, 10**6)
 FEW = settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-ANY_DETECTION = {"n_init": 1, "start_score": 0, "high_score": 0, "min_detections": 1}
-"""Settings with which any detection starts a confirmed track, and no track is too short."""
+ANY_DETECTION = {"n_init": 1, "start_score": 0, "high_score": 0, "min_detections": 1, "fill_support": 0}
+"""Settings with which any detection starts a confirmed track, no track is too short, and gaps are filled by length."""
 SHORT = {"relink_gap": 0.15, "link_gap": 1.0, "min_detections": 3, "max_gap": 0.5}
 """Settings with which much of a stream of a few seconds is split, linked, dropped and interpolated."""
 
@@ -402,3 +402,31 @@ def test_memory_is_as_documented(frames, people):
     state = 70_000 + 800 * (frames % 1024)  # of the tracker, and of the frames that are not merged yet
     assert memory < 1.1 * (83 * detections + 40 * frames) + state
     assert peak < 1000 * detections + state
+
+
+@pytest.mark.parametrize(
+    ("before", "gap", "after", "growth", "is_filled"),
+    [
+        (20, 10, 20, 1.0, True),
+        (3, 10, 20, 1.0, False),  # seldom detected beside the gap
+        (20, 10, 20, 1.4, False),  # another height at its other end
+        (8, 10, 8, 1.0, True),
+    ],
+)
+def test_a_gap_is_filled_where_the_object_is_likelier_there_than_not(before, gap, after, growth, is_filled):
+    boxes = [(100, 100, 50, 120)] * before + [None] * gap + [(100, 100, 50, 120 * growth)] * after
+    frames = [make_detections(box) if box else NO_DETECTIONS for box in boxes]
+    tracks = track_offline(frames, fill_support=0.75)
+    assert all_ids(tracks) == {1}
+    assert [len(t) for t in tracks] == [1] * before + [int(is_filled)] * gap + [1] * after
+    assert not any(t.observed.any() for t in tracks[before : before + gap])
+
+
+def test_skipped_frames_are_filled_whatever_the_support():
+    tracker = OfflineTracker(TrackerConfig(**ANY_DETECTION | {"fill_support": 1}))
+    for n in range(31):
+        if n % 5:
+            tracker.skip(n / 25)
+        else:
+            tracker.update(ONE, no_embeddings(ONE), n / 25)
+    assert [len(t) for t in tracker.finish()] == [1] * 31

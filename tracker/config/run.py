@@ -259,6 +259,9 @@ class TrackerConfig(Section):
     sources."""
     max_gap: NonNegative = 1.0
     """Longest gap in a track that offline tracking interpolates, seconds."""
+    fill_support: Fraction01 = 0.75
+    """Fraction of the frames beside a gap, of as many on each side as it has, in which the object must be detected for
+    the gap to be filled; heights at its two ends must agree as well. 0 fills every gap of up to `max_gap`."""
     relink_gap: NonNegative = 1.0
     """Seconds without a detection after which offline tracking splits a track into tracklets and links them anew."""
     link_gap: NonNegative = 3.0

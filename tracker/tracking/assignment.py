@@ -7,6 +7,8 @@ from tracker.tracking.candidate_pairs import CandidatePairs, Indices
 
 _BLOCK = 64
 """Tracks that are solved in one matrix. Many small matrices are slow to set up, and one large one is slow to solve."""
+_SPARSE = 512
+"""Tracks from which on a component is solved as a graph: its matrix would be nearly empty."""
 
 
 def assign(pairs: CandidatePairs, cost: Floats, limit: float) -> Indices:
@@ -73,13 +75,31 @@ def _ranks(values: Indices) -> Indices:
 
 
 def _solve(row: Indices, column: Indices, cost: Floats, limit: float) -> Indices:
-    """Returns the indices of the pairs that the Hungarian method assigns in one dense matrix."""
+    """Returns the indices of the pairs that the Hungarian method assigns in one dense matrix, or in a graph."""
     from scipy.optimize import linear_sum_assignment  # slow to import, and the first frames need no search
 
     shape = row.max() + 1, column.max() + 1
+    if shape[0] > _SPARSE and 4 * len(row) < shape[0] * shape[1]:
+        return _solve_sparse(row, column, cost, limit)
     matrix = np.full(shape, limit)
     matrix[row, column] = cost
     index = np.full(shape, -1)
     index[row, column] = np.arange(len(cost))
     assigned = index[linear_sum_assignment(matrix)]
     return assigned[assigned >= 0]
+
+
+def _solve_sparse(row: Indices, column: Indices, cost: Floats, limit: float) -> Indices:
+    """Returns what `_solve` does, where every track has a column of its own for being left without a detection."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    rows, columns = int(row.max()) + 1, int(column.max()) + 1
+    alone = np.arange(rows)
+    # The solver takes 0 for no edge. A constant changes nothing, since every track gets exactly one column.
+    weight = np.concatenate([cost, np.full(rows, limit)]) - min(cost.min(), limit) + 1
+    edges = np.concatenate([row, alone]), np.concatenate([column, columns + alone])
+    tracks, chosen = min_weight_full_bipartite_matching(csr_array((weight, edges), shape=(rows, columns + rows)))
+    matched = np.full(rows, -1)
+    matched[tracks] = chosen
+    return np.flatnonzero(matched[row] == column)

@@ -10,11 +10,12 @@ import numpy as np
 from tracker.config import TrackerConfig
 from tracker.structures.boxes import Floats, warp_boxes
 from tracker.structures.types import Detections, Tracks
+from tracker.tracking.candidate_pairs import Mask
 from tracker.tracking.deepsort import DeepSort, Rescorer, no_rescoring
 from tracker.tracking.gallery import Embeddings
 from tracker.tracking.kalman import IDENTITY, KalmanFilter
 from tracker.tracking.linking import link
-from tracker.tracking.smoothing import fill_gaps, smooth
+from tracker.tracking.smoothing import fill_gaps, keep_likely_fills, smooth
 from tracker.tracking.track_table import Indices
 from tracker.tracking.tracklets import TrackletRecorder, Tracklets
 
@@ -26,8 +27,8 @@ class OfflineTracker:
     its confirmation. A track that was missed for longer than `relink_gap` is split, so that the second pass links by
     past and future what the first matched by the past alone. Then all tracklets are linked in one assignment (see
     `link`), those of too few detections are dropped, the trajectories are smoothed (see `smooth`), gaps of up to
-    `max_gap` seconds are filled, and each trajectory gets the class of most of its detections. Ids count from 1 in the
-    order of appearance.
+    `max_gap` seconds are filled where that is likely right (see `keep_likely_fills`), and each trajectory gets the
+    class of most of its detections. Ids count from 1 in the order of appearance.
 
     Memory: 83 bytes for each detection of a track, 40 for each frame, or 250 where the camera moves, and an embedding
     for each tracklet; from the last frame on, up to 1100 bytes for each row in all. The result depends on the frames
@@ -72,9 +73,12 @@ class OfflineTracker:
     def finish(self) -> Iterator[Tracks]:
         """Yields the final tracks of every frame, in order."""
         times, camera_motions, tracklets = self._recorder.finish()
+        analyzed = self._recorder.analyzed
         chains = link(tracklets, self._filter, self._config)
         trajectories = tracklets.join(chains, self._config.min_detections).split()
-        parts = [self._finalize(each, number, times, camera_motions) for number, each in enumerate(trajectories, 1)]
+        parts = [
+            self._finalize(each, number, times, analyzed, camera_motions) for number, each in enumerate(trajectories, 1)
+        ]
         frames = np.concatenate([np.zeros(0, np.int64), *(frames for frames, _ in parts)])
         order = np.argsort(frames, kind="stable")  # which leaves the ids of a frame ascending
         rows = _concatenate([tracks for _, tracks in parts])[order]
@@ -83,10 +87,13 @@ class OfflineTracker:
             yield rows[ends[frame] : ends[frame + 1]]
 
     def _finalize(
-        self, trajectory: Tracklets, number: int, times: Floats, camera_motions: Floats
+        self, trajectory: Tracklets, number: int, times: Floats, analyzed: Mask, camera_motions: Floats
     ) -> tuple[Indices, Tracks]:
         """Returns the frames of one trajectory, gaps filled, and its rows in them."""
+        heights = trajectory.boxes[:, 3] - trajectory.boxes[:, 1]
         frames = fill_gaps(trajectory.frames, times, self._config.max_gap)
+        if self._config.fill_support:
+            frames = keep_likely_fills(frames, trajectory.frames, heights, analyzed, self._config.fill_support)
         boxes, velocities = smooth(trajectory, frames, times, self._filter)
         latest = np.searchsorted(trajectory.frames, frames, side="right") - 1
         observed = trajectory.frames[latest] == frames

@@ -4,9 +4,13 @@ import numpy as np
 from scipy.linalg import solveh_banded
 
 from tracker.structures.boxes import Floats, xyah_to_xyxy, xyxy_to_xyah
+from tracker.tracking.candidate_pairs import Mask
 from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.track_table import TIME_TOLERANCE, Indices
 from tracker.tracking.tracklets import Tracklets
+
+_MAX_LOG_RATIO = 0.2
+"""Largest difference of the logarithms of the heights at both ends of a gap."""
 
 
 def fill_gaps(frames: Indices, times: Floats, max_gap: float) -> Indices:
@@ -19,6 +23,30 @@ def fill_gaps(frames: Indices, times: Floats, max_gap: float) -> Indices:
     gap = times[frames[after]] - times[frames[np.maximum(after - 1, 0)]]
     filled: Indices = every[(frames[after] == every) | (gap <= max_gap + TIME_TOLERANCE)]
     return filled
+
+
+def keep_likely_fills(filled: Indices, frames: Indices, heights: Floats, analyzed: Mask, support: float) -> Indices:
+    """Returns the frames of a trajectory without the gaps where the object is likelier not there.
+
+    A gap stays filled if the heights at both of its ends agree, and if the object was detected in enough of the frames
+    beside it, of as many on each side as the gap has. On sequences of people and of cars most boxes that fill other
+    gaps are wrong. Frames in which the detector did not run are no part of a gap.
+
+    Args:
+        filled: A result of `fill_gaps`, int64 (M,).
+        frames: int64 (R,), those in which the object was detected, ascending.
+        heights: float64 (R,), of its box in these, pixels.
+        analyzed: bool (F,), True for frames in which the detector ran.
+        support: Least fraction of the frames beside a gap in which the object was detected.
+    """
+    position = np.cumsum(analyzed)[frames]  # of each detection, in the frames in which the detector ran
+    missing = np.diff(position) - 1
+    first = np.searchsorted(position, position[:-1] - missing, side="left")
+    last = np.searchsorted(position, position[1:] + missing, side="right")
+    likely = (last - first >= support * 2 * missing) & (np.abs(np.diff(np.log(heights))) <= _MAX_LOG_RATIO)
+    after = np.searchsorted(frames, filled)
+    kept: Indices = filled[(frames[after] == filled) | np.concatenate([[False], likely | (missing == 0)])[after]]
+    return kept
 
 
 def smooth(trajectory: Tracklets, frames: Indices, times: Floats, kalman: KalmanFilter) -> tuple[Floats, Floats]:

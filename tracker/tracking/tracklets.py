@@ -92,6 +92,7 @@ class TrackletRecorder:
         """Takes the seconds without a detection after which a track continues as another tracklet."""
         self._max_gap = max_gap
         self._times: list[float] = []
+        self._skipped: list[int] = []
         self._to_scene: Floats = np.eye(3)  # from the pixels of this frame to those of the first
         self._camera_motions: list[Floats] = []  # from the pixels of the first frame to those of each
         self._rows: list[_Rows] = []
@@ -135,8 +136,16 @@ class TrackletRecorder:
 
     def skip(self, time: float) -> None:
         """Records a frame without detection; the camera is assumed to stand still until the next one."""
+        self._skipped.append(len(self._times))
         self._camera_motions.append(self._camera_motions[-1] if self._camera_motions else IDENTITY)
         self._append(time, _NO_ROWS)
+
+    @property
+    def analyzed(self) -> NDArray[np.bool_]:
+        """True for the frames in which the detector ran, bool (F,)."""
+        mask = np.ones(len(self._times), np.bool_)
+        mask[np.array(self._skipped, np.int64)] = False
+        return mask
 
     def finish(self) -> tuple[Floats, Floats, Tracklets]:
         """Returns the record of the tracks that were confirmed.
