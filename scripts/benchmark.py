@@ -28,6 +28,7 @@ def main() -> None:
     app.command(commands.batches)
     app.command(commands.input_sizes)
     app.command(commands.counts)
+    app.command(commands.blurred)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

@@ -373,3 +373,16 @@ def counts(*, seeds: int = 200) -> Iterator[str]:
     from benchmarks.counting import report
 
     yield from report(seeds)
+
+
+def blurred(run: Path, ground_truth: Path, video: Path, /) -> Iterator[str]:
+    """Measures how much of the ground truth `track blur` has hidden.
+
+    Args:
+        run: Folder of the run.
+        ground_truth: The boxes of persons, a MOTChallenge file.
+        video: What `track blur` wrote.
+    """
+    from benchmarks.blurred import blurred_shares
+
+    yield from blurred_shares(run, ground_truth, video)

@@ -3,17 +3,14 @@
 from collections.abc import Iterable
 from contextlib import closing
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.config import SourceConfig
 from tracker.data.run_tracks import RunTracks
 from tracker.errors import InputError
-from tracker.video import Source, open_source
+from tracker.video.run_source import open_run_source
 
 Image = NDArray[np.uint8]
 
@@ -22,31 +19,6 @@ _LONGEST = 600.0
 """Seconds from the beginning within which the frames for a background are."""
 _LARGEST = 1280
 """Longest side of a background, pixels."""
-
-
-def open_run_source(tracks: RunTracks, video: str = "") -> Source:
-    """Opens the source of a run, to be closed by the caller.
-
-    Args:
-        tracks: The tracks of the run.
-        video: The file, where it is not at its place any more.
-
-    Raises:
-        InputError: It is not found, or is another one.
-    """
-    known = tracks.source
-    path = video or known.get("path") or ""
-    if not path or (not video and not Path(path).exists()):
-        name = known.get("name") or "the video"
-        raise InputError(f"{name} of {tracks.folder} is not found: give the file by --video")
-    config = (tracks.record.get("config") or {}).get("source") or {}
-    settings: dict[str, Any] = {key: config[key] for key in ("fps", "stream") if key in config}
-    source = open_source(path, SourceConfig.model_validate(settings))
-    if tracks.width and (source.width, source.height) != (tracks.width, tracks.height):
-        size = f"{source.width}x{source.height}"
-        source.close()
-        raise InputError(f"{path} has {size} pixels, but the tracks are of {tracks.width}x{tracks.height}: give theirs")
-    return source
 
 
 def background_frames(tracks: RunTracks) -> list[int]:

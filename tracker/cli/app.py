@@ -32,6 +32,9 @@ COMMANDS = {
     "count": ("analytics:count_app", "Count tracks that cross lines, and their visits and ways between zones."),
     "speed": ("analytics:speed_app", "Measure speeds in metres per second by known points on the ground."),
     "heatmap": ("analytics:heatmap_app", "Draw where tracks spent their time."),
+    "blur": ("blur", "Write the video of a run with its tracks blurred, in every frame of each."),
+    "report": ("report", "Write a report of a run: one HTML file that opens anywhere."),
+    "import": ("import_tracks", "Make the folder of a run from the tracks of another program."),
     "demo": ("demo", "Draw a short clip, and track it with the built-in networks; works without internet access."),
     "bench": ("bench", "Measure how fast a run with these settings is, stage by stage; writes no results."),
     "export": ("export", "Export a detector for other programs, or the repaired tracks of a run."),
@@ -61,6 +64,7 @@ EXTRAS = {
     "eval": ("eval", "evaluation"),
     "tune": ("tune", "tuning"),
     "count": ("analytics", "counting in zones"),
+    "report": ("analytics", "a report with zones"),
 }
 """Groups and commands whose packages are an extra: its name, and what needs it."""
 

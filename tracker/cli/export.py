@@ -9,7 +9,10 @@ from tracker.cli.console import check_output, say
 from tracker.cli.options import CommandApp, help_text, section
 from tracker.config import DetectorConfig, ExportConfig
 from tracker.data import read_image
+from tracker.data.run_tracks import read_run_tracks
 from tracker.errors import InputError
+from tracker.output.run_folder import FORMATS as TRACK_FORMATS
+from tracker.output.run_folder import export_tracks
 
 if TYPE_CHECKING:
     from tracker.models.detection import Detector
@@ -41,10 +44,14 @@ def export(
 ) -> int:
     """Runs the command; returns the exit code."""
     if Path(model).is_dir():
+        if settings.format in TRACK_FORMATS:
+            return _export_tracks(Path(model), output, overwrite, settings.format)
         from tracker.pipeline.repaired_run import export_run
 
         say(*(f"wrote {path}" for path in export_run(Path(model), output, video, overwrite)))
         return 0
+    if settings.format in TRACK_FORMATS:
+        raise InputError(f"--format {settings.format} is for tracks: give the folder of a run, such as tracked/video")
     # Torch takes seconds to import, and `--help` does without.
     from tracker.models.detection import export_detector, load_detector
     from tracker.models.detection.exported import FORMATS, is_exported
@@ -61,6 +68,15 @@ def export(
         with load_detector(config.model_copy(update={"weights": str(path), "backend": "auto"})) as exported:
             agreement = _agreement(detector, exported)
         say(_summary(files, detector.info, config, agreement))
+    return 0
+
+
+def _export_tracks(run: Path, output: Path | None, overwrite: bool, format: str) -> int:
+    tracks = read_run_tracks(run)
+    path = output or Path(f"{tracks.name}-{format}{TRACK_FORMATS[format]}")
+    check_output(path, (TRACK_FORMATS[format],), overwrite)
+    export_tracks(tracks, path, format)
+    say(f"{len(set(tracks.ids.tolist()))} tracks with {len(tracks)} boxes: wrote {path}")
     return 0
 
 

@@ -16,7 +16,7 @@ from tracker.config.run import (
     load_config,
     merge_config,
 )
-from tracker.config.tools import BatchConfig, CropsConfig, ExportConfig, WebConfig
+from tracker.config.tools import BatchConfig, BlurConfig, CropsConfig, ExportConfig, WebConfig
 from tracker.config.training import (
     ClassifierTrainingConfig,
     CropTrainingConfig,
@@ -30,6 +30,7 @@ __all__ = [
     "AnalyticsConfig",
     "AppearanceConfig",
     "BatchConfig",
+    "BlurConfig",
     "ClassifierTrainingConfig",
     "Config",
     "CropTrainingConfig",

@@ -27,10 +27,11 @@ long gap is a wrong label, while two tracks of one identity are none."""
 
 
 class ExportConfig(Section):
-    """Settings of `track export MODEL`."""
+    """Settings of `track export MODEL`, and of the tracks of a run."""
 
-    format: Literal["onnx", "openvino", "torchscript"] = "onnx"
-    """ONNX, OpenVINO's .xml and .bin, or TorchScript."""
+    format: Literal["onnx", "openvino", "torchscript", "csv", "parquet", "mot", "coco", "cvat", "dive", "via"] = "onnx"
+    """Of a detector: onnx, openvino (.xml and .bin) or torchscript. Of tracks: csv, parquet, mot (MOTChallenge), coco,
+    cvat (CVAT for video), dive (DIVE's JSON) or via (VIA-tracks, which `movement` reads)."""
     weights: str = DetectorConfig().weights
     """See `track`."""
     score: Fraction01 = 0.05
@@ -41,6 +42,22 @@ class ExportConfig(Section):
     """Most detections in an image; part of the file."""
     masks: bool = DetectorConfig().masks
     """Export masks too, if the network has them."""
+
+
+class BlurConfig(Section):
+    """Settings of `track blur RUN`."""
+
+    method: Literal["blur", "pixelate", "fill"] = "blur"
+    """How a region is hidden: blurred or pixelated, from four cells along its shorter side, or filled with black."""
+    shape: Literal["box", "mask"] = "box"
+    """Hide boxes, or the masks that the run stored (Mask R-CNN); a box where a track has no mask."""
+    margin: NonNegative = 0.2
+    """Fraction of its size by which a box or mask is expanded on each side."""
+    extend: NonNegative = 0.5
+    """Seconds for which a track is hidden before its first and after its last frame, where it was not yet or no longer
+    found."""
+    sound: bool = True
+    """Keep the sound."""
 
 
 class BatchConfig(Section):

@@ -9,6 +9,7 @@ from av.error import FFmpegError
 from tracker.config import OutputConfig
 from tracker.data.files import remove_file
 from tracker.output.base import EncoderError, ResultWriter, VideoInfo, open_error, write_error
+from tracker.output.blurring import Blurrer
 from tracker.output.drawing import Annotator
 from tracker.output.encoder import FragmentedMp4Writer
 from tracker.output.remux import TimeRange, remux
@@ -36,8 +37,17 @@ class AnnotatedVideoWriter(ResultWriter):
         categories: Sequence[str],
         config: OutputConfig,
         overwrite: bool = True,
+        annotator: Annotator | Blurrer | None = None,
     ) -> None:
         """Creates the file, or replaces it.
+
+        Args:
+            path: The file.
+            info: Properties of the source.
+            categories: Class names by label.
+            config: Quality, and trail of the drawing.
+            overwrite: False to refuse what exists.
+            annotator: Draws into the frames; None for boxes, labels and trails.
 
         Raises:
             InputError: It cannot be created, or exists and may not be replaced.
@@ -45,7 +55,7 @@ class AnnotatedVideoWriter(ResultWriter):
         self.path = path
         self.last_duration = Fraction(0)
         self._info = info
-        self._annotator = Annotator(categories, info.width, info.height, config.trail)
+        self._annotator = annotator or Annotator(categories, info.width, info.height, config.trail)
         self._first_pts: int | None = None
         self._source_start = Fraction(0)
         self._last_pts = 0

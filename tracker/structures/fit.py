@@ -72,3 +72,16 @@ class Fit:
         scale = np.array([self.width / self.scaled_width, self.height / self.scaled_height] * 2, boxes.dtype)
         mapped: Floats = (boxes - shift) * scale
         return mapped
+
+    def to_image(self, boxes: Floats) -> Floats:
+        """Maps (N, 4) xyxy boxes from pixels of the picture itself to pixels of the image.
+
+        Example:
+            >>> fit = Fit.into((640, 480), 960, 540)
+            >>> fit.to_image(np.array([[0.0, 0, 480, 270]])).tolist()
+            [[0.0, 60.0, 320.0, 240.0]]
+        """
+        shift = np.array([self.left, self.top] * 2, boxes.dtype)
+        scale = np.array([self.scaled_width / self.width, self.scaled_height / self.height] * 2, boxes.dtype)
+        mapped: Floats = boxes * scale + shift
+        return mapped

@@ -4,8 +4,9 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat (the XM
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
@@ -18,7 +19,8 @@ from tracker.data.annotations.polygons import bounding_box, mask_polygons, turne
 from tracker.data.annotations.run_lengths import decode_runs
 from tracker.data.annotations.schema import Annotations, ImageRecord, ObjectRecord, Problem
 from tracker.data.coco_file import Box
-from tracker.parsing import line_of, to_number, to_whole_number
+from tracker.errors import InputError
+from tracker.parsing import line_of, read_xml, to_number, to_whole_number
 
 _NO_SHAPES = ("tag", "attribute")  # children of an image that are about the image
 _NO_BOX_TYPES = ("tag", "points", "polyline", "cuboid", "skeleton")  # of labels
@@ -52,6 +54,60 @@ class _Shape(NamedTuple):
     segmentation: Segmentation
     outside: bool
     position: str
+    attributes: Mapping[str, str]
+    is_key: bool = True
+
+
+class CvatTrack(NamedTuple):
+    """A track of a video: its number and label, the attributes of its first shape, and its shapes where it is seen."""
+
+    number: int
+    label: str
+    attributes: Mapping[str, str]
+    shapes: list[_Shape]
+
+
+def read_cvat_tracks(path: Path) -> tuple[list[CvatTrack], tuple[int, int]]:
+    """Reads the tracks of a video, interpolated between key frames, and the size of its images (0 where unknown).
+
+    Raises:
+        InputError: The file cannot be read, is no such XML, or a shape of it is malformed.
+    """
+    root = read_xml(path, "a file of annotations")
+    elements = root.findall("track")
+    if not elements:
+        raise InputError(f'{path} has no tracks: export it from CVAT as "CVAT for video 1.1"')
+    reader = _Reader(path, root)
+    size_element = root.find(".//original_size")
+    tracks = []
+    for number, element in enumerate(elements):
+        shapes = reader.shapes(element)
+        if _lists_key_frames_only(root):
+            shapes = list(_interpolated(shapes, list(_segments(root)), _frames_of_task(root)))
+        seen = [shape for shape in shapes if not shape.outside]
+        if any(not np.isfinite(shape.box).all() for shape in seen):
+            raise InputError(f"{path}, line {line_of(element)}: a box of this track has no numbers as its corners")
+        own = to_whole_number(element.get("id"))
+        attributes = seen[0].attributes if seen else {}
+        tracks.append(CvatTrack(number if own is None else own, element.get("label", "").strip(), attributes, seen))
+    if reader.problems:
+        raise InputError(f"{reader.problems[0].location}: {reader.problems[0].message}")
+    return tracks, (0, 0) if size_element is None else _size_text(size_element)
+
+
+def _lists_key_frames_only(root: Element) -> bool:
+    """Returns True if a file lists only key frames, between which shapes are to be interpolated."""
+    return not any(box.get("keyframe") == "0" for track in root.iterfind("track") for box in track)
+
+
+def _frames_of_task(root: Element) -> range:
+    """Returns the frames of a task, of which some may be left out."""
+    numbers = [to_whole_number(box.get("frame")) or 0 for track in root.iterfind("track") for box in track]
+    last = to_whole_number(root.findtext(".//stop_frame"))
+    step = re.fullmatch(r"step=(\d{1,6})", (root.findtext(".//frame_filter") or "").strip())
+    start = to_whole_number(root.findtext(".//start_frame")) or 0
+    end = max(numbers, default=0) if last is None else last
+    return range(start, min(end, _MOST_FRAMES) + 1, max(1, int(step[1])) if step else 1)
 
 
 class _Reader:
@@ -81,8 +137,8 @@ class _Reader:
         """Returns the frames of a video for which there are images."""
         files = self._frame_files(locator)
         segments = list(_segments(self._root))
-        tracks = [(track.get("label", "").strip(), self._shapes(track)) for track in self._root.iterfind("track")]
-        only_key_frames = not any(box.get("keyframe") == "0" for track in self._root.iterfind("track") for box in track)
+        tracks = [(track.get("label", "").strip(), self.shapes(track)) for track in self._root.iterfind("track")]
+        only_key_frames = _lists_key_frames_only(self._root)
         objects: dict[int, list[ObjectRecord]] = defaultdict(list)
         for label, shapes in tracks:
             for shape in _interpolated(shapes, segments, sorted(files)) if only_key_frames else shapes:
@@ -109,7 +165,7 @@ class _Reader:
             self.problems.append(Problem(str(self._path), message))
         return files
 
-    def _shapes(self, track: Element) -> list[_Shape]:
+    def shapes(self, track: Element) -> list[_Shape]:
         """Returns the shapes of a track by frame."""
         shapes = []
         for element in track:
@@ -121,7 +177,9 @@ class _Reader:
                 continue
             shape = self._shape(element)
             if shape is not None:
-                shapes.append(_Shape(frame, *shape, element.get("outside") == "1", position))
+                attributes = {child.get("name", ""): child.text or "" for child in element.iterfind("attribute")}
+                is_key = element.get("keyframe") != "0"
+                shapes.append(_Shape(frame, *shape, element.get("outside") == "1", position, attributes, is_key))
         return sorted(shapes, key=lambda shape: shape.frame)
 
     def _object(self, element: Element) -> list[ObjectRecord]:
@@ -193,15 +251,15 @@ def _interpolated(
         end = following.frame if following else _end_of(shape.frame, segments)
         for frame in frames[_first_after(frames, shape.frame) : _first_after(frames, end - 1)]:
             if following is None or following.outside:
-                yield shape._replace(frame=frame)
+                yield shape._replace(frame=frame, is_key=False)
             else:
                 part = (frame - shape.frame) / (following.frame - shape.frame)
                 x1, y1, x2, y2 = (a + part * (b - a) for a, b in zip(shape.box, following.box, strict=True))
-                yield shape._replace(frame=frame, box=(x1, y1, x2, y2), segmentation=())
+                yield shape._replace(frame=frame, box=(x1, y1, x2, y2), segmentation=(), is_key=False)
 
 
 def _first_after(frames: Sequence[int], frame: int) -> int:
-    return int(np.searchsorted(np.asarray(frames), frame, side="right"))
+    return bisect_right(frames, frame)
 
 
 def _segments(root: Element) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,43 @@
+"""`track report`: a run as one HTML file."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tracker.cli.analytics import ZONES, Classes, Run, Settings, Zones
+from tracker.cli.console import check_output, say
+from tracker.cli.options import CommandApp, help_text, split_names
+from tracker.cli.progress import progress
+from tracker.config import AnalyticsConfig, read_zones
+from tracker.data.run_tracks import read_run_tracks
+from tracker.errors import InputError
+
+app = CommandApp(name="report")
+
+
+@app.default
+def report(
+    run: Run,
+    /,
+    *,
+    output: Annotated[Path | None, help_text("An .html; without it report.html in the folder of the run.")] = None,
+    zones: Zones = None,
+    video: Annotated[str, help_text("The video of the run, where it is not at its place any more.")] = "",
+    classes: Classes = (),
+    overwrite: Annotated[bool, help_text("Replace the file of --output.")] = False,
+    settings: Settings = AnalyticsConfig(),
+) -> None:
+    """Runs the command."""
+    from tracker.analytics.report import write_report
+
+    check_output(output, (".html",), overwrite)
+    tracks = read_run_tracks(run).of_classes(split_names(classes))
+    if not len(tracks):
+        raise InputError(f"{run} has no tracks: there is nothing to report")
+    file = zones or run / ZONES
+    known = read_zones(file) if zones or file.is_file() else None
+    path = output or run / "report.html"
+    with progress("reading images") as show:
+        write_report(
+            tracks, path, known, settings, video, lambda done, total: show(done, total, f"{done}/{total} images")
+        )
+    say(f"wrote {path}")
