@@ -576,7 +576,7 @@ def _read(screen: int) -> bytes:
 
 @pytest.mark.smoke
 def test_help_imports_no_heavy_packages() -> None:
-    run = "from tracker.cli.app import main\ntry: main(['--help'])"
+    run = "from tracker.cli.app import main\ntry: main(['--help-all'])"
     code = f"import sys\n{run}\nfinally: print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"torch", "numpy", "av", "cv2", "scipy", "torchvision", "lightning"} & set(done.stderr.split())

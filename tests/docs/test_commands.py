@@ -15,7 +15,7 @@ from tracker.config.base import find_config
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 ARCHITECTURE = (REPOSITORY / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-OTHER_FLAGS = {"--fast", "--python", "--oldest", "--help"}
+OTHER_FLAGS = {"--fast", "--python", "--oldest", "--help", "--help-all"}
 """Flags of scripts/check, and of all commands."""
 
 

@@ -22,6 +22,7 @@ from tracker.cli.console import (
 )
 from tracker.cli.options import CommandApp
 from tracker.cli.track import track
+from tracker.cli.usage import HELP, familiar_flag, normalize_tokens
 from tracker.errors import InputError
 
 COMMANDS = {
@@ -106,6 +107,8 @@ def _format_error(error: Exception, tokens: Sequence[str]) -> str:
     named_as_option = next((token for token in tokens if token.startswith("-") and os.path.lexists(token)), "")
     if isinstance(error, InputError):
         text = str(error)
+    elif isinstance(error, CycloptsError) and (text := familiar_flag(tokens)):
+        text = f"{text}; see track --help"
     elif named_as_option:
         text = f"{named_as_option} begins with a dash, as options do: give the file as ./{named_as_option}"
     elif isinstance(error, UnusedCliTokensError):
@@ -149,10 +152,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handler.addFilter(lambda record: not record.name.startswith("libav."))
     logging.getLogger().addHandler(handler)
     sys.excepthook = _print_bug
-    # For cyclopts a lone dash would be an option.
-    tokens = ["pipe:0" if token == "-" else token for token in (sys.argv[1:] if arguments is None else arguments)]
+    tokens = normalize_tokens(sys.argv[1:] if arguments is None else arguments)
     code: int = 2
     try:
+        if tokens in ([], ["--help"], ["-h"]):
+            write_output(HELP)
+            sys.exit(0)
+        tokens = ["--help" if token == "--help-all" else token for token in tokens]
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         write_output("")  # what is still buffered, of a help text say, may fail now
     except (InputError, CycloptsError) as error:

@@ -26,6 +26,14 @@ def print_summary(result: RunResult) -> None:
     write_output(captured.get())
 
 
+def end_line(source: str, result: RunResult) -> str:
+    """Returns one line about a run that ended: its frames, time, tracks and files."""
+    counts = ", ".join(f"{n} {name}" for name, n in result.summary.counts.most_common() if n)
+    files = ", ".join(map(str, result.output_paths))
+    end = "" if result.end.is_success else f", {result.end.value}"
+    return f"{source}: {result.frames} frames in {result.elapsed:.1f} s{end}; tracks: {counts or 'none'}; {files}"
+
+
 def _lines(result: RunResult) -> list[str]:
     rate = f" ({result.frames / result.elapsed:.1f} frames/s)" if result.elapsed else ""
     lines = [f"{result.frames} frames in {result.elapsed:.1f} s{rate}{', stopped' if result.stopped else ''}"]

@@ -1,5 +1,6 @@
 """`track SOURCE...`: tracks objects in one or several sources."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
@@ -108,7 +109,7 @@ def _track_all(sources: Sequence[str], config: Config, quiet: bool, runs: "dict[
         raise InputError(f"--show shows one source, and there are {len(sources)}: give one, or leave it out")
     from tracker.cli.progress import ProgressDisplay
     from tracker.cli.run_monitor import ConsoleMonitor, RunProgress
-    from tracker.cli.run_summary import print_failure, print_failures
+    from tracker.cli.run_summary import end_line, print_failure, print_failures
     from tracker.cli.signals import stop_signals
     from tracker.pipeline.multi_source import track_all_to_files
     from tracker.video import redact_password
@@ -129,6 +130,8 @@ def _track_all(sources: Sequence[str], config: Config, quiet: bool, runs: "dict[
                     results[number] = result
                     if isinstance(result, InputError):
                         print_failure(names[number], result)
+                    elif not quiet and not sys.stdout.isatty():  # a log holds what ended, whatever happens later
+                        say(end_line(names[number], result))
         finally:
             display.close()
             if results and not quiet:

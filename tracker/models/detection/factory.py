@@ -46,11 +46,13 @@ def _is_builtin(config: DetectorConfig) -> bool:
 
 
 def detector_class_ids(classes: tuple[str, ...], info: ModelInfo) -> tuple[int, ...]:
-    """Returns the labels of classes by name; all labels for no names.
+    """Returns the labels of classes by name or number; all labels for none.
 
     Raises:
         InputError: A name is not among the model's classes.
     """
+    numbers = {str(n): name for n, name in enumerate(info.categories)}
+    classes = tuple(name if name in info.categories else numbers.get(name, name) for name in classes)
     for name in classes:
         if name not in info.categories:
             raise InputError(f"unknown class {name!r}{did_you_mean(name, list(info.categories))}")

@@ -97,7 +97,7 @@ def _has_cuda() -> bool:
 
 
 def choose_device(name: str) -> "torch.device":
-    """Returns PyTorch's device of a name: auto, cpu, cuda, cuda:N or mps; auto is the first GPU if there is one.
+    """Returns PyTorch's device of a name: auto, cpu, cuda, cuda:N or N, or mps; auto is the first GPU if there is one.
 
     Raises:
         InputError: The name is unknown or this machine has no such device.
@@ -113,7 +113,7 @@ def choose_device(name: str) -> "torch.device":
             return torch.device("cuda:0")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(f"cuda:{name}" if name.isdecimal() else name)
     except RuntimeError:
         raise InputError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:N, mps") from None
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(
