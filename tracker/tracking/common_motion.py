@@ -14,6 +14,9 @@ _MAX_LOG_RATIO = 0.3
 _MAX_DISTANCE = 1.5
 """Largest distance of the same, box heights."""
 _ROUNDS = 2
+"""Rounds of the search of pairs and shift, and of the robust mean."""
+_SMALL_SHIFT = 0.1
+"""Shift, in heights of the smallest track, for which the pairs are not searched again."""
 _MEDIAN_VARIANCE = np.pi / 2
 """Variance of a robust mean of normal numbers, relative to that of their mean; here that of the median."""
 _MEMORY = 0.95
@@ -75,17 +78,20 @@ def _deviations(predicted: Floats, measurements: Floats) -> tuple[Indices, Float
     if min(len(predicted), len(measurements)) < _MIN_TRACKS:
         return none
     height = predicted[:, 3, None]
-    different = np.abs(np.log(height / measurements[:, 3])) > _MAX_LOG_RATIO
-    offsets = measurements[:, :2] - predicted[:, None, :2]
+    different = np.abs(np.log(height) - np.log(measurements[:, 3])) > _MAX_LOG_RATIO
+    x, y = measurements[:, 0] - predicted[:, 0, None], measurements[:, 1] - predicted[:, 1, None]
     shift = np.zeros(2)
     for _ in range(_ROUNDS):
-        distance = np.abs(offsets - shift).sum(2) / height
+        distance = (np.abs(x - shift[0]) + np.abs(y - shift[1])) / height
         distance[different] = np.inf
         tracks, detections = _mutual_nearest(distance)
         if len(tracks) < _MIN_TRACKS:
             return none
-        shift = np.median(offsets[tracks, detections], axis=0)
-    return tracks, offsets[tracks, detections]
+        deviation = measurements[detections, :2] - predicted[tracks, :2]
+        shift = np.median(deviation, axis=0)
+        if np.abs(shift).max() < _SMALL_SHIFT * height.min():
+            break  # the nearest are the same without it
+    return tracks, deviation
 
 
 def _mutual_nearest(distance: Floats) -> tuple[Indices, Indices]:
