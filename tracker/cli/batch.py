@@ -19,6 +19,7 @@ from tracker.pipeline.batch.manifest import NAME, Manifest
 from tracker.pipeline.batch.plan import Plan, plan_batch
 from tracker.pipeline.batch.runner import BatchMonitor, BatchRunner
 from tracker.pipeline.batch.task import Outcome, Task
+from tracker.pipeline.thresholds import with_stored_thresholds
 
 if TYPE_CHECKING:
     from tracker.pipeline.batch.pools import WorkerPool
@@ -56,6 +57,7 @@ def batch(
     """Runs the command; returns the exit code."""
     options.set_quiet(quiet)
     settings = options.load_settings(config, source_settings, detector, appearance, tracker, output)
+    settings = with_stored_thresholds(settings)
     if dry_run:
         plan = plan_batch(sources, Manifest(results / NAME), settings)
         _print_plan(plan)

@@ -122,6 +122,12 @@ def _findings(check: CheckReport, names: Mapping[str, str]) -> Iterator[list[str
         ]
     known = dict.fromkeys(name for checked in check.sets for name in checked.image_set.categories)
     for checked in check.sets:
+        if checked.image_set.images and not total_counts(checked.image_set).empty:
+            yield [
+                f"{names[str(checked.path)]} has no image without objects (no problem, but a detector learns from some "
+                "what is none: add pictures of the usual scenes that show no object, with empty labels)"
+            ]
+    for checked in check.sets:
         counts = class_counts(checked.image_set)
         absent = [name for name in known if name not in counts or not counts[name].objects]
         if absent:

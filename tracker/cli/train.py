@@ -1,12 +1,15 @@
 """`track train detector | embedder | classifier`."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from tracker.cli.console import say
+from tracker.cli.console import say, say_error
 from tracker.cli.crops import extract_training_crops
 from tracker.cli.options import CommandApp, help_text
 from tracker.config import (
@@ -49,7 +52,8 @@ def detector(
     # Torch and Lightning take seconds to import, and `--help` does without.
     from tracker import train_detector
 
-    return _print_path(train_detector(values, resume))
+    with _progress_lines():
+        return _print_path(train_detector(values, resume))
 
 
 @embedder_app.default
@@ -80,7 +84,8 @@ def embedder(
     _check_data(values)
     from tracker import train_embedder
 
-    return _print_path(train_embedder(values, resume))
+    with _progress_lines():
+        return _print_path(train_embedder(values, resume))
 
 
 @classifier_app.default
@@ -96,7 +101,8 @@ def classifier(
     _check_data(values)
     from tracker import train_classifier
 
-    return _print_path(train_classifier(values, resume))
+    with _progress_lines():
+        return _print_path(train_classifier(values, resume))
 
 
 def _load_settings(file: Path | None, given: T) -> T:
@@ -114,7 +120,34 @@ def _check_data(settings: TrainingConfig) -> None:
         raise InputError("training needs images: give a file of settings, or --train; see track train --help")
 
 
+class _ProgressHandler(logging.Handler):
+    """Prints what a training tells; warnings are printed by the handler of all commands."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING and _is_first_process():
+            say_error(record.getMessage())
+
+
+@contextmanager
+def _progress_lines() -> Iterator[None]:
+    """Prints the progress of a training as lines on standard error."""
+    logger, handler = logging.getLogger("tracker.training"), _ProgressHandler(logging.INFO)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _is_first_process() -> bool:
+    """Returns True in a training by one process, and in the first of several."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def _print_path(path: object) -> int:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # only one of several processes of a training prints
+    if _is_first_process():
         say(str(path))
     return 0

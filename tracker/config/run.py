@@ -80,7 +80,15 @@ class DetectionFilterConfig(RuntimeConfig):
     classes: tuple[str, ...] = ()
     """Names of the classes to keep; empty keeps all classes of the detector."""
     score: Fraction01 = 0.5
-    """Score threshold: detections below it are dropped."""
+    """Score threshold: detections below it are dropped. Unless it or `class_scores` is given, a detector of
+    `track train detector` has the thresholds that its training measured."""
+    class_scores: dict[str, Fraction01] = Field(default={})
+    """Score thresholds of some classes, {name: score}; the others have `score`."""
+
+    @property
+    def least_score(self) -> float:
+        """Returns the threshold of the network itself, below those of all classes."""
+        return min((self.score, *(score - 1e-6 for score in self.class_scores.values())))
 
 
 class DetectorConfig(DetectionFilterConfig):

@@ -84,6 +84,10 @@ class DetectorTrainingConfig(TrainingConfig):
     """A detector that labels the objects of classes that were not annotated: `builtin`, a file of
     `track train detector` or `track export`; or, of any other network, a COCO JSON file of its detections with their
     scores."""
+    keep_classes: tuple[str, ...] = ()
+    """Classes of the teacher, `builtin` unless one is named, that the detector is to know besides those that are
+    annotated: the teacher labels them in the images for training and for validation. Weights to start from are then
+    the teacher's, unless `pretrained` is given."""
     unlabeled: tuple[str, ...] = ()
     """Folders of images without labels, which the teacher labels."""
     teacher_min_score: Fraction01 = 0.35
@@ -92,7 +96,7 @@ class DetectorTrainingConfig(TrainingConfig):
     """Score from which on a detection of the teacher may be an object: it is not learned as background."""
     calibration: str = ""
     """Images on which the scores are calibrated after the training, so that they equal the precision; best neither
-    `train` nor `val`. Empty leaves the scores as they are."""
+    `train` nor `val`. Empty takes the images for validation."""
     class_map: dict[str, str] = Field(default={})
     """New names of classes, {name in the annotations: new name}; {} keeps all classes. Objects of other classes become
     background; objects of a class with an empty new name become ignore regions."""

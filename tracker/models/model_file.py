@@ -35,6 +35,8 @@ class ModelInfo(BaseModel):
         provenance: Training data, their licenses, and the recipe.
         calibration: Detector: factor and summand of each class's log-odds that turn its score into a precision, in the
             order of the categories; empty for scores as they are.
+        thresholds: Detector: the score of each class from which on its F1 on the validation images was the highest, in
+            the order of the categories; 0 for a class without objects there. Empty where it was not measured.
         network: The settings of the network, a `DetectorNetwork` or `EmbedderNetwork` as plain values; empty for the
             first built-in detectors.
         max_distance: Embedder: cosine distance at which two crops are equally likely to show the same identity and
@@ -50,6 +52,7 @@ class ModelInfo(BaseModel):
     license: str = ""
     provenance: str = ""
     calibration: tuple[tuple[float, float], ...] = ()
+    thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     network: dict[str, Any] = {}
     max_distance: Annotated[float, Field(ge=0, le=2)] = 0.0
 
@@ -62,6 +65,22 @@ def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:
     """
     contiguous = {key: np.asarray(value, order="C") for key, value in state.items()}
     write_bytes(path, save(contiguous, metadata={METADATA_KEY: info.model_dump_json()}))
+
+
+def read_info(path: Path) -> ModelInfo:
+    """Reads the description of a model, and not its weights.
+
+    Raises:
+        InputError: See `load_model`.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no model file {path}")
+    try:
+        with safe_open(path, framework="np") as file:
+            return parse_info((file.metadata() or {}).get(METADATA_KEY, ""), path)
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not a readable .safetensors model: {reason}") from None
 
 
 def load_model(path: Path) -> tuple[Arrays, ModelInfo]:

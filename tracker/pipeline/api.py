@@ -12,6 +12,7 @@ from tracker.pipeline.monitor import RunMonitor
 from tracker.pipeline.resume import StartedRun, is_run, retrack_settings
 from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.stored import StoredAnalyzer, open_frames
+from tracker.pipeline.thresholds import with_stored_thresholds
 from tracker.pipeline.tracking_run import TrackingRun, check_source
 from tracker.structures.types import Frame, Tracks
 from tracker.video import GivenFrame, open_source
@@ -53,7 +54,7 @@ def track(
     # Loads torch, which tracking stored detections may do without.
     from tracker.pipeline.networks import NetworkAnalyzer
 
-    config = load_config({} if config is None else config)
+    config = with_stored_thresholds(load_config({} if config is None else config))
     with open_source(source, config.source, config.detector.threads) as opened:
         check_source(config, opened)
         with NetworkAnalyzer(config) as analyzer:
@@ -87,6 +88,7 @@ def track_to_files(
     """
     from tracker.pipeline.networks import NetworkAnalyzer
 
+    config = with_stored_thresholds(config)
     with open_source(source, config.source, config.detector.threads) as opened:
         files = [opened.media_path] if opened.media_path else []
         config = config.with_name(opened.name)

@@ -41,7 +41,7 @@ class StoredAnalyzer(FrameAnalyzer):
         if wanted_embedder == "roi" and self._run is None:
             raise InputError("--embedding-source roi needs the detector, and stored detections have none: leave it out")
         wanted = config.detector
-        self.stored = stored.filter(wanted.score, wanted.classes, source.width, source.height)
+        self.stored = stored.filter(wanted.score, wanted.classes, source.width, source.height, wanted.class_scores)
         self.filtered_out = self.stored.filtered_out
         self._reader = PartReader(stored.path) if stored.run_info is not None else None
         with ExitStack() as stack:

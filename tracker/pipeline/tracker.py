@@ -189,7 +189,11 @@ class Tracker:
 
     def _select(self, detections: Detections) -> NDArray[np.int64]:
         """Returns the rows of the detections that are tracked, as `StoredDetections.filter` selects them."""
-        keep = detections.scores >= self.config.detector.score
+        filters = self.config.detector
+        keep = detections.scores >= filters.score
+        for label, name in enumerate(self._analyzer.categories if filters.class_scores else ()):
+            least = filters.class_scores.get(name, filters.score)
+            keep = np.where(detections.labels == label, detections.scores >= least, keep)
         if self.config.detector.classes:
             known = self._analyzer.categories
             wanted = [label for label, name in enumerate(known) if name in self.config.detector.classes]

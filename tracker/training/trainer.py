@@ -1,5 +1,8 @@
 """Parts that the trainings of all networks share: samplers, the Lightning trainer, the learning rate, checkpoints."""
 
+import logging
+import signal
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,9 +31,11 @@ from tracker.training.checkpoint_files import (
     find_checkpoint,
 )
 from tracker.training.logs import EventLogger, MetricsLogger, quiet_log_threads
+from tracker.training.progress import SaveOnSignal, StoppedBySignal, TrainingProgress, restored_handlers
 
 LOG_FOLDER, METRICS_FILE = "log", "metrics.csv"  # the second is Lightning's name
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class ResumableSampler(Sampler[int]):
@@ -96,6 +101,8 @@ def build_trainer(config: TrainingConfig, steps: int, log_name: str, monitor: st
             nothing is validated.
     """
     folder, validations = Path(config.folder), -(-steps // config.validate_every)
+    for name in ("lightning.pytorch", "lightning.fabric"):  # what they say is about themselves
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return L.Trainer(
             max_steps=steps,
@@ -116,16 +123,19 @@ def build_trainer(config: TrainingConfig, steps: int, log_name: str, monitor: st
             logger=[MetricsLogger(folder, LOG_FOLDER, log_name), EventLogger(folder, "tensorboard", log_name)],
             plugins=[CheckpointFiles()],
             log_every_n_steps=max(1, min(20, steps // 50)),
-            callbacks=_callbacks(config, folder, monitor),
+            callbacks=_callbacks(config, folder, steps, monitor),
+            enable_progress_bar=False,
+            enable_model_summary=False,
         )
     except (MisconfigurationException, ValueError) as error:
         raise InputError(f"these settings of the devices cannot be used: {error}") from None
 
 
-def _callbacks(config: TrainingConfig, folder: Path, monitor: str) -> list[Callback]:
+def _callbacks(config: TrainingConfig, folder: Path, steps: int, monitor: str) -> list[Callback]:
     every = config.checkpoint_every
     last = partial(ModelCheckpoint, folder, Path(LAST_CHECKPOINT).stem, enable_version_counter=False)
     callbacks = [*ema_callbacks(config.ema_decay), last(every_n_train_steps=every), LearningRateMonitor("step")]
+    callbacks += [TrainingProgress(folder, steps, monitor), SaveOnSignal(folder)]  # after the averaging of the weights
     if monitor:
         best = Path(BEST_CHECKPOINT).stem
         callbacks.append(ModelCheckpoint(folder, best, monitor, mode="max", enable_version_counter=False))
@@ -178,17 +188,27 @@ def fit(
 ) -> None:
     """Trains from a checkpoint, if any, and saves the last one in the folder.
 
-    Ctrl-C raises KeyboardInterrupt, for which Lightning raises SystemExit.
+    After Ctrl-C or SIGTERM the state is saved, from which the training can be resumed; then KeyboardInterrupt is
+    raised, or the handler of SIGTERM called that was there before.
 
     Raises:
         InputError: The disk is full, or an image cannot be read.
     """
     try:
-        with explain_full_disk(folder), quiet_log_threads():
+        with explain_full_disk(folder), quiet_log_threads(), restored_handlers(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")  # about its own parts and settings, which are ours
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             trainer.save_checkpoint(folder / LAST_CHECKPOINT, weights_only=False)
         if trainer.is_global_zero:
             remove_file(folder / PREVIOUS_CHECKPOINT)  # nothing is left to be resumed from it
+    except StoppedBySignal as stop:
+        log.warning(
+            "stopped at step %d of %d: the same command with --resume goes on from there",
+            *(trainer.global_step, trainer.max_steps),
+        )
+        if stop.signal == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        signal.raise_signal(stop.signal)
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None

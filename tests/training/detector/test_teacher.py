@@ -12,11 +12,13 @@ from small_trainings import small_training
 from tracker import cli, train_detector
 from tracker.data import AnnotatedImage, ImageSet, read_image_set
 from tracker.errors import InputError
+from tracker.models.detection import BUILTIN, read_weights
 from tracker.structures.types import Detections
 from tracker.training.detector import teacher
 from tracker.training.detector.teacher import (
     add_teacher_labels,
     add_unlabeled_images,
+    keep_classes,
     learn_from_teacher,
     read_teacher_detections,
 )
@@ -149,3 +151,25 @@ class TestTraining:
     def test_images_without_labels_need_a_teacher(self, config):
         with pytest.raises(InputError, match="give teacher"):
             train_detector(config.model_copy(update={"teacher": ""}))
+
+
+def test_kept_classes_come_first_and_are_annotated_nowhere():
+    kept = keep_classes(ImageSet(("kitten", "car"), (image(boxes=[[0, 0, 9, 9]], labels=[0]),)), ["person", "car"])
+    assert kept.categories == ("person", "car", "kitten")
+    assert kept.images[0].labels.tolist() == [2] and kept.images[0].unlabeled == (0,)
+
+
+def test_a_class_to_keep_that_the_teacher_lacks(tmp_path):
+    with pytest.raises(InputError, match=r"keep_classes: unknown class 'persn'.*did you mean 'person'"):
+        train_detector(small_training(tmp_path, keep_classes=["persn"]))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_class_is_added_to_those_of_the_built_in_detector(tmp_path):
+    """The file knows both, with the scores of the kept one as they were and a threshold of the new ones."""
+    path = train_detector(small_training(tmp_path, keep_classes=["person,car"], network={}))
+    info = read_weights(path)[1]
+    assert info.categories == ("person", "car", "ball", "box") and info.thresholds[:2] == (0, 0)
+    builtin = read_weights(BUILTIN)[1]
+    assert info.calibration[0] == builtin.calibration[builtin.categories.index("person")]

@@ -1,9 +1,10 @@
 """Stored detections of one sequence, by frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,14 @@ class StoredDetections:
         """Returns the seconds from the first frame of the sequence to the end of its last one, approximately."""
         return self._time(self.last) - self._time(self.first) + float(self.step / self.frame_rate)
 
-    def filter(self, score: float, classes: tuple[str, ...], width: int, height: int) -> "StoredDetections":
+    def filter(
+        self,
+        score: float,
+        classes: tuple[str, ...],
+        width: int,
+        height: int,
+        class_scores: Mapping[str, float] = MappingProxyType({}),
+    ) -> "StoredDetections":
         """Returns the detections of some classes, with a minimum score, and at least partly inside the image.
 
         Args:
@@ -98,6 +106,7 @@ class StoredDetections:
             classes: Their names; empty for all.
             width: Width of the image, pixels; 0 where it is unknown.
             height: As `width`.
+            class_scores: Minimum scores of some classes, by name, in place of `score`.
 
         Raises:
             InputError: A name is not among the file's classes.
@@ -106,7 +115,8 @@ class StoredDetections:
             if name not in self.categories:
                 raise InputError(f"{self.path}: unknown class {name!r}{did_you_mean(name, list(self.categories))}")
         labels = [label for label, name in enumerate(self.categories) if not classes or name in classes]
-        keep = (self.detections.scores >= score) & np.isin(self.detections.labels, labels)
+        least = np.array([class_scores.get(name, score) for name in self.categories], np.float64)
+        keep = (self.detections.scores >= least[self.detections.labels]) & np.isin(self.detections.labels, labels)
         if width and height:
             keep &= area(clip(self.detections.boxes, width, height)) > 0
         num_kept = np.concatenate([[0], np.cumsum(keep)])

@@ -33,6 +33,7 @@ class Detector(ABC):
         device: The device of the network.
         backend: The backend of the network: torch, openvino or onnxruntime.
         size: Longest and shortest side to which larger images are reduced, pixels; (0, 0) where the network resizes.
+        class_scores: float32 (C,), score threshold of each class; empty for that of the network alone.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Detector(ABC):
                 The default is that of the description.
             tiling: The parts of each image in which it detects as well; None for none.
         """
+        self.class_scores = np.zeros(0, np.float32)
         self.size = info.size if size is None else size
         self.info = info
         self.class_ids = np.array(class_ids or range(len(info.categories)), np.int64)
@@ -188,7 +190,10 @@ class Detector(ABC):
         scale = np.array([original[1] / resized[1], original[0] / resized[0]] * 2, np.float32)
         boxes = clip(detections.boxes * scale, original[1], original[0])
         scaled = Detections(boxes, detections.scores, detections.labels, detections.data)
-        return scaled[(area(boxes) > 0) & np.isin(detections.labels, self.class_ids)]
+        keep = (area(boxes) > 0) & np.isin(detections.labels, self.class_ids)
+        if len(self.class_scores):
+            keep &= detections.scores >= self.class_scores[detections.labels]
+        return scaled[keep]
 
 
 def resized_shape(height: int, width: int, longest: int, shortest: int) -> tuple[int, int]:

@@ -54,7 +54,8 @@ class ExportedNetwork(nn.Module):
     def _filter(self, detections: dict[str, Tensor]) -> dict[str, Tensor]:
         if not self._config.masks:
             detections.pop("mask_probs", None)
-        indices = torch.nonzero(detections["scores"] >= self._config.score)[: self._config.max_detections, 0]
+        least = min((self._config.score, *self._config.class_scores.values()))
+        indices = torch.nonzero(detections["scores"] >= least)[: self._config.max_detections, 0]
         return {key: values[indices] for key, values in detections.items()}
 
 

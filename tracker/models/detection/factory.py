@@ -30,6 +30,12 @@ def load_detector(config: DetectorConfig) -> Detector:
         >>> detections.boxes.shape
         (0, 4)
     """
+    detector = _load(config)
+    detector.class_scores = np.array(score_thresholds(config, detector.info.categories), np.float32)
+    return detector
+
+
+def _load(config: DetectorConfig) -> Detector:
     device = find_device(config.device)
     if _is_builtin(config) and is_graph_backend(config.backend, device, config.precision == "half"):
         from tracker.models.detection.graph_detector import load_graph_detector
@@ -43,6 +49,24 @@ def load_detector(config: DetectorConfig) -> Detector:
 
 def _is_builtin(config: DetectorConfig) -> bool:
     return not config.weights and config.model == DEFAULT_MODEL
+
+
+def score_thresholds(config: DetectorConfig, categories: tuple[str, ...]) -> tuple[float, ...]:
+    """Returns the score threshold of each class; none where all classes have the same.
+
+    Raises:
+        InputError: A name in `class_scores` is not among the model's classes.
+
+    Example:
+        >>> score_thresholds(DetectorConfig(class_scores={"car": 0.3}), ("person", "car"))
+        (0.5, 0.3)
+    """
+    for name in config.class_scores:
+        if name not in categories:
+            raise InputError(f"class_scores: unknown class {name!r}{did_you_mean(name, list(categories))}")
+    if not config.class_scores:
+        return ()
+    return tuple(config.class_scores.get(name, config.score) for name in categories)
 
 
 def detector_class_ids(classes: tuple[str, ...], info: ModelInfo) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ def select_detections(boxes: Floats, scores: Floats, groups: NDArray[np.int64], 
         groups: The group of each class, see `group_labels`.
         config: The score threshold, those of NMS and the most detections.
     """
-    proposals, labels = np.nonzero(scores > config.score)
+    proposals, labels = np.nonzero(scores > config.least_score)
     boxes, scores = boxes[proposals, labels], scores[proposals, labels]
     order = np.argsort(-scores, kind="stable")
     order = order[(boxes[order, 2:] - boxes[order, :2] >= MIN_SIDE).all(1)]

@@ -139,7 +139,7 @@ def set_thresholds(model: nn.Module, config: DetectorConfig, info: ModelInfo) ->
     """
     roi_heads: Any = getattr(model, "roi_heads", None)
     selector: Any = getattr(roi_heads, "selector", roi_heads or model)  # one-stage networks hold the thresholds
-    selector.score_thresh = config.score
+    selector.score_thresh = config.least_score
     selector.nms_thresh = config.nms_iou
     selector.detections_per_img = config.max_detections
     if isinstance(selector, DetectionSelector):

@@ -21,6 +21,7 @@ from tracker.pipeline.crops.writer import TimeInterval, TrackFolders, crops_fold
 from tracker.pipeline.frame_analysis import FrameAnalysis
 from tracker.pipeline.monitor import RunMonitor
 from tracker.pipeline.stored import StoredAnalyzer, open_frames
+from tracker.pipeline.thresholds import with_stored_thresholds
 from tracker.pipeline.tracking_run import TrackingRun, check_source
 from tracker.structures.boxes import clip, expand
 from tracker.structures.types import Frame, Tracks
@@ -64,7 +65,7 @@ class CropExtractor:
     def __init__(self, root: Path, config: Config, crops: CropsConfig) -> None:
         """Takes the folder of all sources' folders, the settings of the tracking, and those of the crops."""
         self._root = root
-        self._config = config
+        self._config = with_stored_thresholds(config)
         self._crops = crops
         self._folders: list[Path] = []
         self._networks: FrameAnalyzer | None = None

@@ -1,5 +1,6 @@
 """Files of a finished training: the model, its model card, the evaluation and the settings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from tracker.data import ImageSet, align_categories, read_image_set
 from tracker.data.files import write_text
 from tracker.evaluation.detection import write_report
 from tracker.evaluation.detection.calibration import fit_calibration
+from tracker.evaluation.detection.evaluate import DetectionMetrics
 from tracker.evaluation.detection.inference import detect_images
-from tracker.models.detection import TorchDetector, set_thresholds
-from tracker.models.model_file import ModelInfo, save_model
+from tracker.models.detection import BUILTIN, TorchDetector, set_thresholds
+from tracker.models.detection.postprocess import DetectionSelector
+from tracker.models.model_file import ModelInfo, read_info, save_model
 from tracker.models.runtime import choose_device
 from tracker.training.curves import plot_metrics_log, read_metrics_log
 from tracker.training.detector.training_stages import TrainingStage
@@ -56,28 +59,76 @@ def write_artifacts(
     train_set: ImageSet,
     val_set: ImageSet,
     model: nn.Module,
-) -> None:
-    """Writes the model with its final weights, its training curves, evaluation and model card, and the settings."""
-    write_model(folder / "model.safetensors", config, info, model)
-    metrics = read_metrics_log(folder, {stage.name: stage.steps for stage in stages})
-    plot_metrics_log(metrics, folder / "curves.png", ("AP", "AP50", "AP75"))
+) -> DetectionMetrics:
+    """Writes the model with its thresholds, its training curves, evaluation and model card, and the settings.
+
+    Returns:
+        The evaluation on the validation images.
+    """
     with TorchDetector(model, info, _device(config)) as detector:
         predictions, seconds = detect_images(detector, val_set, 1, lambda done: None)
     evaluation = write_report(folder / "report", predictions, val_set, seconds)
+    info = info.model_copy(update={"thresholds": score_thresholds(evaluation, config.keep_classes)})
+    write_model(folder / "model.safetensors", config, info, model)
+    metrics = read_metrics_log(folder, {stage.name: stage.steps for stage in stages})
+    plot_metrics_log(metrics, folder / "curves.png", ("AP", "AP50", "AP75"))
     parameters = sum(array.numel() for array in model.state_dict().values())
     write_text(folder / "card.md", _model_card(config, info, (train_set, val_set), parameters, evaluation.coco_metrics))
+    return evaluation
 
 
-def calibrate(model: nn.Module, info: ModelInfo, config: DetectorTrainingConfig) -> ModelInfo:
-    """Calibrates the scores of a network on the images of `config.calibration`, and returns the new description."""
-    images = read_image_set(Path(config.calibration), config.class_map)
-    images = align_categories(images, info.categories, config.calibration)
+def score_thresholds(evaluation: DetectionMetrics, kept: Sequence[str] = ()) -> tuple[float, ...]:
+    """Returns the score threshold with the best F1 of each class, rounded down; 0 where it cannot be told.
+
+    That is the case for a class without objects in the evaluation, for one of which no detection is right, and for the
+    `kept` classes, which only a teacher has labelled.
+    """
+    best = {name: found.threshold for name, found in evaluation.best_f1.items() if found.f1 > 0 and name not in kept}
+    return tuple(math.floor(1e4 * best.get(name, 0.0)) / 1e4 for name in evaluation.categories)
+
+
+def result_lines(evaluation: DetectionMetrics) -> list[str]:
+    """Returns the figures of a training, for people."""
+    metrics = evaluation.coco_metrics
+    lines = [f"AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} on {evaluation.num_images} images for validation"]
+    for name, best in evaluation.best_f1.items():
+        lines.append(
+            f"{name}: from the score {best.threshold:.2f} on, the precision is {best.precision:.2f} and the recall "
+            f"{best.recall:.2f}, of {evaluation.num_objects[name]} objects"
+        )
+    return lines
+
+
+def calibrate(model: nn.Module, info: ModelInfo, config: DetectorTrainingConfig, val_set: ImageSet) -> ModelInfo:
+    """Calibrates the scores of an R-CNN, and returns the new description; that of another network stays as it is.
+
+    The images are those of `config.calibration` or, without such, those of the validation. Classes that are kept from a
+    teacher keep its calibration, so that their scores mean what they meant before.
+    """
+    if not isinstance(getattr(getattr(model, "roi_heads", None), "selector", None), DetectionSelector):
+        return info
+    images = val_set
+    if config.calibration:
+        images = read_image_set(Path(config.calibration), config.class_map)
+        images = align_categories(images, info.categories, config.calibration)
     with TorchDetector(model, info, _device(config)) as detector:
         predictions, _ = detect_images(detector, images, 1, lambda done: None)
-    calibration = fit_calibration(predictions, images.images, len(info.categories))
-    info = info.model_copy(update={"calibration": calibration})
+    calibration = list(fit_calibration(predictions, images.images, len(info.categories)))
+    for name, values in _teacher_calibration(config).items():
+        calibration[info.categories.index(name)] = values
+    info = info.model_copy(update={"calibration": tuple(calibration)})
     set_thresholds(model, DetectorEvalConfig(), info)
     return info
+
+
+def _teacher_calibration(config: DetectorTrainingConfig) -> dict[str, tuple[float, float]]:
+    """Returns the calibration of the classes that are kept, by name, where their teacher has one."""
+    path = BUILTIN if config.teacher == "builtin" else Path(config.teacher)
+    if not config.keep_classes or path.suffix != ".safetensors":
+        return {}
+    teacher = read_info(path)
+    known = dict(zip(teacher.categories, teacher.calibration, strict=False))
+    return {name: known[name] for name in config.keep_classes if name in known}
 
 
 def _device(config: TrainingConfig) -> torch.device:

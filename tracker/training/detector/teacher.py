@@ -26,7 +26,7 @@ from tracker.structures.types import Detections
 
 log = logging.getLogger(__name__)
 
-TEACHER_FILE = "teacher.json"  # in the folder of the training
+TEACHER_FILE, VALIDATION_FILE = "teacher.json", "teacher-val.json"  # in the folder of the training
 BATCH_SIZE = 8
 SAME_OBJECT_IOU = 0.6  # of a teacher's detection with an annotated object from which on it shows that object
 
@@ -42,22 +42,33 @@ def add_unlabeled_images(train_set: ImageSet, folders: Iterable[str]) -> ImageSe
     return replace(train_set, images=(*train_set.images, *unlabeled))
 
 
-def learn_from_teacher(train_set: ImageSet, config: DetectorTrainingConfig) -> ImageSet:
-    """Labels what is not annotated in training images with the teacher's detections.
+def keep_classes(image_set: ImageSet, names: Sequence[str]) -> ImageSet:
+    """Returns images with further classes before their own, none of whose objects are annotated.
 
-    The detections of a network are written to teacher.json in the folder of the training, so that a resumed training
-    has the same; a teacher that is such a file is read.
+    Example:
+        >>> keep_classes(ImageSet(("kitten",), ()), ["person"]).categories
+        ('person', 'kitten')
+    """
+    return image_set.with_categories(tuple(dict.fromkeys((*names, *image_set.categories))))
+
+
+def learn_from_teacher(train_set: ImageSet, config: DetectorTrainingConfig, file_name: str = TEACHER_FILE) -> ImageSet:
+    """Labels what is not annotated in images with the teacher's detections.
+
+    The detections of a network are written to a file in the folder of the training, so that a resumed training has the
+    same; a teacher that is such a file is read.
 
     Args:
         train_set: The images, some of them without labels.
         config: `teacher`, `teacher_min_score` and `teacher_ignore_score`.
+        file_name: Name of that file.
 
     Raises:
         InputError: The teacher cannot be loaded, or knows none of the classes.
     """
     path = Path(config.teacher)
     if path.suffix != ".json":
-        path = Path(config.folder) / TEACHER_FILE
+        path = Path(config.folder) / file_name
         images = tuple(image for image in train_set.images if image.unlabeled)
         if not _is_complete(path, images, config):
             _write_detections(path, replace(train_set, images=images), config)

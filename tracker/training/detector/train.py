@@ -8,18 +8,23 @@ import lightning as L
 import torch
 from torch import nn
 
-from tracker.config import DetectorEvalConfig, DetectorTrainingConfig
+from tracker.config import DetectorConfig, DetectorEvalConfig, DetectorTrainingConfig
 from tracker.data import ImageSet, align_categories, check_images, read_image_set, split_image_set
-from tracker.errors import InputError
+from tracker.errors import InputError, did_you_mean
 from tracker.models import detection
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import load_torch_file
 from tracker.training.checkpoint_files import BEST_CHECKPOINT, explain_full_disk
-from tracker.training.detector.artifacts import calibrate, model_info, write_artifacts
+from tracker.training.detector.artifacts import calibrate, model_info, result_lines, write_artifacts
 from tracker.training.detector.data import DetectionDataModule
 from tracker.training.detector.dataset import DetectionTrainDataset
 from tracker.training.detector.module import DetectorModule
-from tracker.training.detector.teacher import add_unlabeled_images, learn_from_teacher
+from tracker.training.detector.teacher import (
+    VALIDATION_FILE,
+    add_unlabeled_images,
+    keep_classes,
+    learn_from_teacher,
+)
 from tracker.training.detector.training_stages import TrainingStage, check_recipe, training_stages
 from tracker.training.trainer import build_trainer, explain_out_of_memory, fit, open_run_folder
 
@@ -49,6 +54,7 @@ def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path
         >>> train_detector(config)  # doctest: +SKIP
         PosixPath('runs/detector/model.safetensors')
     """
+    config = _with_kept_classes(config)
     folder = Path(config.folder)
     stages = training_stages(config)
     train_set, val_set = _read_datasets(config)
@@ -70,12 +76,30 @@ def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path
     if is_global_zero:
         if (folder / BEST_CHECKPOINT).is_file():
             model.load_state_dict(detection.read_weights(folder / BEST_CHECKPOINT)[0])
-        if config.calibration:
-            info = calibrate(model, info, config)
+        info = calibrate(model, info, config, val_set)
         with explain_full_disk(folder):
-            write_artifacts(folder, config, info, stages, train_set, val_set, model)
-        log.info("the finished model, for track --weights, is %s", model_path)
+            evaluation = write_artifacts(folder, config, info, stages, train_set, val_set, model)
+        for line in result_lines(evaluation):
+            log.info("%s", line)
+        log.info("the model is %s; next: track VIDEO --weights %s", model_path, model_path)
     return model_path
+
+
+def _with_kept_classes(config: DetectorTrainingConfig) -> DetectorTrainingConfig:
+    """Returns the settings with the teacher, and with its weights to start from, if classes are to be kept."""
+    if not config.keep_classes:
+        return config
+    teacher = config.teacher or "builtin"
+    names = tuple(name.strip() for text in config.keep_classes for name in text.split(",") if name.strip())
+    if teacher.endswith(".json"):
+        pretrained = config.pretrained
+    else:
+        known = detection.detector_categories(DetectorConfig(weights="" if teacher == "builtin" else teacher))
+        for name in names:
+            if name not in known:
+                raise InputError(f"keep_classes: unknown class {name!r}{did_you_mean(name, list(known))}")
+        pretrained = config.pretrained or teacher
+    return config.model_copy(update={"keep_classes": names, "teacher": teacher, "pretrained": pretrained})
 
 
 @dataclass(frozen=True)
@@ -118,11 +142,15 @@ def _read_datasets(config: DetectorTrainingConfig) -> tuple[ImageSet, ImageSet]:
         log.warning("%s", held_out)
     if config.unlabeled and not config.teacher:
         raise InputError("images without labels need a detector that labels them: give teacher")
+    if config.keep_classes:
+        train_set, val_set = (keep_classes(image_set, config.keep_classes) for image_set in (train_set, val_set))
     train_set = add_unlabeled_images(train_set, config.unlabeled)
     num_reads = config.steps * config.accumulate_grad_batches * config.batch_size
     check_images([image.path for image in (*train_set.images, *val_set.images)], num_reads)
     if config.teacher:
         train_set = learn_from_teacher(train_set, config)
+    if config.keep_classes:
+        val_set = learn_from_teacher(val_set, config, VALIDATION_FILE)
     if not any(len(image.boxes) for image in val_set.images):
         source = config.val or f"{config.train} that is held out"
         raise InputError(f"there is no object on any image of {source}: there is nothing to validate on")
@@ -142,7 +170,7 @@ class _TrainingRun:
     def initial_model(self) -> nn.Module:
         """Builds the network before its first step; it is the same each time."""
         config = self.config
-        L.seed_everything(config.seed, workers=True)
+        L.seed_everything(config.seed, workers=True, verbose=False)
         model = detection.build_detector(config.network, len(self.info.categories))
         check_recipe(model, config)
         # Validation gives the metrics of `track eval detector`.

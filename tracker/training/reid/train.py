@@ -60,7 +60,7 @@ def with_default_size(config: C) -> C:
 
 def build_initial_model(config: CropTrainingConfig, num_classes: int = 0) -> AppearanceNetwork:
     """Builds the network before its first step; it is the same each time."""
-    L.seed_everything(config.seed, workers=True)
+    L.seed_everything(config.seed, workers=True, verbose=False)
     model = build_embedder(config.network, config.size, num_classes)
     if config.pretrained:
         load_pretrained_weights(model, config.network.architecture, config.pretrained)
