@@ -67,22 +67,6 @@ def save_model(path: Path, state: Arrays, info: ModelInfo) -> None:
     write_bytes(path, save(contiguous, metadata={METADATA_KEY: info.model_dump_json()}))
 
 
-def read_info(path: Path) -> ModelInfo:
-    """Reads the description of a model, and not its weights.
-
-    Raises:
-        InputError: See `load_model`.
-    """
-    if not path.is_file():
-        raise InputError(f"there is no model file {path}")
-    try:
-        with safe_open(path, framework="np") as file:
-            return parse_info((file.metadata() or {}).get(METADATA_KEY, ""), path)
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not a readable .safetensors model: {reason}") from None
-
-
 def load_model(path: Path) -> tuple[Arrays, ModelInfo]:
     """Reads a file that `save_model` wrote; runs no code from the file.
 

@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from tracker.config import DetectorConfig
 from tracker.errors import InputError, did_you_mean
 from tracker.models.detection.detector import Detector

@@ -1,5 +1,6 @@
 """Files of a finished training: the model, its model card, the evaluation and the settings."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from tracker.models.model_file import ModelInfo, read_info, save_model
 from tracker.models.runtime import choose_device
 from tracker.training.curves import plot_metrics_log, read_metrics_log
 from tracker.training.detector.training_stages import TrainingStage
+
+log = logging.getLogger(__name__)
 
 CARD = """\
 # {architecture}: {classes}
@@ -59,12 +62,8 @@ def write_artifacts(
     train_set: ImageSet,
     val_set: ImageSet,
     model: nn.Module,
-) -> DetectionMetrics:
-    """Writes the model with its thresholds, its training curves, evaluation and model card, and the settings.
-
-    Returns:
-        The evaluation on the validation images.
-    """
+) -> None:
+    """Writes the model with its thresholds, its training curves, evaluation and model card, and the settings."""
     with TorchDetector(model, info, _device(config)) as detector:
         predictions, seconds = detect_images(detector, val_set, 1, lambda done: None)
     evaluation = write_report(folder / "report", predictions, val_set, seconds)
@@ -74,7 +73,8 @@ def write_artifacts(
     plot_metrics_log(metrics, folder / "curves.png", ("AP", "AP50", "AP75"))
     parameters = sum(array.numel() for array in model.state_dict().values())
     write_text(folder / "card.md", _model_card(config, info, (train_set, val_set), parameters, evaluation.coco_metrics))
-    return evaluation
+    for line in result_lines(evaluation):
+        log.info("%s", line)
 
 
 def score_thresholds(evaluation: DetectionMetrics, kept: Sequence[str] = ()) -> tuple[float, ...]:

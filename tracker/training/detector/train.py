@@ -15,7 +15,7 @@ from tracker.models import detection
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import load_torch_file
 from tracker.training.checkpoint_files import BEST_CHECKPOINT, explain_full_disk
-from tracker.training.detector.artifacts import calibrate, model_info, result_lines, write_artifacts
+from tracker.training.detector.artifacts import calibrate, model_info, write_artifacts
 from tracker.training.detector.data import DetectionDataModule
 from tracker.training.detector.dataset import DetectionTrainDataset
 from tracker.training.detector.module import DetectorModule
@@ -78,9 +78,7 @@ def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path
             model.load_state_dict(detection.read_weights(folder / BEST_CHECKPOINT)[0])
         info = calibrate(model, info, config, val_set)
         with explain_full_disk(folder):
-            evaluation = write_artifacts(folder, config, info, stages, train_set, val_set, model)
-        for line in result_lines(evaluation):
-            log.info("%s", line)
+            write_artifacts(folder, config, info, stages, train_set, val_set, model)
         log.info("the model is %s; next: track VIDEO --weights %s", model_path, model_path)
     return model_path
 
