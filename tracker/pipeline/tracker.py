@@ -154,7 +154,7 @@ class Tracker:
                 f"before is {self._size[0]}x{self._size[1]}: resize it"
             )
         if self._online is None:
-            needs_image = self.config.tracker.camera_motion != "none" or self.config.appearance.classify
+            needs_image = self.config.tracker.camera_motion in ("flow", "ecc") or self.config.appearance.classify
             if needs_image and picture is None:
                 raise InputError("camera_motion and classify need the pictures: give image with every frame")
             return
