@@ -26,6 +26,7 @@ from tracker.cli.usage import HELP, familiar_flag, normalize_tokens
 from tracker.errors import InputError
 
 COMMANDS = {
+    "live": ("live", "Track cameras and streams as a service, with a page that shows them."),
     "retrack": ("retrack", "Track stored detections without a detector, and write the same results."),
     "batch": ("batch", "Track many files by several workers or on a Ray cluster; a second call does what is missing."),
     "crops": ("crops", "Extract crops of the tracks of videos, a folder for each track, to train on."),
@@ -66,6 +67,7 @@ EXTRAS = {
     "tune": ("tune", "tuning"),
     "count": ("analytics", "counting in zones"),
     "report": ("analytics", "a report with zones"),
+    "live": ("web", "the page"),
 }
 """Groups and commands whose packages are an extra: its name, and what needs it."""
 

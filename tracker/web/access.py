@@ -18,6 +18,8 @@ _HEADERS = {
     "cache-control": "no-cache",
 }
 _READING = ("GET", "HEAD", "OPTIONS")
+_OPEN = "/healthz"
+"""Path that answers without a token: that the server is alive, and nothing else."""
 
 
 class AccessControl:
@@ -37,7 +39,7 @@ class AccessControl:
         self._cookie = f"tracker_{sha256(token.encode()).hexdigest()[:12]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket") or (scope["type"] == "http" and scope["path"] == _OPEN):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

@@ -1,0 +1,166 @@
+"""The page of live sources."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from live_streams import HlsEncoder, serve_folder
+from paths import STUB
+from rtsp_server import missing_packages, rtsp_server
+from stub_networks import moving_rectangles
+
+pytest.importorskip("fastapi")
+pytest.importorskip("prometheus_client")
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def service(folder: Path, *arguments: object, port: int) -> Iterator[subprocess.Popen[str]]:
+    """Runs `track live` with stub networks in a process of its own, and ends it as Ctrl-C does."""
+    command = [sys.executable, str(STUB), "0", "0", "live", *map(str, arguments), "--port", str(port)]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 130, errors
+
+
+def get(url: str | Request) -> Any:
+    with urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if result := condition():
+                return result
+        except OSError:
+            pass
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@contextmanager
+def hls(folder: Path) -> Iterator[str]:
+    folder.mkdir()
+    with (
+        HlsEncoder(folder, segment=0.5, draw=lambda number: moving_rectangles(number, 640, 360)),
+        serve_folder(folder) as url,
+    ):
+        yield f"{url}/live.m3u8"
+
+
+def test_a_token_guards_all_but_the_health(tmp_path: Path) -> None:
+    """Bar 5 in part: no token, no answer."""
+    port = free_port()
+    root = f"http://127.0.0.1:{port}"
+    with (
+        hls(tmp_path / "shared") as url,
+        service(tmp_path, url, "--host", "0.0.0.0", "--token", "secret", port=port),
+    ):
+        assert wait_until(lambda: get(f"{root}/healthz")) == {"status": "ok"}
+        for path in ("", "readyz", "metrics", "api/cameras", "api/tracks", "api/events", "static/live/live.js",
+                     "cameras/127.0.0.1/picture.mjpeg", "static/../../../../etc/passwd"):  # fmt: skip
+            with pytest.raises(HTTPError) as caught:
+                urlopen(f"{root}/{path}", timeout=10)
+            assert caught.value.code == 403
+            caught.value.close()
+        allowed = Request(f"{root}/api/cameras", headers={"Authorization": "Bearer secret"})
+        assert get(allowed)[0]["name"] == "127.0.0.1"
+
+
+def test_the_service_answers_and_slow_clients_do_not_slow_it(tmp_path: Path) -> None:
+    port = free_port()
+    root = f"http://127.0.0.1:{port}"
+    with hls(tmp_path / "shared") as url, service(tmp_path, url, port=port):
+        wait_until(lambda: get(f"{root}/readyz")["ready"])
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+        try:
+            for client in clients:  # which never read
+                client.sendall(b"GET /cameras/127.0.0.1/picture.mjpeg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_until(lambda: get(f"{root}/api/cameras")[0]["viewers"] == 200)
+            before = get(f"{root}/api/cameras")[0]
+            time.sleep(5)
+            after = get(f"{root}/api/cameras")[0]
+        finally:
+            for client in clients:
+                client.close()
+        assert after["processed"] - before["processed"] >= 35 and not sum(after["dropped"].values())
+        tracks = get(f"{root}/api/tracks")["127.0.0.1"]["tracks"]
+        assert {row["class"] for row in tracks} == {"person", "car"}
+        with urlopen(f"{root}/metrics", timeout=10) as answer:
+            metrics = answer.read().decode()
+        assert 'tracker_frames_captured_total{camera="127.0.0.1"}' in metrics and "tracker_lag_seconds" in metrics
+        with urlopen(f"{root}/api/events", timeout=10) as answer:
+            event = json.loads(answer.readline().decode().removeprefix("data: "))
+        assert event["event"] == "running" and event["camera"] == "127.0.0.1"
+        with pytest.raises(HTTPError) as caught:
+            urlopen(f"{root}/cameras/other/picture.mjpeg", timeout=10)
+        assert caught.value.code == 404
+        caught.value.close()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(bool(missing_packages()), reason=f"no RTSP server: {missing_packages()}")
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_the_page_in_a_browser(tmp_path: Path) -> None:
+    """Moving pictures with boxes, a stall, the end of the source's server and of the page's own, all without errors."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    port = free_port()
+    with playwright.sync_playwright() as p, rtsp_server(free_port(), rate=10) as camera:
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        with service(tmp_path, camera.url, "--timeout", 20, port=port):
+            wait_until(lambda: get(f"http://127.0.0.1:{port}/readyz")["ready"])
+            page.goto(f"http://127.0.0.1:{port}/")
+            page.wait_for_selector('.state[data-state="running"]', timeout=60000)
+            page.wait_for_timeout(3000)
+            image = page.locator("img")
+            first = image.screenshot()
+            page.wait_for_timeout(1500)
+            assert first != image.screenshot()
+            page.screenshot(path=str(tmp_path / "running.png"))
+            camera.freeze(8)
+            page.wait_for_selector('.state[data-state="stalled"]', timeout=30000)
+            assert "s old" in page.locator(".overlay").inner_text()
+            page.screenshot(path=str(tmp_path / "stalled.png"))
+            page.wait_for_selector('.state[data-state="running"]', timeout=30000)
+            assert not errors
+        page.wait_for_selector("#problem:not([hidden])", timeout=30000)
+        errors.clear()  # Chromium itself logs that a server is gone
+        with service(tmp_path, camera.url, port=port):
+            page.wait_for_selector("#problem", state="hidden", timeout=60000)
+            page.wait_for_selector('.state[data-state="running"]', timeout=60000)
+            page.wait_for_timeout(2000)
+            again = image.screenshot()
+            page.wait_for_timeout(1000)
+            assert again != image.screenshot()
+            assert not [error for error in errors if "Failed to load" not in error and "ERR_" not in error]
+        browser.close()
