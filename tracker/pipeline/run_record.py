@@ -28,6 +28,7 @@ PACKAGES = {
     "av": "av",
     "numpy": "numpy",
     "scipy": "scipy",
+    "filterpy": "filterpy",
     "opencv-python": "cv2",
     "opencv-python-headless": "cv2",
     "onnxruntime": "onnxruntime",

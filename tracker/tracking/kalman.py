@@ -5,6 +5,7 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
+from filterpy.common import kinematic_state_transition, van_loan_discretization
 
 from tracker.structures.boxes import Floats
 
@@ -18,16 +19,19 @@ IDENTITY.setflags(write=False)
 _ASPECT, _ASPECT_NOISE = 2, 1e-1
 """Column of the aspect ratio, and the standard deviation of its measurement, which has no unit."""
 
+_UNIT_NOISE: Floats = van_loan_discretization(np.zeros((2, 2)), np.eye(2), 1.0)[1]
+"""Covariance that 1 s adds to position and velocity, two independent random walks of unit variance per second."""
+
 
 @lru_cache(maxsize=256)
 def motion_model(dt: float) -> tuple[Floats, Floats]:
-    """Returns the constant-velocity model of one axis for a time step of `dt` seconds.
+    """Returns the constant-velocity model of one axis, as filterpy makes it, for a time step of `dt` seconds.
 
-    The process noise is that of two independent random walks, which grows linearly with the time step. (Discretized
-    noise of the acceleration alone would be another.)
+    The process noise is that of random walks, which grows linearly with the time step: filterpy discretizes it for one
+    second, and it is scaled by `dt`. (`filterpy.common.Q_continuous_white_noise` has noise of the acceleration alone.)
     Returns the transition of position and velocity, and the noise for unit noise per second, float64 (2, 2) each.
     """
-    transition, noise = np.array([[1.0, dt], [0.0, 1.0]]), dt * np.eye(2)
+    transition, noise = kinematic_state_transition(1, dt), dt * _UNIT_NOISE
     for matrix in (transition, noise):
         matrix.setflags(write=False)  # the cache shares them
     return transition, noise
