@@ -91,6 +91,8 @@ def test_the_table_of_public_names_is_complete() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
     for path, anchor in links:
+        if path.startswith("https://"):  # tests run without internet access
+            continue
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
