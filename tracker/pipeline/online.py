@@ -5,9 +5,10 @@ from dataclasses import replace
 from tracker.config import Config
 from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.class_voting import ClassVoter
-from tracker.pipeline.frame_analysis import FrameAnalysis
-from tracker.structures.types import Tracks
-from tracker.tracking import DeepSort
+from tracker.pipeline.frame_analysis import Embeddings, FrameAnalysis
+from tracker.structures.boxes import Floats
+from tracker.structures.types import Detections, Tracks
+from tracker.tracking import DeepSort, Rescorer
 from tracker.tracking.camera_motion import CameraMotion
 
 
@@ -28,25 +29,32 @@ class OnlineTracker:
 
     def update(self, analysis: FrameAnalysis) -> Tracks:
         """Returns the tracks of the next frame."""
-        frame, detections = analysis.frame, analysis.detections
-        if not analysis.detector_ran:
-            return self.predict(frame.time)
         with self._analyzer.timer.measure("associate"):
-            motion = self._camera.update(frame.image, detections.boxes)
-            tracks = self.sort.update(detections, analysis.embeddings, frame.time, motion, analysis.rescore)
-            tracks = replace(tracks, categories=self._analyzer.categories)
-            if "masks" in detections.data:
-                tracks = tracks.with_masks(detections.boxes, detections.data["masks"])
-            if self._saves_embeddings and analysis.embeddings.shape[1]:
-                tracks = tracks.with_embeddings(analysis.embeddings)
-        self._voter.count(tracks, analysis.class_probs)
-        self._voter.keep(self.sort.table.ids.tolist())
-        return self._voter.with_classes(tracks)
+            tracks = self.sort.update(*self.inputs(analysis))
+        return self.complete(analysis, tracks)
 
     def predict(self, time: float) -> Tracks:
         """Returns the tracks predicted for a frame at `time` seconds on which the detector did not run."""
         with self._analyzer.timer.measure("associate"):
-            tracks = replace(self.sort.predict(time), categories=self._analyzer.categories)
+            tracks = self.sort.predict(time)
+        return self._voter.with_classes(replace(tracks, categories=self._analyzer.categories))
+
+    def inputs(self, analysis: FrameAnalysis) -> tuple[Detections, Embeddings, float, Floats, Rescorer]:
+        """Returns the arguments of `DeepSort.update` for the next frame, on which the detector ran."""
+        frame, detections = analysis.frame, analysis.detections
+        motion = self._camera.update(frame.image, detections.boxes)
+        return detections, analysis.embeddings, frame.time, motion, analysis.rescore
+
+    def complete(self, analysis: FrameAnalysis, tracks: Tracks) -> Tracks:
+        """Returns the tracks that `DeepSort.update` gave, with the class names, masks, embeddings and finer classes."""
+        detections = analysis.detections
+        tracks = replace(tracks, categories=self._analyzer.categories)
+        if "masks" in detections.data:
+            tracks = tracks.with_masks(detections.boxes, detections.data["masks"])
+        if self._saves_embeddings and analysis.embeddings.shape[1]:
+            tracks = tracks.with_embeddings(analysis.embeddings)
+        self._voter.count(tracks, analysis.class_probs)
+        self._voter.keep(self.sort.table.ids.tolist())
         return self._voter.with_classes(tracks)
 
 

@@ -103,7 +103,12 @@ class TrackingRun:
             for analysis in analyses:
                 keeper.on_frame(analysis.frame)
                 on_analysis(analysis)
-                yield analysis.frame, tracker.update(analysis)
+                if analysis.detector_ran:
+                    with self.timer.measure("associate"):
+                        tracks = tracker.sort.update(*tracker.inputs(analysis))
+                    yield analysis.frame, tracker.complete(analysis, tracks)
+                else:
+                    yield analysis.frame, tracker.predict(analysis.frame.time)
 
     def _offline(self, on_analysis: AnalysisCallback, images: bool) -> Generator[tuple[Frame, Tracks]]:
         # Few runs need it, and it takes time to import.
