@@ -30,6 +30,7 @@ COMMANDS = {
     "retrack": ("retrack", "Track stored detections without a detector, and write the same results."),
     "batch": ("batch", "Track many files by several workers or on a Ray cluster; a second call does what is missing."),
     "crops": ("crops", "Extract crops of the tracks of videos, a folder for each track, to train on."),
+    "view": ("view", "Open a page with the video and the tracks of a run, to look at and to repair."),
     "edit": ("edit", "Repair the tracks of a run: merge, split, swap, rename, delete; undo and redo."),
     "count": ("analytics:count_app", "Count tracks that cross lines, and their visits and ways between zones."),
     "speed": ("analytics:speed_app", "Measure speeds in metres per second by known points on the ground."),
@@ -68,6 +69,7 @@ EXTRAS = {
     "count": ("analytics", "counting in zones"),
     "report": ("analytics", "a report with zones"),
     "live": ("web", "the page"),
+    "view": ("web", "the page"),
 }
 """Groups and commands whose packages are an extra: its name, and what needs it."""
 

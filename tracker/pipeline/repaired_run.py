@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tracker.config import Config, OutputConfig
+from tracker.config import Config, OutputConfig, SourceConfig
 from tracker.data.detections import read_detections
 from tracker.data.edits import RunTable
 from tracker.data.store import has_parts
@@ -110,16 +110,21 @@ def with_frames(source: Source | None, tracks: Iterator[tuple[int, float, Tracks
             index, _, found = next(tracks, (-1, 0.0, None))
         # Tables are in pixels of the picture itself already.
         plain = Frame(frame.index, frame.time, frame.pts, frame.image)
-        yield plain, found if found is not None and index == frame.index else _to_tracks(_NO_ROWS, ())
+        yield plain, found if found is not None and index == frame.index else no_tracks()
 
 
-def open_run_source(run: StartedRun, video: str = "") -> Source:
-    """Opens the source of a run.
+def no_tracks() -> Tracks:
+    """Returns the tracks of a frame that has none."""
+    return _to_tracks(_NO_ROWS, ())
+
+
+def open_run_source(run: StartedRun, video: str = "", config: SourceConfig | None = None) -> Source:
+    """Opens the source of a run, with its settings if no others are given.
 
     Raises:
         InputError: It is no longer there, or cannot be opened.
     """
-    return open_source(video or run.source, run.config.source, run.config.detector.threads)
+    return open_source(video or run.source, config or run.config.source, run.config.detector.threads)
 
 
 def _open_frames(run: StartedRun, table: RunTable, video: str, with_images: bool) -> Source | None:

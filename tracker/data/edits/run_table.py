@@ -91,13 +91,14 @@ class RunTable:
         keep = pc.and_(pc.greater_equal(table["frame"], first), pc.less(table["frame"], stop))
         return apply_edits(table.filter(keep), edits, self.frame_table.times, (first, stop))
 
-    def parts(self, edits: Sequence[Edit] | None = None) -> Iterator[pa.Table]:
-        """Yields all rows in order of frames, a part of the file at a time."""
+    def parts(self, edits: Sequence[Edit] | None = None, begin: int = 0) -> Iterator[pa.Table]:
+        """Yields all rows from the frame `begin` on, in order of frames, a part of the file at a time."""
         edits = self.journal.edits() if edits is None else edits
         starts = [0, *(int(first) for first in self._bounds[1:, 0])]
         end = max([int(self._bounds[-1, 1]) if len(self._bounds) else -1, *(key[0] for key in _keys(edits))]) + 1
         for first, stop in pairwise([*dict.fromkeys(starts), max(end, starts[-1] + 1)]):
-            yield self.window(first, stop, edits)
+            if stop > begin:
+                yield self.window(max(first, begin), stop, edits)
 
     def frames_between(self, start: float, end: float) -> tuple[int, int]:
         """Returns the first frame of the parts of the file between two times, seconds, and the one after the last."""

@@ -1,0 +1,155 @@
+"""The runs that a page shows, and the parts of their tracks that it asks for."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracker.data.edits import Edit, RunTable
+from tracker.errors import InputError
+from tracker.pipeline.repaired_run import started_run
+from tracker.pipeline.resume import is_run
+from tracker.web.view.doubtful import find_moments
+from tracker.web.view.media import Media
+
+MAX_SECONDS = 120.0
+"""Longest part of a run in one answer."""
+_FEW_FRAMES = 9
+"""Frames of a track among which its clearest box is chosen."""
+
+
+class ViewedRun:
+    """A run, as the page sees it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens the table of the run.
+
+        Raises:
+            InputError: It is no run that has ended.
+        """
+        self.folder = folder
+        self.started = started_run(folder)
+        self.table = RunTable(folder)
+        self.media = Media(self.started, self.table)
+        self._tracks: tuple[list[Edit], dict[str, list[Any]]] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.resolve().name
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what the page shows before anything else."""
+        source = self.started.record["source"]
+        return {
+            "name": self.name,
+            "source": source["name"],
+            "width": source.get("width") or 0,
+            "height": source.get("height") or 0,
+            "duration": self.duration,
+            "status": self.started.record["status"],
+            **self.journal(),
+        }
+
+    @cached_property
+    def duration(self) -> float:
+        """Time of the last frame with a track, seconds."""
+        return max((track.last_s for track in self.table.tracks([])), default=0.0)
+
+    def journal(self) -> dict[str, Any]:
+        """Returns the version, and the lines of the journal."""
+        entries = self.table.journal.entries()
+        lines = [
+            {"author": entry.author, "time": entry.time, "text": entry.edit.describe() if entry.edit else entry.action}
+            for entry in entries
+        ]
+        return {"version": len(entries), "journal": lines, "edits": len(self.table.journal.edits())}
+
+    def tracks(self) -> dict[str, list[Any]]:
+        """Returns the columns of the list of tracks."""
+        edits = self.table.journal.edits()
+        if self._tracks is None or self._tracks[0] != edits:
+            rows = [asdict(track) for track in self.table.tracks(edits)]
+            names = list(rows[0]) if rows else ["id", "category", "first_s", "last_s"]
+            self._tracks = edits, {name: [_short(row[name]) for row in rows] for name in names}
+        return self._tracks[1]
+
+    def window(self, start: float, end: float) -> dict[str, Any]:
+        """Returns the frames that are shown between two times, seconds, and the boxes in them."""
+        if not 0 <= start < end <= start + MAX_SECONDS:
+            raise InputError(f"ask for at most {MAX_SECONDS:g} s of a run")
+        rows = self.table.window(*self.table.frames_between(start, end))
+        rows = rows.filter(pc.and_(pc.greater_equal(rows["time_s"], start), pc.less(rows["time_s"], end)))
+        frames, times = self.media.frame_times(start, end, rows)
+        return {"frames": frames.tolist(), "times": times.tolist(), "rows": _columns(rows)}
+
+    def moments(self, after: float, limit: int) -> dict[str, Any]:
+        """Returns the next doubtful moments after a time, seconds; see `find_moments`."""
+        found, until = find_moments(self.table, after, limit)
+        return {"moments": [asdict(moment) for moment in found], "until": until if math.isfinite(until) else None}
+
+    def best_box(self, track_id: int) -> dict[str, Any] | None:
+        """Returns time and box of a track where it is large, with a high score; None if it was edited away."""
+        edits = self.table.journal.edits()
+        columns = self.tracks()
+        if track_id not in columns["id"]:
+            return None
+        index = columns["id"].index(track_id)
+        first, last = columns["first_frame"][index], columns["last_frame"][index]
+        found: list[dict[str, Any]] = []
+        wanted = np.unique(np.linspace(first, last, _FEW_FRAMES).astype(int)).tolist()
+        near = last - first < 2000
+        parts = [self.table.window(first, last + 1, edits)] if near else []
+        parts = parts or [self.table.window(frame, frame + 1, edits) for frame in wanted[1:-1:3] or wanted]
+        for part in parts:
+            found += part.filter(pc.equal(part["track_id"], track_id)).to_pylist()
+        if not found:
+            return None
+        best = max(found, key=lambda row: row["observed"] * row["score"] * math.sqrt(_area(row)) + 1e-9 * _area(row))
+        return {"time": best["time_s"], "box": [best[name] for name in ("x1", "y1", "x2", "y2")]}
+
+
+def _area(row: dict[str, Any]) -> float:
+    return float((row["x2"] - row["x1"]) * (row["y2"] - row["y1"]))
+
+
+def _columns(rows: pa.Table) -> dict[str, list[Any]]:
+    names = {"frame": "frame", "track_id": "id", "score": "score", "observed": "observed"}
+    columns: dict[str, list[Any]] = {new: rows[old].to_pylist() for old, new in names.items()}
+    columns["class"] = rows["class"].cast(pa.string()).to_pylist()
+    for name in ("x1", "y1", "x2", "y2"):
+        columns[name] = np.round(rows[name].to_numpy().astype(np.float64), 2).tolist()
+    columns["score"] = np.round(rows["score"].to_numpy().astype(np.float64), 3).tolist()
+    return columns
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def find_runs(folders: Sequence[Path]) -> list[ViewedRun]:
+    """Returns the runs in some folders, each that of a run, or a folder of runs.
+
+    Raises:
+        InputError: There is none.
+    """
+    found: list[ViewedRun] = []
+    for folder in folders:
+        if is_run(folder):
+            found.append(ViewedRun(folder))
+            continue
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}: give that of a run, such as tracked/video")
+        inside = [
+            path.parent for path in sorted(folder.glob("**/run.json")) if (path.parent / "tracks.parquet").is_file()
+        ]
+        if not inside:
+            raise InputError(f"{folder} holds no run that has ended: give the folder of one, such as tracked/video")
+        found += map(ViewedRun, inside)
+    return found
