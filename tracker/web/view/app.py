@@ -9,7 +9,6 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
 from tracker.data.edits import Conflict, Edit
-from tracker.pipeline.repaired_run import export_run
 from tracker.web.app import create_app
 from tracker.web.view.runs import ViewedRun
 
@@ -90,6 +89,8 @@ def create_view_app(runs: Sequence[ViewedRun], token: str = "") -> FastAPI:
 
     @app.post("/api/runs/{number}/export")
     def export(number: int) -> dict[str, Any]:
+        from tracker.pipeline.repaired_run import export_run  # takes time and memory, which a look does without
+
         paths: list[Path] = export_run(find(number).folder, overwrite=True)
         return {"text": "wrote " + ", ".join(path.name for path in paths) + f" to {paths[0].parent}"}
 

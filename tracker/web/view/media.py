@@ -12,14 +12,10 @@ import pyarrow as pa
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from tracker.config import SourceConfig
+from tracker.config import Config, SourceConfig
 from tracker.data.edits import RunTable
 from tracker.data.files import remove_file
 from tracker.errors import InputError
-from tracker.output import open_writer
-from tracker.pipeline.file_run import video_info
-from tracker.pipeline.repaired_run import no_tracks, open_run_source
-from tracker.pipeline.resume import StartedRun
 
 COPY = "browser.mp4"
 """Name of the copy in the folder of the run."""
@@ -38,9 +34,12 @@ class Media:
         progress: Share of the copy that is made.
     """
 
-    def __init__(self, run: StartedRun, table: RunTable) -> None:
-        """Takes the run and its tracks; nothing is opened yet."""
-        self._run = run
+    def __init__(self, folder: Path, record: dict[str, Any], table: RunTable) -> None:
+        """Takes the folder of the run, its record and its tracks; nothing is opened yet."""
+        self._folder = folder
+        source = record["source"]
+        self._source = Path(source.get("path") or source.get("name") or "")
+        self._start = float(record.get("config", {}).get("source", {}).get("start", 0.0))
         self._table = table
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -85,7 +84,7 @@ class Media:
     def _source_times(self) -> NDArray[np.float64]:
         """Times of all frames of the source, for a run that stored none; empty if it is no video file."""
         try:
-            with av.open(f"file:{self._run.source}") as container:
+            with av.open(f"file:{self._source}") as container:
                 stream = container.streams.video[0]
                 unit = float(stream.time_base or 0)
                 stamps = np.sort([packet.pts for packet in container.demux(stream) if packet.pts is not None])
@@ -94,7 +93,7 @@ class Media:
         return (stamps - stamps[0]) * unit if len(stamps) else np.zeros(0)
 
     def _choose(self) -> None:
-        source, copy = Path(self._run.source), self._run.folder / COPY
+        source, copy = self._source, self._folder / COPY
         if source.is_file() and _plays_in_browsers(source):
             self.path = source
         elif copy.is_file():
@@ -104,19 +103,23 @@ class Media:
             self.note = f"a copy of {source.name} that browsers can play is being made; this is done once"
             self._thread = threading.Thread(target=self._make_copy, args=(copy,), name="copy for the browser")
             self._thread.start()
-        elif (self._run.folder / "video.mp4").is_file():
-            annotated = self._run.folder / "video.mp4"
-            self.path, self.offset = annotated, _start(annotated) - self._run.config.source.start
+        elif (self._folder / "video.mp4").is_file():
+            annotated = self._folder / "video.mp4"
+            self.path, self.offset = annotated, _start(annotated) - self._start
             self.note = f"{source} is no longer there: the annotated video is shown, with the boxes as they were"
         else:
             self.note = f"{source} is no longer there, and the run has no video: only the tracks are shown"
 
     def _make_copy(self, path: Path) -> None:
+        # These take time and memory, which a page does without where the browser plays the source.
+        from tracker.pipeline.repaired_run import open_run_source, started_run
+
         temporary = path.with_name(f".{path.stem}.part.mp4")
         try:
-            plain = self._run.config.source.model_dump(exclude={"start", "end", "every"}, exclude_unset=True)
-            with open_run_source(self._run, config=SourceConfig(**plain)) as source:
-                self._write(source, temporary)
+            run = started_run(self._folder)
+            plain = run.config.source.model_dump(exclude={"start", "end", "every"}, exclude_unset=True)
+            with open_run_source(run, config=SourceConfig(**plain)) as source:
+                self._write(source, run.config, temporary)
             if not self._stop.is_set():
                 temporary.replace(path)
                 self.offset, self.path = _start(path), path
@@ -128,11 +131,15 @@ class Media:
         finally:
             remove_file(temporary)
 
-    def _write(self, source: Any, path: Path) -> None:
+    def _write(self, source: Any, config: Config, path: Path) -> None:
+        from tracker.output import open_writer
+        from tracker.pipeline.file_run import video_info
+        from tracker.pipeline.repaired_run import no_tracks
+
         source.keep_media()
         expected = max(1, source.expected_frames or 1)
-        output = self._run.config.output.model_copy(update={"trail": 0.0})
-        with open_writer(path, video_info(source, self._run.config), (), output) as writer:
+        output = config.output.model_copy(update={"trail": 0.0})
+        with open_writer(path, video_info(source, config), (), output) as writer:
             for number, frame in enumerate(source):
                 if self._stop.is_set():
                     return

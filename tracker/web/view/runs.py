@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from tracker.data.edits import Edit, RunTable
 from tracker.errors import InputError
-from tracker.pipeline.repaired_run import started_run
-from tracker.pipeline.resume import is_run
+from tracker.parsing import read_json
 from tracker.web.view.doubtful import find_moments
 from tracker.web.view.media import Media
 
+RECORD = "run.json"
 MAX_SECONDS = 120.0
 """Longest part of a run in one answer."""
 _FEW_FRAMES = 9
@@ -34,9 +34,12 @@ class ViewedRun:
             InputError: It is no run that has ended.
         """
         self.folder = folder
-        self.started = started_run(folder)
         self.table = RunTable(folder)
-        self.media = Media(self.started, self.table)
+        record = read_json(folder / RECORD, "the record of a run")
+        if not isinstance(record, dict) or not isinstance(record.get("source"), dict):
+            raise InputError(f"{folder / RECORD} is no record of a run")
+        self.record = record
+        self.media = Media(folder, self.record, self.table)
         self._tracks: tuple[list[Edit], dict[str, list[Any]]] | None = None
 
     @property
@@ -46,14 +49,14 @@ class ViewedRun:
 
     def describe(self) -> dict[str, Any]:
         """Returns what the page shows before anything else."""
-        source = self.started.record["source"]
+        source = self.record["source"]
         return {
             "name": self.name,
-            "source": source["name"],
+            "source": source.get("name", ""),
             "width": source.get("width") or 0,
             "height": source.get("height") or 0,
             "duration": self.duration,
-            "status": self.started.record["status"],
+            "status": self.record.get("status", ""),
             **self.journal(),
         }
 
@@ -141,7 +144,7 @@ def find_runs(folders: Sequence[Path]) -> list[ViewedRun]:
     """
     found: list[ViewedRun] = []
     for folder in folders:
-        if is_run(folder):
+        if (folder / RECORD).is_file():
             found.append(ViewedRun(folder))
             continue
         if not folder.is_dir():
