@@ -1,5 +1,6 @@
 """Paths of the repository, of the program with stub networks, and of the larger data beside the repository."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,4 +19,11 @@ SEQUENCES = DATA / "tracking"
 PETS = SEQUENCES / "PETS09-S2L1"
 MOT15 = ("ADL-Rundle-6", "ETH-Sunnyday", "KITTI-17", "PETS09-S2L1", "TUD-Campus", "TUD-Stadtmitte")
 """The sequences that the tracker's default settings were chosen on."""
+
+
+def python_path(folder: Path = TESTS) -> str:
+    """Returns the value of PYTHONPATH with which a process also imports from a folder."""
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the inputs of shared/cases are not in the repository")

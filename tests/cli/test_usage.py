@@ -10,7 +10,7 @@ import pytest
 
 from paths import STUB
 from stub_networks import moving_clip
-from tracker.cli.app import app, main
+from tracker.cli.app import COMMANDS, app, main
 from tracker.cli.usage import FAMILIAR, HELP, normalize_tokens
 from tracker.config import DetectorConfig
 from tracker.errors import InputError
@@ -27,11 +27,16 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return int(end.value.code or 0), *capsys.readouterr()
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",)])
 def test_the_help_is_short_and_its_flags_exist(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     assert run(capsys, *arguments) == (0, HELP, "")
     assert HELP.count("\n") < 40 and max(map(len, HELP.splitlines())) <= 120
     assert set(re.findall(r"--[a-z-]+", HELP)) <= known_flags() | {"--help", "--help-all"}
+
+
+def test_the_help_names_all_commands() -> None:
+    commands = HELP.partition("Commands: ")[2].partition(";")[0].split()
+    assert sorted(commands) == sorted({name.partition(" ")[0] for name in COMMANDS})
 
 
 def test_all_flags_are_in_the_long_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mutated_files import TEXT_KINDS, WEIGHTS_KINDS, run
-from paths import TESTS
+from paths import TESTS, python_path
 
 MOST_SECONDS, MOST_MEMORY = 20, 2 * 2**30  # for a file; of a process that reads many
 COUNTS = {**dict.fromkeys(TEXT_KINDS, 17), **dict.fromkeys(WEIGHTS_KINDS, 27)}  # more than 500 files
@@ -31,7 +31,7 @@ def test_a_few_damaged_files(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", COUNTS)
 def test_many_damaged_files(kind: str) -> None:
     command = [sys.executable, str(TESTS / "mutated_files.py"), kind, "0", str(COUNTS[kind])]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": python_path(), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=True)
     *lines, memory = ended.stdout.splitlines()
     results = [json.loads(line) for line in lines]

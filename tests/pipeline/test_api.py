@@ -258,7 +258,7 @@ def test_a_stream_that_ends(stubbed: None, tmp_path: Path, stall: bool) -> None:
     paths = [tmp_path / "result.mp4", tmp_path / "tracks.csv"]
     threads = set(threading.enumerate())
     with serve_stream(data, stall) as address:
-        result = track_to_files(address, config(*paths, source={"timeout": 1.0}))
+        result = track_to_files(address, config(*paths, source={"timeout": 1.0, "reconnect": 0}))
     assert result.frames > 3 and not result.stopped
     times, end = frame_times(paths[0])
     assert len(times) == result.frames and times[0] == 0 and all(np.diff(times) > 0) and end > times[-1]

@@ -253,7 +253,7 @@ def test_a_folder_that_the_command_did_not_write_is_never_removed(track: Callabl
         ("empty.mp4", "empty.mp4 is empty"),
         ("clip.mp4 --quality 20", "greater than or equal to 90"),
         (
-            "clip.mp4 --folder clip.mp4",
+            "clip.mp4 --output clip.mp4",
             "make the folder clip.mp4/clip for the crops: clip.mp4 is not a writable folder",
         ),
         ("clip.mp4 --start 50", "beyond the end"),

@@ -22,9 +22,10 @@ import tracker
 import tracker.models.reid
 import tracker.pipeline.api
 import tracker.pipeline.networks
+import tracker.pipeline.online
 import tracker.pipeline.tracking_run
 import tracker.tracking.offline
-from paths import TESTS
+from paths import python_path
 from run_monitors import CallbackMonitor
 from stub_networks import SIZE, StubDetector, StubEmbedder, install, moving_clip, moving_rectangles
 from tracker import Config, DeepSort, Frame, InputError, Tracks, retrack, retrack_to_files, track, track_to_files
@@ -188,8 +189,9 @@ def test_the_tracker_gets_the_camera_motion_and_the_image_size(monkeypatch: pyte
             motions.append((time, camera[0, 2]))
             return super().update(detections, embeddings, time, camera, *more)
 
-    monkeypatch.setattr(tracker.pipeline.tracking_run, "CameraMotion", StubCameraMotion)
-    monkeypatch.setattr(tracker.pipeline.tracking_run, "DeepSort", RecordingTracker)
+    for module in (tracker.pipeline.online, tracker.pipeline.tracking_run):
+        monkeypatch.setattr(module, "CameraMotion", StubCameraMotion)
+    monkeypatch.setattr(tracker.pipeline.online, "DeepSort", RecordingTracker)
     monkeypatch.setattr(sys.modules[__name__], "DeepSort", RecordingTracker)
     moving_clip(Path("clip.mp4"), 5)
     track_to_files("clip.mp4", config("t.csv", tracker={"offline": offline, "camera_motion": "ecc"}))
@@ -267,7 +269,7 @@ def test_leaving_the_loop_releases_everything(monkeypatch: pytest.MonkeyPatch) -
 
 def start(*arguments: object, delay: float = 0.02, slow_finish: str = "0") -> subprocess.Popen[str]:
     command: Sequence[str] = [sys.executable, __file__, "0", str(delay), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "SLOW_FINISH": slow_finish}
+    environment = {**os.environ, "PYTHONPATH": python_path(), "SLOW_FINISH": slow_finish}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -327,7 +329,7 @@ def test_a_terminal_shows_both_passes() -> None:
     moving_clip(Path("film.mp4"), 60)
     screen, line = pty.openpty()
     command = [sys.executable, __file__, "0", "0.01", "film.mp4", "--offline"]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "TERM": "xterm", "COLUMNS": "80"}
+    environment = {**os.environ, "PYTHONPATH": python_path(), "TERM": "xterm", "COLUMNS": "80"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=line, env=environment)
     os.close(line)
     output = b""

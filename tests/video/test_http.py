@@ -91,7 +91,7 @@ def test_password_is_used_for_a_download_too(tmp_path: Path) -> None:
 
 def test_stream_without_a_length_is_live(tmp_path: Path) -> None:
     data = write_clip(tmp_path / "a.webm", 30, **LIVE_WEBM).read_bytes()  # type: ignore[arg-type]
-    with serve_stream(data, stalls=False) as url, open_uri(url, timeout=2) as source:
+    with serve_stream(data, stalls=False) as url, open_uri(url, timeout=2, reconnect=0) as source:
         assert source.live and source.media_opener is None
         list(source)
 

@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokens = normalize_tokens(sys.argv[1:] if arguments is None else arguments)
     code: int = 2
     try:
-        if tokens in ([], ["--help"], ["-h"]):
+        if tokens in (["--help"], ["-h"]):
             write_output(HELP)
             sys.exit(0)
         tokens = ["--help" if token == "--help-all" else token for token in tokens]

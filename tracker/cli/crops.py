@@ -29,7 +29,7 @@ def crops(
     ],
     /,
     *,
-    folder: Annotated[Path, Parameter(alias="-o", help="Each video gets a folder of its name in this one.")] = Path(
+    output: Annotated[Path, Parameter(alias="-o", help="Each video gets a folder of its name in this one.")] = Path(
         "crops"
     ),
     video: Annotated[
@@ -48,10 +48,10 @@ def crops(
 ) -> int:
     """Runs the command; returns the exit code."""
     options.set_quiet(quiet)
-    output = OutputConfig(overwrite=overwrite)
-    settings = options.load_settings(config, source_settings, detector, appearance, tracker, output)
+    sections = source_settings, detector, appearance, tracker, OutputConfig(overwrite=overwrite)
+    settings = options.load_settings(config, *sections)
     videos, detections = (video, sources) if video else (sources, ())
-    return extract_crops(videos, detections, folder, settings, crop_settings, quiet)
+    return extract_crops(videos, detections, output, settings, crop_settings, quiet)
 
 
 def extract_crops(

@@ -35,7 +35,7 @@ def live(
     from tracker.pipeline.multi_source import track_all_to_files
     from tracker.pipeline.source_list import plan_sources
     from tracker.web import WebServer
-    from tracker.web.live import create_live_app
+    from tracker.web.live_app import create_live_app
     from tracker.web.live_camera import LiveCamera
 
     options.set_quiet(quiet)

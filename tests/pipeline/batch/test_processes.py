@@ -13,7 +13,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from paths import TESTS
+from paths import TESTS, python_path
 from stub_networks import moving_clip
 from tracker import Config, track_to_files
 
@@ -30,7 +30,7 @@ CLIPS = 4
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # Also for processes that Ray starts.
-    monkeypatch.setenv("PYTHONPATH", str(TESTS / "stub_site"))
+    monkeypatch.setenv("PYTHONPATH", python_path(TESTS / "stub_site"))
     monkeypatch.setenv("STUB_DELAY", "0.05")
     Path("videos").mkdir()
     for number in range(CLIPS):

@@ -115,7 +115,7 @@ class StoredDetections:
             if name not in self.categories:
                 raise InputError(f"{self.path}: unknown class {name!r}{did_you_mean(name, list(self.categories))}")
         labels = [label for label, name in enumerate(self.categories) if not classes or name in classes]
-        least = np.array([class_scores.get(name, score) for name in self.categories], np.float64)
+        least = np.array([class_scores.get(name, score) for name in self.categories], np.float32)  # as scores are
         keep = (self.detections.scores >= least[self.detections.labels]) & np.isin(self.detections.labels, labels)
         if width and height:
             keep &= area(clip(self.detections.boxes, width, height)) > 0

@@ -98,9 +98,9 @@ def crops_folder(root: Path, name: str, taken: Sequence[Path], overwrite: bool) 
     """
     folder = next(folder for folder in map(root.joinpath, numbered_names(name)) if folder not in taken)
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder} exists, and may have been sorted by hand: give --overwrite or another --folder")
+        raise InputError(f"{folder} exists, and may have been sorted by hand: give --overwrite or another --output")
     if folder.exists() and not (folder / TRACKS_CSV).is_file():
-        raise InputError(f"{folder} holds no {TRACKS_CSV}, so `track crops` did not write it: give another --folder")
+        raise InputError(f"{folder} holds no {TRACKS_CSV}, so `track crops` did not write it: give another --output")
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"cannot make the folder {folder} for the crops: {existing} is not a writable folder")
