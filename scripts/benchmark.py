@@ -29,6 +29,8 @@ def main() -> None:
     app.command(commands.input_sizes)
     app.command(commands.counts)
     app.command(commands.blurred)
+    app.command(commands.killed_runs)
+    app.command(commands.store)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

@@ -386,3 +386,38 @@ def blurred(run: Path, ground_truth: Path, video: Path, /) -> Iterator[str]:
     from benchmarks.blurred import blurred_shares
 
     yield from blurred_shares(run, ground_truth, video)
+
+
+def killed_runs(*clips: str, kills: int = 30, seed: int = 0, flags: str = "") -> Iterator[str]:
+    """Kills runs of `track` at random moments, lets `--resume` go on, and compares with runs that nobody killed.
+
+    The first clip alone, with `--offline`, and all clips together are so tracked in turn.
+
+    Args:
+        clips: Video files.
+        kills: Number of kills of each of them.
+        seed: Of the random moments.
+        flags: Further flags of `track`, separated by spaces, such as "--end 5".
+
+    Raises:
+        InputError: No clip is given.
+    """
+    from benchmarks.killed_runs import compare_killed_runs
+
+    if not clips:
+        raise InputError("give video files")
+    more = flags.split()
+    for sources, each in (clips[:1], more), (clips[:1], [*more, "--offline"]), (clips, more):
+        yield from compare_killed_runs(sources, each, kills, seed)
+
+
+def store() -> Iterator[str]:
+    """Measures the cost of stored detections and of tracks.parquet: time, bytes, and reading a minute of 12 hours."""
+    from benchmarks.store_cost import BOXES, DIMENSION, measure_store
+
+    cost = measure_store()
+    yield f"{BOXES} boxes in a frame with embeddings of {DIMENSION} random numbers, 25 frames a second"
+    yield f"stored detections: {cost.store_ms:.2f} ms a frame, {cost.store_mb:.1f} MB an hour of video"
+    yield f"tracks.parquet: {cost.tracks_ms:.2f} ms a frame, {cost.tracks_mb:.1f} MB an hour of video"
+    yield f"a minute of tracks.parquet of {cost.hours:g} hours is read in {cost.minute_ms:.1f} ms"
+    yield f"a minute of stored detections is read in {cost.detections_minute_ms:.1f} ms"

@@ -108,7 +108,3 @@ def _measure_tracks(folder: Path, hours: float) -> tuple[float, float, float]:
         times.append(time.perf_counter() - start)
         assert len(table), "the minute is empty"
     return 1000 * seconds / frames, path.stat().st_size / 1e6 / hours, 1000 * float(np.median(times))
-
-
-if __name__ == "__main__":
-    print(measure_store())

@@ -1,6 +1,8 @@
 """Tracks as Parquet: the numbers of the CSV, types, a minute in a row group, and a row for each track."""
 
 import csv
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,6 +66,19 @@ def test_the_rows_are_those_of_the_csv(tmp_path: Path, fine: bool) -> None:
             else:
                 assert float(value) == pytest.approx(float(text), abs=1e-4)
     assert str(table.schema.field("class").type).startswith("dictionary")
+
+
+@pytest.mark.parametrize("zone", [None, timezone(timedelta(hours=2))])
+def test_the_column_of_dates_and_times(tmp_path: Path, zone: timezone | None) -> None:
+    start = datetime(2026, 5, 24, 23, 59, 59, 950_000, zone)
+    info = replace(INFO, start_time=start)
+    frames = [(n, make_tracks([1], [[8, 8, 24, 40]], [0])) for n in range(3)]
+    rows = pq.read_table(write(tmp_path / "tracks.parquet", frames, info)).to_pylist()
+    assert [row["datetime"] - start for row in rows] == [timedelta(milliseconds=100 * n) for n in range(3)]
+    with write(tmp_path / "tracks.csv", frames, info).open() as file:
+        texts = [row["datetime"] for row in csv.DictReader(file)]
+    assert texts[1] == "2026-05-25T00:00:00.050" + ("+02:00" if zone else "")
+    assert [datetime.fromisoformat(text) for text in texts] == [row["datetime"] for row in rows]
 
 
 def test_a_minute_is_a_row_group(tmp_path: Path) -> None:

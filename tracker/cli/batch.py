@@ -17,6 +17,7 @@ from tracker.data.claims import claim
 from tracker.errors import InputError
 from tracker.pipeline.batch.manifest import NAME, Manifest
 from tracker.pipeline.batch.plan import Plan, plan_batch
+from tracker.pipeline.batch.remote import is_remote, work_folder
 from tracker.pipeline.batch.runner import BatchMonitor, BatchRunner
 from tracker.pipeline.batch.task import Outcome, Task
 from tracker.pipeline.thresholds import with_stored_thresholds
@@ -33,17 +34,19 @@ Results = Annotated[ResultConfig, options.section("Output")]
 def batch(
     sources: Annotated[
         tuple[str, ...],
-        options.help_text("Video files, folders of videos, or quoted patterns such as 'videos/**/*.mp4'."),
+        options.help_text(
+            "Video files, folders of videos, or quoted patterns such as 'videos/**/*.mp4' or 's3://bucket/*.mp4'."
+        ),
     ],
     /,
     *,
     results: Annotated[
-        Path,
+        str,
         Parameter(
             name=("--output", "-o"),
-            help="Folder of the results: source=NAME/ for each source, and manifest.parquet.",
+            help="Folder of the results, also s3://BUCKET/NAME: source=NAME/ for each source, and manifest.parquet.",
         ),
-    ] = Path("results"),
+    ] = "results",
     dry_run: Annotated[bool, options.help_text("Only tell what would be done.")] = False,
     config: options.ConfigFile = None,
     quiet: options.Quiet = False,
@@ -58,17 +61,21 @@ def batch(
     options.set_quiet(quiet)
     settings = options.load_settings(config, source_settings, detector, appearance, tracker, output)
     settings = with_stored_thresholds(settings)
-    if dry_run:
-        plan = plan_batch(sources, Manifest(results / NAME), settings)
-        _print_plan(plan)
+    remote = results.rstrip("/") if is_remote(results) else ""
+    folder = work_folder(remote, batch_settings.work) if remote else Path(results).expanduser()
+    if dry_run and not remote:
+        _print_plan(plan_batch(sources, Manifest(folder / NAME), settings, batch_settings.join_gap))
         return 0
     try:
-        results.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {results} for the results: {error.strerror}") from None
-    with claim(results):
-        manifest = Manifest(results / NAME)
-        plan = plan_batch(sources, manifest, settings)
+        raise InputError(f"cannot make the folder {folder} for the results: {error.strerror}") from None
+    with claim(folder):
+        manifest = Manifest(folder / NAME, remote)
+        if dry_run:
+            _print_plan(plan_batch(sources, manifest, settings, batch_settings.join_gap))
+            return 0
+        plan = plan_batch(sources, manifest, settings, batch_settings.join_gap)
         manifest.write()
         interrupted = _run(plan, manifest, settings, batch_settings, quiet) if plan.todo else 0
     rows = [manifest.get(source) for source in (*(row.source for row in plan.kept), *(t.source for t, _ in plan.todo))]
@@ -127,7 +134,7 @@ def _with_source(source: str, reason: str) -> str:
 
 
 def _print_plan(plan: Plan) -> None:
-    say(*(f"would track {task.source} into {task.folder}: {reason}" for task, reason in plan.todo))
+    say(*(f"would track {task.source} into {task.results or task.folder}: {reason}" for task, reason in plan.todo))
     say(f"{len(plan.todo)} to track, {len(plan.kept)} done already")
 
 
@@ -142,4 +149,8 @@ def _print_results(plan: Plan, manifest: Manifest, counts: Counter[str]) -> None
     wrong += [row for row in plan.kept if row.status != "done"]
     for row in wrong:
         table.add_row(row.source, row.status or "not started", str(row.attempts), " ".join(row.reason.split()))
-    print_report(report_console(), [*lines, *([table] if wrong else []), f"wrote {manifest.path}"])
+    print_report(report_console(), [*lines, *([table] if wrong else []), f"wrote {_place(manifest)}"])
+
+
+def _place(manifest: Manifest) -> str:
+    return f"{manifest.results}/{NAME}" if manifest.results else str(manifest.path)

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from tracker.errors import InputError, did_you_mean
 from tracker.parsing import read_yaml_file
@@ -44,6 +45,26 @@ _LEAST_RATE = Fraction(1, 10**6)
 FrameRate = Annotated[
     Fraction, PlainValidator(parse_frame_rate), PlainSerializer(_frame_rate_to_json, when_used="json")
 ]
+
+
+def check_clock_time(text: str) -> str:
+    """Returns a date and time as it is, if it is one of ISO 8601, or empty.
+
+    Example:
+        >>> check_clock_time("2026-05-24 08:00:10")
+        '2026-05-24 08:00:10'
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        datetime.fromisoformat(text or "2000-01-01")
+    except ValueError:
+        raise ValueError("give a date and time such as 2026-05-24T08:00:10 or 2026-05-24T08:00:10+02:00") from None
+    return text
+
+
+ClockTime = Annotated[str, AfterValidator(check_clock_time)]
 
 
 class Section(BaseModel):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tracker.config.base import (
+    ClockTime,
     Count,
     Fraction01,
     FrameRate,
@@ -37,6 +38,9 @@ class SourceConfig(Section):
     """Frame rate of a source without times, frames per second: images, stored detections, bare streams such as .h264.
     It may be a fraction, such as 30000/1001. A stream or a sequence that states its own rate has that one, unless this
     is given; other videos have times."""
+    start_time: ClockTime = ""
+    """Date and time of the source's first frame, such as 2026-05-24T08:00:10+02:00; empty for the one in the name of
+    the file or, without it, in its container (`creation_time`)."""
     stream: Annotated[int, Field(ge=0)] | None = None
     """Number of the video stream to read, as in the file, from 0; none for the file's default one."""
     timeout: Positive = 10.0
@@ -300,6 +304,8 @@ class ResultConfig(Section):
     clip_boxes: bool | None = None
     """Clip the boxes in tables to the image. Without it, they are clipped unless given detections (`track retrack`)
     reach out of the image themselves: boxes then stay as they are."""
+    datetime: bool = False
+    """Add the column `datetime` to .csv and .parquet tables of tracks: date and time of each frame, by `start_time`."""
     trail: NonNegative = 2.0
     """Length of the drawn trail, seconds."""
     crf: Annotated[int, Field(ge=0, le=51)] = 23

@@ -72,6 +72,11 @@ class BatchConfig(Section):
     split: NonNegative = 600.0
     """Least seconds of the pieces into which long sources are split if there are more workers than sources: the workers
     detect in the pieces at the same time, and the tracks are the same. 0 splits none."""
+    join_gap: NonNegative = 0.0
+    """Recordings of one camera that follow each other within so many seconds, by the clock in their names or
+    containers, are tracked as one source: ids and times go on from file to file. 0 tracks each file alone."""
+    work: str = ""
+    """Folder of this machine for unfinished results where these are remote; empty for ~/.cache/video-tracker/batch."""
     retries: Annotated[int, Field(ge=0)] = 2
     """Further attempts at a source whose worker died, or that a bug ended."""
 

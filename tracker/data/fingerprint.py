@@ -1,11 +1,28 @@
 """Fingerprints of files: enough to notice that a source is another one than before, without reading all of it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 _SAMPLES = 16
 _SAMPLE_BYTES = 2**16
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """A file that is sampled.
+
+    Attributes:
+        name: Its name, without folders.
+        size: Bytes.
+        read: Returns its bytes from a position on, at most as many as the second argument.
+    """
+
+    name: str
+    size: int
+    read: Callable[[int, int], bytes]
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -26,20 +43,27 @@ def fingerprint(files: Sequence[Path]) -> str:
         >>> before == after, len(before)
         (False, 64)
     """
+    return content_fingerprint([FileContent(path.name, path.stat().st_size, partial(_read, path)) for path in files])
+
+
+def content_fingerprint(files: Sequence[FileContent]) -> str:
+    """Returns the fingerprint of files that may lie anywhere; see `fingerprint`."""
     if not files:
         return ""
     digest = hashlib.sha256()
-    sampled = {files[0], files[-1]}
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.name if len(files) > 1 else ''}\0{size}\0".encode(errors="surrogateescape"))
-        if path not in sampled:
+    for number, file in enumerate(files):
+        name = file.name if len(files) > 1 else ""
+        digest.update(f"{name}\0{file.size}\0".encode(errors="surrogateescape"))
+        if number not in (0, len(files) - 1):
             continue
-        with path.open("rb") as file:
-            for n in range(_SAMPLES):
-                start = max(0, size - _SAMPLE_BYTES) * n // (_SAMPLES - 1)
-                file.seek(start)
-                digest.update(file.read(_SAMPLE_BYTES))
-                if size <= _SAMPLE_BYTES:
-                    break
+        for n in range(_SAMPLES):
+            digest.update(file.read(max(0, file.size - _SAMPLE_BYTES) * n // (_SAMPLES - 1), _SAMPLE_BYTES))
+            if file.size <= _SAMPLE_BYTES:
+                break
     return digest.hexdigest()
+
+
+def _read(path: Path, start: int, length: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(length)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -64,6 +65,7 @@ class VideoInfo:
         max_age: Seconds after which a track that is not reported cannot come back.
         sample_aspect_ratio: Width of a pixel over its height, with which a player shows the video.
         has_dates: True for a live source, whose frames have a date, for which tables have a column.
+        start_time: Date and time of the source's first frame, if tables have the column `datetime`; None without it.
     """
 
     name: str
@@ -80,6 +82,7 @@ class VideoInfo:
     sample_aspect_ratio: Fraction = Fraction(1)
     max_age: float = float("inf")
     has_dates: bool = False
+    start_time: datetime | None = None
 
 
 class OutputFile(ABC):

@@ -35,7 +35,14 @@ class CombinedTable(OutputFile):
         'source,frame,time_s,track_id,class,score,x1,y1,x2,y2,observed\n'
     """
 
-    def __init__(self, path: Path, sources: Sequence[str], has_fine_classes: bool, overwrite: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sources: Sequence[str],
+        has_fine_classes: bool,
+        overwrite: bool = True,
+        has_datetime: bool = False,
+    ) -> None:
         """Creates the file, or replaces it.
 
         Args:
@@ -43,15 +50,17 @@ class CombinedTable(OutputFile):
             sources: Names of the sources, without passwords. One that comes twice gets a number.
             has_fine_classes: True if tracks have fine classes, for which there are columns then.
             overwrite: False to refuse what exists.
+            has_datetime: True if the tables have the column `datetime`.
 
         Raises:
             InputError: It cannot be created, or exists and may not be replaced.
         """
         self.path = path
+        self._has_datetime = has_datetime
         self._names: list[str] = []
         for source in sources:
             self._names.append(next(name for name in numbered_names(source) if name not in self._names))
-        header = ",".join((SOURCE_COLUMN, *csv_columns(has_fine_classes)))
+        header = ",".join((SOURCE_COLUMN, *csv_columns(has_fine_classes, has_datetime)))
         self._file = AppendOnlyFile(path, f"{header}\n", overwrite)
         self._lock = Lock()
         self._is_used = False
@@ -62,7 +71,8 @@ class CombinedTable(OutputFile):
     def open_writer(self, number: int, info: VideoInfo, categories: Sequence[str]) -> ResultWriter:
         """Returns the writer for the tracks of a source, by its index."""
         self._is_used = True
-        return _SourceWriter(self, number, CsvFormat(replace(info, has_dates=False), categories, self._names[number]))
+        info = replace(info, has_dates=info.has_dates and self._has_datetime)
+        return _SourceWriter(self, number, CsvFormat(info, categories, self._names[number]))
 
     def append(self, number: int, rows: str) -> None:
         """Appends rows of a source.

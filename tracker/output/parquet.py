@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tracker.data.files import create_temporary, move_file, remove_file, sync
 from tracker.output.base import ResultWriter, VideoInfo, clip_tracks, open_error, write_error
+from tracker.output.tables import DATE_COLUMN
 from tracker.structures.types import Frame, Tracks
 
 GROUP_SECONDS = 60
@@ -144,7 +146,11 @@ class TracksParquetWriter(ParquetWriter):
         fine = _FINE_COLUMNS if info.has_fine_classes else []
         dates = [_DATE_COLUMN] if info.has_dates else []
         embedding = [_EMBEDDING_COLUMN] if info.has_embeddings else []
-        super().__init__(path, [*_BOX_COLUMNS, *fine, *dates, *embedding], info, categories, overwrite)
+        start = info.start_time
+        # With a time zone in UTC, since Parquet keeps no other one.
+        self._clock = pa.timestamp("us", "UTC" if start is not None and start.tzinfo is not None else None)
+        clock = [] if start is None else [(DATE_COLUMN, self._clock)]
+        super().__init__(path, [*_BOX_COLUMNS, *fine, *dates, *embedding, *clock], info, categories, overwrite)
         self._frames: list[tuple[int, float, float, Tracks, Any]] = []
 
     def _add(self, frame: Frame, tracks: Tracks) -> None:
@@ -183,7 +189,16 @@ class TracksParquetWriter(ParquetWriter):
         if self._info.has_dates:
             microseconds = np.rint(np.repeat(np.array(unix_times), counts) * 1e6).astype(np.int64)
             columns["datetime"] = pa.array(microseconds).cast(_DATE_COLUMN[1])
+        elif self._info.start_time is not None:
+            columns[DATE_COLUMN] = self._datetimes(np.repeat(np.array(times), counts))
         return columns
+
+    def _datetimes(self, seconds: Any) -> pa.Array:
+        """Returns the date and time of frames, by their times in the source."""
+        start = self._info.start_time
+        assert start is not None
+        first = np.datetime64(start.astimezone(UTC).replace(tzinfo=None) if start.tzinfo else start, "us")
+        return pa.array(first + np.rint(seconds * 1e6).astype("timedelta64[us]")).cast(self._clock)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import csv
 import io
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from tracker.data.mot_file import format_mot_row
@@ -45,12 +46,13 @@ class CsvWriter(TableWriter):
 
     frame counts from 0 over the source's frames; time_s is in seconds since its first frame; the box is in
     pixels, clipped to the image; observed is 1 where a detection was matched and 0 where the box is predicted. With a
-    classifier of finer classes, `fine_class,fine_score` follow, empty where they are unknown; of a live source,
-    `datetime`, in UTC. Texts are written by `tracker.data.text_cells`.
+    classifier of finer classes, `fine_class,fine_score` follow, empty where they are unknown; of a live source, or with
+    a start time, `datetime`, ISO 8601. Texts are written by `tracker.data.text_cells`.
     """
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
-        super().__init__(path, info, ",".join(csv_columns(info.has_fine_classes, info.has_dates)) + "\n", overwrite)
+        columns = csv_columns(info.has_fine_classes, info.has_dates or info.start_time is not None)
+        super().__init__(path, info, ",".join(columns) + "\n", overwrite)
         self._format = CsvFormat(info, categories)
 
     def _rows(self, frame: Frame, tracks: Tracks) -> str:
@@ -74,7 +76,7 @@ class CsvFormat:
     def rows(self, frame: Frame, tracks: Tracks) -> str:
         """Returns the rows of a frame."""
         tracks, boxes = clip_tracks(tracks, self._info.width, self._info.height, frame.fit, self._info.clip)
-        date = (format_utc(frame.unix_time or 0),) if self._info.has_dates else ()
+        date = self._date(frame)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for i, box in enumerate(boxes):
@@ -84,6 +86,13 @@ class CsvFormat:
             row = (frame.index, f"{frame.time:.6f}", *track, *corners, int(tracks.observed[i]), *fine_class, *date)
             writer.writerow(self._first_cells + row)
         return text.getvalue()
+
+    def _date(self, frame: Frame) -> tuple[str, ...]:
+        """Returns the cell of the date and time of a frame; none without such a column."""
+        start = self._info.start_time
+        if self._info.has_dates:
+            return (format_utc(frame.unix_time or 0),)
+        return () if start is None else ((start + timedelta(seconds=frame.time)).isoformat(timespec="milliseconds"),)
 
     @staticmethod
     def _fine_class(tracks: Tracks, index: int) -> tuple[str, str]:

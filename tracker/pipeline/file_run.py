@@ -84,6 +84,7 @@ class FileRun:
         source.stop_requested = self.monitor.stop_requested
         with ExitStack() as stack:
             check_source(config, source)
+            _check_clock(config, source)
             if self.resumed is not None:
                 self.resumed.check_source(source)
                 self.folder = self.resumed.folder
@@ -120,7 +121,8 @@ class FileRun:
         result.summary.categories = analyzer.categories
         result.seconds, result.queue_stats = run.timer.seconds, run.queue_stats
         if table is not None:
-            combined = CombinedTable(table, [source.uri], _has_fine_classes(config), config.output.overwrite)
+            output = config.output
+            combined = CombinedTable(table, [source.uri], _has_fine_classes(config), output.overwrite, output.datetime)
             self.table = stack.enter_context(combined)
         kept = -1 if reader is None else reader.complete_until
         self._recorder = AnalysisRecorder(config, video_info(source, config), analyzer, folder, kept)
@@ -295,7 +297,13 @@ def video_info(source: Source, config: Config) -> VideoInfo:
         max_age=config.tracker.max_age,
         sample_aspect_ratio=source.sample_aspect_ratio,
         has_dates=source.live,
+        start_time=source.start_time if config.output.datetime and not source.live else None,
     )
+
+
+def _check_clock(config: Config, source: Source) -> None:
+    if config.output.datetime and source.start_time is None and not source.live:
+        raise InputError(f"{source.uri} does not say when it was recorded: give --start-time, or leave out --datetime")
 
 
 def _has_fine_classes(config: Config) -> bool:

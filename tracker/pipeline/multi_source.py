@@ -162,8 +162,8 @@ class _MultiSourceRunner:
         names = [planned.uri for planned in self._sources]
         if not is_special(path):
             stack.enter_context(claim(path))
-        has_fine_classes, overwrite = bool(self._config.appearance.classify), self._config.output.overwrite
-        return stack.enter_context(CombinedTable(path, names, has_fine_classes, overwrite))
+        has_fine_classes, output = bool(self._config.appearance.classify), self._config.output
+        return stack.enter_context(CombinedTable(path, names, has_fine_classes, output.overwrite, output.datetime))
 
     def _result(self, number: int, run: Future[RunResult]) -> RunResult | BaseException:
         """Returns the result of a run that has ended, or the error that ended it."""

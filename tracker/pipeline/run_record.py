@@ -86,7 +86,8 @@ def source_record(source: Source) -> dict[str, Any]:
         raise InputError(f"cannot read {source.uri}: {error.strerror}") from None
     return {
         "name": source.uri,
-        "path": os.path.abspath(source.uri) if known else "",
+        "path": "" if not known else source.uri if "://" in source.uri else os.path.abspath(source.uri),
+        **({"files": [str(path) for path in source.files]} if len(source.files) > 1 and source.start_time else {}),
         "fingerprint": known,
         "width": source.width,
         "height": source.height,

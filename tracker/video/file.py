@@ -16,6 +16,7 @@ from tracker.config import SourceConfig
 from tracker.errors import InputError
 from tracker.structures.end_reason import EndReason
 from tracker.structures.rational import to_fraction
+from tracker.video.clock import recording_clock
 from tracker.video.damage import find_damage
 from tracker.video.decoder import VideoDecoder
 from tracker.video.deinterlace import deinterlaced
@@ -73,6 +74,7 @@ class VideoFile(Source):
         try:
             self.media_path = media_path
             self.files = (media_path,) if media_path else ()
+            self.start_time = self.start_time or recording_clock(media_path or "", container)
             self._stream = select_video_stream(container, uri, config.stream, self._warn)
             by_dts = container.format.name == "avi"
             self._decoder = VideoDecoder(container, self._stream, by_dts, self._count_corrupt)

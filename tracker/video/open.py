@@ -48,7 +48,9 @@ _FRAGMENT = b"mvex"  # box of an MP4 whose index is not in one place. Source: IS
 _HEAD = 2**20  # bytes at the beginning of a pipe in which that box is looked for
 
 
-def open_source(source: str | Path | int | Iterable[GivenFrame], config: SourceConfig, threads: int = 0) -> Source:
+def open_source(
+    source: str | Path | int | Iterable[GivenFrame], config: SourceConfig, threads: int = 0, quiet: bool = False
+) -> Source:
     """Opens a video and decodes its first frame.
 
     Args:
@@ -57,6 +59,7 @@ def open_source(source: str | Path | int | Iterable[GivenFrame], config: SourceC
             (seconds, picture), see `GivenFrames`. A file of that name goes before a camera of that number.
         config: The part of it to read.
         threads: CPU threads for the conversion to RGB, 0 for all cores. Frames do not depend on it.
+        quiet: True for a file that was read before, about which nothing is logged again.
 
     Returns:
         A source to iterate over once and to close.
@@ -79,7 +82,7 @@ def open_source(source: str | Path | int | Iterable[GivenFrame], config: SourceC
     kind = source_kind(source)
     if kind == "pipe":
         return _open_pipe(str(source), config, threads)
-    return _open_again(source, kind, config, threads, quiet=False)
+    return _open_again(source, kind, config, threads, quiet)
 
 
 def _open_again(source: str | Path | int, kind: SourceKind, config: SourceConfig, threads: int, quiet: bool) -> Source:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Self
@@ -74,6 +75,8 @@ class Source(ABC):
         end_reason: The reason for which the frames ended: complete, truncated, broke off or stalled; known after the
             last frame.
         files: The files on disk that are read; none of cameras, URLs and pipes.
+        start_time: Date and time of the first frame: as the config says or, of a file, by the clock in its name or in
+            its container; None where nothing tells it.
         opener: Opens the source anew, for `reopen`.
     """
 
@@ -94,6 +97,7 @@ class Source(ABC):
         self.sample_aspect_ratio = Fraction(1)
         self.media_path: Path | None = None
         self.files: Sequence[Path] = ()
+        self.start_time = datetime.fromisoformat(config.start_time) if config.start_time else None
         self.last_duration = Fraction(0)
         self.corrupt_packets = 0
         self.end_reason = EndReason.COMPLETE

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -62,11 +63,17 @@ class InlinePool(WorkerPool):
             worker.close()
 
 
-def run(pool: InlinePool, config: Config = Config(), monitor: BatchMonitor | None = None, split: float = 0.0) -> Plan:
+def run(
+    pool: InlinePool,
+    config: Config = Config(),
+    monitor: BatchMonitor | None = None,
+    split: float = 0.0,
+    join_gap: float = 0.0,
+) -> Plan:
     """Runs a batch over all videos; returns its plan."""
     RESULTS.mkdir(exist_ok=True)
     manifest = Manifest(RESULTS / NAME)
-    plan = plan_batch(["videos/**/*.mp4"], manifest, config)
+    plan = plan_batch(["videos/**/*.mp4"], manifest, config, join_gap)
     with pool:
         runner = BatchRunner(pool, manifest, config, split, monitor=monitor or BatchMonitor())
         runner.run([task for task, _ in plan.todo])
@@ -219,6 +226,26 @@ def test_a_copy_of_a_source_is_not_tracked_again() -> None:
     shutil.copy("videos/tue/b.mp4", "copy.mp4")
     shutil.move("copy.mp4", "videos/tue/b.mp4")
     assert not run(InlinePool()).todo
+
+
+def test_recordings_of_one_camera_are_one_source() -> None:
+    shutil.rmtree("videos")
+    Path("videos").mkdir()
+    paths = [moving_clip(Path(f"videos/cam_2026-01-31_23-59-{second}.mp4"), 30) for second in (50, 53)]
+    config = Config(output=OutputConfig(datetime=True))
+    run(InlinePool(config=config), config, join_gap=60)
+    assert statuses() == {"cam_2026-01-31_23-59-50": ("done", 1)}
+    folder = RESULTS / "source=cam_2026-01-31_23-59-50"
+    table = pq.read_table(folder / "tracks.parquet")
+    last = table.to_pylist()[-1]
+    assert last["frame"] == 59 and last["time_s"] == pytest.approx(5.9)
+    assert last["datetime"] == datetime(2026, 1, 31, 23, 59, 55, 900_000)
+    record = json.loads((folder / "run.json").read_text())
+    assert record["frames"] == 60 and [Path(file).name for file in record["source"]["files"]] == [p.name for p in paths]
+    assert not run(InlinePool(config=config), config, join_gap=60).todo
+    moving_clip(paths[1], 20)
+    with pytest.raises(InputError, match="changed since it was tracked"):
+        run(InlinePool(config=config), config, join_gap=60)
 
 
 def test_a_batch_that_is_stopped_goes_on() -> None:

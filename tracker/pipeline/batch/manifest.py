@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from tracker.data.files import replace_file
 from tracker.errors import InputError
+from tracker.pipeline.batch.remote import fetch, store
 from tracker.pipeline.batch.task import Outcome, Task
 
 NAME = "manifest.parquet"
@@ -24,7 +25,7 @@ class ManifestRow:
     """A source of a batch: its file, its settings, and its latest attempt.
 
     Attributes:
-        source: Its absolute path.
+        source: Its absolute path, or its address.
         name: Name of its folder, `source=NAME`, in that of the results.
         fingerprint: See `tracker.data.fingerprint`.
         size: Bytes of the file.
@@ -38,6 +39,7 @@ class ManifestRow:
         seconds: Time of the last of them, seconds of the source.
         elapsed_s: Seconds that it took.
         ended: UTC, ISO 8601.
+        files: Number of files, of which the first is `source`.
     """
 
     source: str
@@ -54,6 +56,7 @@ class ManifestRow:
     seconds: float = 0.0
     elapsed_s: float = 0.0
     ended: str = ""
+    files: int = 1
 
 
 _MOST_WRITING = 0.05
@@ -63,15 +66,23 @@ _SCHEMA = pa.schema([(field.name, _TYPES[field.type]) for field in fields(Manife
 
 
 class Manifest:
-    """The rows of a manifest by source; written whole, and not more often than every few seconds."""
+    """The rows of a manifest by source; written whole, and not more often than every few seconds.
 
-    def __init__(self, path: Path) -> None:
-        """Reads the file, if there is one.
+    Attributes:
+        path: The file.
+        results: Address of the remote folder that has a copy of it, and the results; empty where there is none.
+    """
+
+    def __init__(self, path: Path, results: str = "") -> None:
+        """Reads the file, if there is one; what a remote folder has counts more than what is on this machine.
 
         Raises:
             InputError: It cannot be read, or is none.
         """
         self.path = path
+        self.results = results.rstrip("/")
+        if self.results and not fetch(f"{self.results}/{NAME}", path):
+            path.unlink(missing_ok=True)
         self._next_write = time.monotonic() + _INTERVAL
         self._rows = {row.source: row for row in _read(path)} if path.exists() else {}
 
@@ -123,6 +134,8 @@ class Manifest:
                 pq.write_table(table, temporary, compression="zstd")
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from None
+        if self.results:
+            store(self.path, f"{self.results}/{NAME}")
         end = time.monotonic()
         self._next_write = end + max(_INTERVAL, (end - start) / _MOST_WRITING)
 

@@ -30,7 +30,8 @@ _FOLDER = ".pieces"
 def split_task(task: Task, config: Config, seconds: float, workers: int) -> list[Task]:
     """Returns the pieces of a task for several workers; none where splitting does not help or is not possible.
 
-    It is not possible where the analysis of a frame depends on those before it, or is not stored.
+    It is not possible where the analysis of a frame depends on those before it, or is not stored; where source or
+    results are remote, since the workers then share no folder; and for joined recordings.
 
     Args:
         task: The source.
@@ -40,7 +41,7 @@ def split_task(task: Task, config: Config, seconds: float, workers: int) -> list
     """
     detector = config.detector
     in_order = config.source.every > 1 or detector.detect_every > 1 or detector.realtime or detector.tiles == "follow"
-    if workers < 2 or in_order or config.tracker.rescore or not config.output.store:
+    if workers < 2 or in_order or config.tracker.rescore or not config.output.store or task.results or task.more:
         return []
     try:
         with open_source(task.source, config.source) as source:

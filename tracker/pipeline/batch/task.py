@@ -24,11 +24,13 @@ class Task:
     """A source that is to be tracked.
 
     Attributes:
-        source: Its absolute path.
-        folder: The folder of its results.
+        source: Its absolute path, or its address.
+        folder: The folder of its results or, where these are remote, that of this machine until they are complete.
         fingerprint: See `tracker.data.fingerprint`; empty if nobody has looked yet.
         attempts: How often it was tried before.
         piece: First and last time, seconds of the source, of the piece in which only to detect; None for all of it.
+        results: Address of the remote folder of its results; empty where `folder` is their place.
+        more: Further files, whose absolute paths these are, that continue the recording.
     """
 
     source: str
@@ -36,6 +38,8 @@ class Task:
     fingerprint: str
     attempts: int = 0
     piece: tuple[float, float] | None = None
+    results: str = ""
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from threading import Event
 
 from tracker.config import Config
 from tracker.data.claims import claim
-from tracker.data.fingerprint import fingerprint
 from tracker.errors import InputError
 from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.batch.pieces import PiecesAnalyzer, detect_piece, has_pieces, remove_pieces
-from tracker.pipeline.batch.plan import finished_outcome, matching_run
+from tracker.pipeline.batch.plan import finished_outcome, matching_run, source_fingerprint
+from tracker.pipeline.batch.remote import fetch_record, local_source, publish
 from tracker.pipeline.batch.task import Outcome, Status, Task, settings_hash
 from tracker.pipeline.batcher import BatcherClient, DynamicBatcher
 from tracker.pipeline.file_run import FileRun
@@ -22,7 +22,8 @@ from tracker.pipeline.networks import NetworkAnalyzer
 from tracker.pipeline.run_result import RunResult
 from tracker.structures.end_reason import EndReason
 from tracker.structures.types import Frame, Tracks
-from tracker.video import Source, open_source
+from tracker.video import Source, open_source, source_name
+from tracker.video.joined import JoinedFiles
 
 _PATIENCE = 60.0
 """Seconds to wait for a folder that a worker of a killed driver is still leaving."""
@@ -63,8 +64,10 @@ class BatchWorker:
         try:
             if task.piece is None:
                 self._wait_for_folder(task)
-                task = replace(task, fingerprint=_fingerprint(task))
+                task = replace(task, fingerprint=source_fingerprint([task.source, *task.more]))
+                fetch_record(task)
             if (outcome := finished_outcome(task, self._settings)) is not None:
+                publish(task)
                 return outcome
             if task.piece is not None:
                 done = detect_piece(task, self._config, self._load, self._stopped.is_set)
@@ -73,6 +76,7 @@ class BatchWorker:
             status = _STATUS.get(end, "truncated")
             if status != "stopped":
                 remove_pieces(task)
+                publish(task)
         except InputError as error:
             status, reason = "failed", str(error)
         elapsed = time.perf_counter() - start
@@ -91,7 +95,8 @@ class BatchWorker:
         task.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.callback(_remove_if_empty, task)
-            source = stack.enter_context(open_source(task.source, config.source, config.detector.threads))
+            path = stack.enter_context(local_source(task))
+            source = stack.enter_context(_open(path, task, config))
             load = partial(self._load_for, task, source) if has_pieces(task) else self._load
             run = FileRun(source, config, load, monitor, source.files, task.folder)
             run.resumed = matching_run(task, self._settings)
@@ -119,11 +124,15 @@ class BatchWorker:
         return PiecesAnalyzer(self._load(), task, source)
 
 
-def _fingerprint(task: Task) -> str:
-    try:
-        return fingerprint([Path(task.source)])
-    except OSError as error:
-        raise InputError(f"cannot read {task.source}: {error.strerror}") from None
+def _open(path: Path, task: Task, config: Config) -> Source:
+    """Opens the source of a task, whose first file is at `path`."""
+    threads = config.detector.threads
+    if task.more:
+        paths = [path, *map(Path, task.more)]
+        return JoinedFiles(paths, task.source, source_name(task.source), config.source, threads)
+    source = open_source(path, config.source, threads)
+    source.uri = task.source
+    return source
 
 
 def _remove_if_empty(task: Task) -> None:
