@@ -74,7 +74,7 @@ def run_killed(
     """
     chance = random.Random(seed)
     done = Kills()
-    while len(done.delays) < kills or (folder / "tracked").exists():
+    while len(done.delays) < kills or not done.finished or (folder / "tracked").exists():
         resume = ["--resume"] if list(folder.glob("tracked/*/run.json")) else []
         process = subprocess.Popen(
             [*command, *resume], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
