@@ -421,3 +421,23 @@ def store() -> Iterator[str]:
     yield f"tracks.parquet: {cost.tracks_ms:.2f} ms a frame, {cost.tracks_mb:.1f} MB an hour of video"
     yield f"a minute of tracks.parquet of {cost.hours:g} hours is read in {cost.minute_ms:.1f} ms"
     yield f"a minute of stored detections is read in {cost.detections_minute_ms:.1f} ms"
+
+
+def batch_speed(
+    clip: Path, /, *, copies: int = 12, minutes: float = 2.0, repetitions: int = 3, ray: str = ""
+) -> Iterator[str]:
+    """Measures `track batch` with one worker and with two: on copies of a clip, and on a long clip in pieces.
+
+    Args:
+        clip: A video file.
+        copies: Number of clips.
+        minutes: Length of the long clip, which repeats the other one.
+        repetitions: Number of runs of each, in turn; the fastest ones are compared.
+        ray: See `track batch --ray`.
+
+    Raises:
+        InputError: A run failed.
+    """
+    from benchmarks.batch_speed import compare_workers
+
+    yield from compare_workers(clip, copies, minutes, repetitions, ray)

@@ -33,6 +33,7 @@ from tracker.config import (
     read_yaml,
     validate_section,
 )
+from tracker.output.mp4_index import boxes_of_file
 from tracker.tracking import DeepSort
 from tracker.tracking.offline import OfflineTracker
 from video_clips import write_clip, write_tone
@@ -476,8 +477,8 @@ def count_frames(path: Path) -> int:
 
 
 def has_faststart(path: Path) -> bool:
-    data = path.read_bytes()
-    return data.index(b"moov") < data.index(b"mdat") and b"moof" not in data
+    with path.open("rb") as file:
+        return [box.kind for box in boxes_of_file(file)] == [b"ftyp", b"moov", b"mdat"]
 
 
 @pytest.mark.slow

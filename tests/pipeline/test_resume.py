@@ -1,6 +1,7 @@
 """Runs that are killed, stopped or fail, and go on: the same bytes as of a run that nobody disturbs."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from run_monitors import CallbackMonitor
 from stub_networks import moving_clip
 from tracker import Config, InputError, track_to_files
 from tracker.pipeline.resume import find_run
+from tracker.structures.types import Frame
 
 Result = tuple[int, str, str]
 
@@ -141,6 +143,67 @@ def test_a_truncated_file_is_no_success(track: Callable[..., Result]) -> None:
     assert track("cut.mkv")[0] == 2
     content = record("tracked/cut")
     assert (content["status"], content["end"]) == ("finished", "truncated")
+
+
+class PowerCut:
+    """A disk that has only what it was waited for (`os.fsync`): the content of files, and the names in folders."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._content: dict[int, bytes] = {}
+        self._names: dict[int, dict[str, int]] = {}
+        self._held: list[int] = []  # so that no other file gets the number of one that is removed
+        self.is_over = False
+        monkeypatch.setattr(os, "fsync", self._sync)
+
+    def _sync(self, descriptor: int) -> None:
+        if self.is_over:
+            return
+        self._held.append(os.dup(descriptor))
+        path, node = Path(os.readlink(f"/proc/self/fd/{descriptor}")), os.fstat(descriptor).st_ino
+        if path.is_dir():
+            self._names[node] = {entry.name: entry.inode() for entry in os.scandir(path)}
+        else:
+            self._content[node] = path.read_bytes()
+
+    def close(self) -> None:
+        for descriptor in self._held:
+            os.close(descriptor)
+
+    def restore(self, folder: Path, target: Path) -> None:
+        """Makes a folder of what the disk has of another one."""
+        target.mkdir()
+        for name, node in self._names[folder.stat().st_ino].items():
+            if node in self._content:
+                (target / name).write_bytes(self._content[node])
+            elif node in self._names:
+                self.restore(folder / name, target / name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of open files from /proc")
+def test_a_power_cut_takes_no_more_than_the_last_part(
+    track: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving_clip(Path("film.mp4"), 230)
+    assert track("film.mp4")[0] == 0
+    whole = result_hashes(Path())
+    Path("tracked").rename("whole")
+    with monkeypatch.context() as patch:
+        disk = PowerCut(patch)
+
+        def on_frame(source: object, frame: Frame, tracks: object) -> bool:
+            disk.is_over |= frame.index == 220
+            return frame.index < 225
+
+        track_to_files("film.mp4", Config(), CallbackMonitor(on_frame))
+    Path("tracked").rename("cut")
+    disk.restore(Path("cut"), Path("tracked"))
+    disk.close()
+    found = sorted(str(path.relative_to("tracked/film")) for path in Path("tracked").rglob("*") if path.is_file())
+    assert found == ["detections/part-00000000.parquet", "detections/part-00000010.parquet", "run.json"]
+    assert record()["status"] == "running"
+    code, output, errors = track("--resume", "film.mp4")
+    assert code == 0 and "200 " in output, errors
+    assert result_hashes(Path()) == whole
 
 
 # Processes

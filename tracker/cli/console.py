@@ -173,6 +173,19 @@ def check_folder(folder: Path | None, overwrite: bool) -> None:
         raise InputError(f"the folder {folder} of the report is not empty: give --overwrite or another name")
 
 
-def exit_code(end: EndReason) -> int:
-    """Returns the exit code for the end of a run: 0 if all came that was asked for, else 2."""
+def exit_code(end: EndReason, signal_code: int = 0, live: bool = False) -> int:
+    """Returns the exit code for the end of a run: 0 if all came that was asked for, else 2.
+
+    Args:
+        end: The end.
+        signal_code: Exit code of the signal that stopped it; 0 without one. What was stopped before its end is not
+            complete, and a script that goes on to remove the source has to see that.
+        live: True for a live source, which has no end, so that a signal is how it is asked to stop.
+
+    Example:
+        >>> exit_code(EndReason.STOPPED, 130), exit_code(EndReason.STOPPED, 130, live=True)
+        (130, 0)
+    """
+    if signal_code and not (live and end is EndReason.STOPPED):
+        return signal_code
     return 0 if end.is_success else 2

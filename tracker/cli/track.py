@@ -46,7 +46,7 @@ def track(
     Ctrl-C and SIGTERM let the current frame and all files be finished; a second one ends at once, and so does one that
     comes before there is anything to finish. Of several sources, the error of one is printed at once, and the others go
     on. The exit code is 0 where all sources came to their ends, 2 where one failed, is truncated, broke off or stalled,
-    and 130 or 143 after a signal.
+    and 130 or 143 if a signal ended one before its end; cameras and streams have none, so that it is 0 for them.
     """
     from tracker.pipeline.source_list import expand_sources
 
@@ -69,7 +69,7 @@ def track(
         result = track_to_files(uris[0], settings, monitor, runs.get(uris[0]))
     if not quiet:
         print_summary(result)
-    return monitor.signals.exit_code or exit_code(result.end)
+    return exit_code(result.end, monitor.signals.exit_code, bool(result.live))
 
 
 def _started_runs(sources: Sequence[str], settings: Config) -> "tuple[tuple[str, ...], Config, dict[str, StartedRun]]":
@@ -138,8 +138,16 @@ def _track_all(sources: Sequence[str], config: Config, quiet: bool, runs: "dict[
                 _print_results(names, results, config)
     failed = [name for number, name in enumerate(names) if isinstance(results.get(number), InputError)]
     print_failures(failed, len(names))
-    ends = [EndReason.FAILED if isinstance(result, InputError) else result.end for result in results.values()]
-    return signals.exit_code or max(map(exit_code, ends), default=0)
+    if len(results) < len(names):  # some were not started
+        return signals.exit_code
+    codes = (_exit_code(result, signals.exit_code) for result in results.values())
+    return max(codes, default=signals.exit_code)
+
+
+def _exit_code(result: "RunResult | InputError", signal_code: int) -> int:
+    if isinstance(result, InputError):
+        return signal_code or exit_code(EndReason.FAILED)
+    return exit_code(result.end, signal_code, bool(result.live))
 
 
 def _print_results(names: Sequence[str], results: "dict[int, RunResult | InputError]", config: Config) -> None:

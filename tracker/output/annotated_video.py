@@ -23,8 +23,8 @@ class AnnotatedVideoWriter(ResultWriter):
     itself rounds them to milliseconds. `remux` documents which time of the source is the file's 0. Images of odd
     width or height get one more column or row, a copy of the last, because 4:2:0 chroma needs even sizes.
 
-    While frames arrive, `path` holds the video stream alone and is always playable. Closing remuxes the encoded
-    packets, together with those of the audio, into the final file, whose index is at its front.
+    While frames arrive, `path` holds the video stream alone and is always playable. Closing adds the audio, and an
+    index at the front, see `remux`.
 
     Attributes:
         last_duration: Display duration of the last frame, seconds; 0 repeats the interval before it.

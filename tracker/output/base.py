@@ -65,6 +65,7 @@ class VideoInfo:
         max_age: Seconds after which a track that is not reported cannot come back.
         sample_aspect_ratio: Width of a pixel over its height, with which a player shows the video.
         has_dates: True for a live source, whose frames have a date, for which tables have a column.
+        expected_frames: About how many frames come, for which a video leaves room; 0 where it is unknown.
         start_time: Date and time of the source's first frame, if tables have the column `datetime`; None without it.
     """
 
@@ -83,6 +84,7 @@ class VideoInfo:
     max_age: float = float("inf")
     has_dates: bool = False
     start_time: datetime | None = None
+    expected_frames: int = 0
 
 
 class OutputFile(ABC):

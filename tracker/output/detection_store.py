@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from tracker.data.files import sync
 from tracker.data.store import PartWriter, StoredFrame, StoreInfo
 from tracker.data.store.part_reader import FOLDER
 from tracker.output.base import OutputFile, open_error, write_error
@@ -27,6 +28,7 @@ class DetectionStore(OutputFile):
             if kept < 0:
                 remove_store(folder)
             self.path.mkdir(exist_ok=True)
+            sync(folder)  # so that a power cut takes no part that the disk has
         except OSError as error:
             raise open_error(self.path, error) from None
         self._writer = PartWriter(self.path, info, kept)

@@ -4,6 +4,7 @@ import os
 import struct
 from contextlib import suppress
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,17 +21,19 @@ from tracker.data.files import is_still_at, open_new_file, remove_file
 from tracker.output.base import EncoderError, VideoInfo
 from tracker.output.drawing import Image
 from tracker.output.gaps import MOST_TICKS, FrameIntervals
+from tracker.output.mp4_index import make_room
 from tracker.output.packets import Packet, start_time, time_base
 
 # Options that keep an unfinished file playable, but for its last second. MP4 and MOV are written as short fragments,
 # each with its own header; Matroska's clusters have one anyway. The encoder holds back some more (`_frames_ahead`).
 _FRAGMENTS = {"movflags": "empty_moov+default_base_moof", "frag_duration": "250000", "flush_packets": "1"}
 _CLUSTERS = {"cluster_time_limit": "250", "flush_packets": "1"}
-_CONTAINER_OPTIONS = {".mp4": _FRAGMENTS, ".mov": _FRAGMENTS, ".mkv": _CLUSTERS}
 _KEYFRAME_SECONDS = 2  # accuracy of seeking, which costs a few percent of the size
 _MOST_THREADS, _MOST_LOOKAHEAD = 4, 10  # fixed, because the encoded bytes depend on them
 _MOST_DELAY = Fraction(1, 2)  # seconds of video that the encoder holds back
 _BT709_MATRIX = 1  # AVCOL_SPC_BT709
+_LEAST_ROOM, _ROOM_OF_FRAME, _ROOM_OF_SECOND = 2**13, 16, 300
+"""Bytes left for the final index, which has about 5 for a frame, and 4 for each of 50 packets of sound a second."""
 
 
 class FragmentedMp4Writer:
@@ -60,7 +63,9 @@ class FragmentedMp4Writer:
         self._keyframe_pts = 0
         self._pending: Packet | None = None
         self._reformatter = VideoReformatter()
-        options = _CONTAINER_OPTIONS[path.suffix.lower()]
+        self._is_fragmented = path.suffix.lower() != ".mkv"
+        room = _room(info)
+        options = {**_FRAGMENTS, "moov_size": str(room)} if self._is_fragmented else _CLUSTERS
         try:
             # "file:", since FFmpeg would take what stands before a colon for a protocol.
             self._container = av.open(f"file:{path}", "w", container_options=options)
@@ -71,8 +76,10 @@ class FragmentedMp4Writer:
         try:
             self._stream: VideoStream = self._add_stream(info, config)
             self._container.start_encoding()
+            if self._is_fragmented:
+                make_room(self._claimed, room)
             unit = self._stream.time_base or info.time_base  # of the container, known once the header is written
-            self.intervals = FrameIntervals(int(MOST_TICKS * unit / info.time_base) if options is _FRAGMENTS else None)
+            self.intervals = FrameIntervals(int(MOST_TICKS * unit / info.time_base) if self._is_fragmented else None)
         except BaseException:
             self.abort()
             remove_file(path)
@@ -120,7 +127,7 @@ class FragmentedMp4Writer:
             return
         # Not by its name, which another run may have taken.
         with self._claimed as file, suppress(OSError):
-            if _CONTAINER_OPTIONS[self._path.suffix.lower()] is _FRAGMENTS:
+            if self._is_fragmented:
                 _truncate_to_complete_fragments(file)
 
     def _add_stream(self, info: VideoInfo, config: OutputConfig) -> VideoStream:
@@ -181,6 +188,16 @@ def _frames_ahead(frame_rate: Fraction) -> dict[str, str]:
     frames = int(_MOST_DELAY * frame_rate)
     threads = max(1, min(_MOST_THREADS, frames // 3))
     return {"threads": str(threads), "rc-lookahead": str(max(1, min(_MOST_LOOKAHEAD, frames - threads - 1)))}
+
+
+def _room(info: VideoInfo) -> int:
+    """Returns the bytes to leave for the final index; on disk they take no place until something is written there.
+
+    It is a power of two, so that it hardly depends on how the number of frames is estimated.
+    """
+    seconds = ceil(info.expected_frames / (info.frame_rate or 25))
+    room = _LEAST_ROOM + _ROOM_OF_FRAME * info.expected_frames + _ROOM_OF_SECOND * seconds
+    return min(1 << (room - 1).bit_length(), 2**30)
 
 
 def _truncate_to_complete_fragments(file: BinaryIO) -> None:

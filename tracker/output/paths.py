@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from tracker.config import OutputConfig
-from tracker.data.files import is_special
+from tracker.data.files import is_special, sync
 from tracker.errors import InputError
 
 DEFAULT_ROOT = Path("tracked")
@@ -133,7 +133,9 @@ def make_results_folder(config: OutputConfig, name: str, reserved: Collection[Pa
     with _FOLDER_LOCK:
         try:
             DEFAULT_ROOT.mkdir(exist_ok=True)
-            return next(folder for folder in folders if folder not in reserved and _claim(folder, config.overwrite))
+            chosen = next(folder for folder in folders if folder not in reserved and _claim(folder, config.overwrite))
+            sync(DEFAULT_ROOT)
+            return chosen
         except OSError as error:
             folder = DEFAULT_ROOT / name
             raise InputError(f"cannot make the folder {folder} for the results: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Remuxing of the encoded video into the final file, with its index at the front and the source's audio."""
+"""Completion of the encoded video: an index at its front, the true times, and the source's audio."""
 
 import heapq
 import logging
@@ -15,15 +15,18 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from tracker.data.files import replace_file
+from tracker.data.files import create_temporary, remove_file, replace_file
 from tracker.errors import InputError
 from tracker.output.audio import AudioCopier, has_video_after
 from tracker.output.audio_streams import MOST_CORRUPT, CopyError
 from tracker.output.base import AudioSource, VideoInfo
 from tracker.output.gaps import MOST_TICKS, FrameIntervals, find_timescale
+from tracker.output.mp4_index import Sample, finish_in_place
 from tracker.output.packets import Packet, demux_timed, shift, start_time, time_base
 
 logger = logging.getLogger(__name__)
+
+_STAND_IN = bytes(4)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ class TimeRange:
 
 
 def remux(path: Path, info: VideoInfo, processed: TimeRange, intervals: FrameIntervals) -> None:
-    """Replaces the fragmented video at `path` by the final one, without encoding it again.
+    """Makes the fragmented video at `path` the final one, without encoding it again.
+
+    An .mp4 or .mov gets an index and the sound in place, and so needs no second copy of the images; an .mkv is written
+    anew.
 
     The file's 0 is the first processed frame; audio keeps its offset to the video and is cut to its time range.
     There is one exception: where the source is processed from its start and its audio begins before the first
@@ -96,7 +102,7 @@ def _log_other_streams(source: InputContainer, uri: str) -> None:
 
 
 class _Muxer:
-    """Writes the final file from the fragmented one."""
+    """Makes the fragmented file the final one."""
 
     def __init__(self, path: Path, info: VideoInfo, processed: TimeRange, intervals: FrameIntervals) -> None:
         self._path = path
@@ -106,14 +112,28 @@ class _Muxer:
         duration, unit = processed.last_duration, info.time_base
         self._timescale = find_timescale(intervals, duration, unit, path) if self._is_mp4 else None
         self._gaps = intervals.long_gaps(unit, self._timescale)
+        self._samples: list[Sample] = []
 
     def write(self, source: InputContainer | None = None, may_copy: bool = True) -> None:
         """Writes the video, and the audio of a source's container."""
+        if not self._is_mp4:
+            with replace_file(self._path, self._path.suffix) as temporary:
+                self._mux(temporary, source, may_copy)
+            return
+        index = create_temporary(self._path, self._path.suffix)
+        try:
+            self._mux(index, source, may_copy)
+            finish_in_place(self._path, index, self._samples)
+        finally:
+            remove_file(index)
+
+    def _mux(self, path: Path, source: InputContainer | None, may_copy: bool) -> None:
+        """Writes a file with the video and the audio; in an .mp4 or .mov, images are stand-ins of a few bytes."""
         info, processed = self._info, self._processed
+        self._samples = []
         with (
-            replace_file(self._path, self._path.suffix) as temporary,
             av.open(f"file:{self._path}") as encoded,
-            _create_container(temporary, self._options(encoded)) as final,
+            _create_container(path, self._options(encoded)) as final,
         ):
             stream = final.add_stream_from_template(encoded.streams.video[0], opaque=True)
             packets: list[Iterator[Packet]] = []
@@ -133,7 +153,7 @@ class _Muxer:
         # Edit lists are counted in the movie's timescale, which by default is no finer than a millisecond.
         timescale = self._timescale or (encoded.streams.video[0].time_base or Fraction(1)).denominator
         track = {"video_track_timescale": str(timescale)} if self._timescale else {}
-        return {"movflags": "+faststart", "movie_timescale": str(timescale), **track}
+        return {"movie_timescale": str(timescale), "write_btrt": "0", **track}
 
     def _video_packets(self, encoded: InputContainer, stream: VideoStream, offset: Fraction) -> Iterator[Packet]:
         """Yields the packets of the encoded video, `offset` seconds later, and with the true intervals."""
@@ -141,6 +161,8 @@ class _Muxer:
             stream.time_base = Fraction(1, self._timescale)
         previous: Packet | None = None
         for packet in demux_timed(encoded, encoded.streams.video[0]):
+            if self._is_mp4:
+                packet = self._stand_in(packet)
             missing = sum((gap.restored for gap in self._gaps if gap.end_in_file <= start_time(packet)), Fraction(0))
             packet = shift(packet, offset + missing, stream)
             if previous is not None:
@@ -154,6 +176,15 @@ class _Muxer:
                 duration = min(duration, Fraction(MOST_TICKS, self._timescale))
             previous.duration = round(duration / time_base(previous))  # Matroska does not store it
             yield previous
+
+    def _stand_in(self, packet: Packet) -> Packet:
+        """Returns a packet of a few bytes with the times of another one, whose place in its file is kept."""
+        assert packet.pos is not None
+        self._samples.append(Sample(packet.pos, packet.size))
+        small: Packet = av.Packet(_STAND_IN)
+        small.pts, small.dts, small.time_base = packet.pts, packet.dts, packet.time_base
+        small.duration, small.is_keyframe = packet.duration, packet.is_keyframe
+        return small
 
     def _with_shorter_gaps(self, packets: Iterator[Packet], offset: Fraction) -> Iterator[Packet]:
         """Yields packets of audio, moved by what the file cannot hold of the gaps before them."""

@@ -298,6 +298,7 @@ def video_info(source: Source, config: Config) -> VideoInfo:
         sample_aspect_ratio=source.sample_aspect_ratio,
         has_dates=source.live,
         start_time=source.start_time if config.output.datetime and not source.live else None,
+        expected_frames=source.expected_frames,
     )
 
 
