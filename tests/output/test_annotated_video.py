@@ -2,7 +2,6 @@
 
 import re
 import signal
-import struct
 import subprocess
 import sys
 import textwrap
@@ -17,6 +16,7 @@ from tracker.config import OutputConfig
 from tracker.errors import InputError
 from tracker.output import open_writer
 from tracker.output.base import AudioSource
+from tracker.output.mp4_index import boxes_of_file
 from tracker.structures.types import Frame
 from video_results import (
     CONFIG,
@@ -187,12 +187,8 @@ def test_unreadable_audio_keeps_the_video(tmp_path):
 
 
 def top_level_boxes(path):
-    data, offset, types = path.read_bytes(), 0, []
-    while offset < len(data):
-        size, box_type = struct.unpack(">I4s", data[offset : offset + 8])
-        types.append(box_type.decode())
-        offset += size
-    return types
+    with path.open("rb") as file:
+        return [box.kind.decode() for box in boxes_of_file(file)]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
