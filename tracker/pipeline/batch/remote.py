@@ -214,7 +214,7 @@ def _errors_of(address: str) -> Iterator[None]:
     except InputError:
         raise
     except ImportError as error:
-        raise InputError(f"{address}: {error}; pip install 'video-tracker[remote]'") from None
+        raise InputError(f"{address}: {error}; for s3:// pip install 'video-tracker[remote]'") from None
     except ValueError as error:
         if "Protocol not known" not in str(error):
             raise
