@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import av
 
@@ -25,6 +26,8 @@ class MotionJpegHandler(QuietHandler):
 
     frames, rate, hang = 60, 50.0, False
     released = threading.Event()
+    sent: ClassVar[list[float]] = []
+    """Moments of the monotonic clock at which the images were sent."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -39,6 +42,7 @@ class MotionJpegHandler(QuietHandler):
                 self.wfile.write(header.encode() + image + b"\r\n")
             except OSError:  # the reader has closed the connection
                 return
+            self.sent.append(time.monotonic())
         if self.hang:
             self.released.wait(20)
 

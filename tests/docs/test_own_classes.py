@@ -32,7 +32,7 @@ def write_moving_shapes(path: Path) -> Path:
     return write_clip(path, 10, size=(image.shape[1], image.shape[0]), draw=draw)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_labeled_images_to_tracks(tmp_path: Path) -> None:
     write_yolo(tmp_path / "pets", train=48, val=12)
     write_moving_shapes(tmp_path / "video.mp4")

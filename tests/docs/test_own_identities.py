@@ -32,7 +32,7 @@ def sort_folders(crops: Path) -> int:
     return len(folders)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not CLIP.exists(), reason=f"the clip {CLIP.name} is not here")
 def test_from_a_video_to_tracks_with_an_embedder_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "video.mp4").symlink_to(CLIP)

@@ -63,6 +63,7 @@ def best_ap(checkpoint: dict[str, dict[str, dict[str, float]]]) -> float:
     return float(state["best_model_score"])
 
 
+@pytest.mark.long
 def test_two_processes_learn_the_same_embedder_as_one_with_two_batches(tmp_path: Path) -> None:
     """No batch is sampled by both, and each of the 29 validation crops counts once: weights and metrics are the same.
 

@@ -309,7 +309,7 @@ def test_a_backbone_gives_the_features_of_its_classification_network():
         torch.testing.assert_close(network.fc(pooled), network(image))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_backbones_support_an_fpn():
     names = backbone_names()
     assert {"resnet50", "resnet101", "convnext_tiny", "efficientnet_v2_s", "mobilenet_v3_large", "vgg16"} <= set(names)

@@ -347,7 +347,7 @@ def test_boxes_are_counted_once():
     assert count_equal_boxes([(detections(), detections()), (detections(), detections(one))]) == (0, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_benchmark_measures_all_backends(tmp_path):
     from benchmarks.backends import compare_backends, installed_implementations
 

@@ -69,13 +69,13 @@ def no_artifacts(monkeypatch: pytest.MonkeyPatch) -> None:
         ("joint", "builtin", 140, 8, 3e-3),
         ("joint", "resnet18", 80, 8, 2e-3),
         pytest.param("joint", "shufflenet", 140, 8, 3e-3, marks=pytest.mark.long),
-        ("joint", "mask", 60, 8, 1e-3),
+        pytest.param("joint", "mask", 60, 8, 1e-3, marks=pytest.mark.long),
         pytest.param("joint", "vgg", 60, 8, 1e-3, marks=pytest.mark.long),
         pytest.param("joint", "c4", 40, 8, 1e-3, marks=pytest.mark.long),
         pytest.param("joint", "retinanet", 60, 8, 4e-4, marks=pytest.mark.long),
         pytest.param("joint", "fcos", 40, 8, 4e-4, marks=pytest.mark.long),
         pytest.param("joint", "ssdlite", 80, 8, 2e-3, marks=pytest.mark.long),
-        ("four_step", "resnet18", 240, 4, 2e-3),
+        pytest.param("four_step", "resnet18", 240, 4, 2e-3, marks=pytest.mark.long),
     ],
 )
 def test_it_learns_eight_images(
