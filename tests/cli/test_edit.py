@@ -49,7 +49,16 @@ def test_edits_and_their_export(run: Track) -> None:
     assert run("export", RUN, "-o", "again.csv")[0] == 0
     assert {line.split(",")[2] for line in Path("again.csv").read_text().splitlines()[1:]} == {"1", "2", "3"}
     listed = run("edit", RUN, "list")[1]
-    assert "ann  set the class of 3 to dog" in listed and "4 entries, 2 edits that count" in listed
+    assert "ann  set the class of 3 to dog" in listed and listed.endswith("\n2 edits in effect\n")
+
+
+def test_a_merge_of_tracks_that_are_both_there_says_so(run: Track) -> None:
+    text = "merge 1 and 2; both have a box in 29 frames, where one of the two stays\n"
+    assert run("edit", RUN, "merge", 1, 2)[1] == text
+    assert run("edit", RUN, "list")[1].endswith(f"{text}1 edit in effect\n")
+    run("edit", RUN, "undo")
+    run("edit", RUN, "split", 1, "--frame", 10)
+    assert run("edit", RUN, "merge", 1, 3)[1] == "merge 1 and 3\n"
 
 
 def test_the_repaired_video_keeps_the_times(run: Track) -> None:

@@ -128,8 +128,9 @@ def parse_time(text: str) -> float:
 
 
 def _list(table: "RunTable") -> None:
-    """Prints the journal, and how many edits count."""
+    """Prints the journal, and how many edits are in effect."""
     entries = table.journal.entries()
     for entry in entries:
         say(f"{entry.time}  {entry.author}  {entry.edit.describe() if entry.edit else entry.action}")
-    say(f"{len(entries)} entries, {len(table.journal.edits())} edits that count")
+    count = len(table.journal.edits())
+    say(f"{count} edit{'' if count == 1 else 's'} in effect")

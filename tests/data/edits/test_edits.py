@@ -242,7 +242,7 @@ def test_edits_are_made_again_on_new_tracks(run: RunTable, tmp_path: Path) -> No
     made, misfits = replay_edits(run.journal.edits(), new)
     assert not misfits and [one.describe() for one in made] == [
         "split 12 at frame 8: 13 from there on",
-        "merge 11 and 13",
+        "merge 11 and 13; both have a box in 12 frames, where one of the two stays",
         "set the class of 12 to car",
     ]
     assert frames_of(new) == {12: [frame for frame in range(8) if frame != 3], 11: [*range(5, 30)]}

@@ -30,6 +30,7 @@ class Edit:
         category: Name of the new class; of merge and box that of the first track, for the rows that become its own.
         keys: The key frames of box; between two of them the box is interpolated.
         anchors: Some boxes of each track before the edit, by id, which tell the track after tracking anew.
+        shared: Number of frames in which both tracks of a merge have a box, of which one stays.
     """
 
     verb: Verb
@@ -39,6 +40,7 @@ class Edit:
     category: str = ""
     keys: Keys = ()
     anchors: Anchors = field(default_factory=dict)
+    shared: int = 0
 
     def __post_init__(self) -> None:
         """Checks the edit by itself.
@@ -72,7 +74,7 @@ class Edit:
         first, last = self.ids[0], self.ids[-1]
         match self.verb:
             case "merge":
-                return f"merge {first} and {last}"
+                return f"merge {first} and {last}{self._describe_shared()}"
             case "split":
                 return f"split {first} at frame {self.frame}: {self.new_id} from there on"
             case "swap":
@@ -88,9 +90,13 @@ class Edit:
         )
         return f"set the box of {first} in {frames}"
 
+    def _describe_shared(self) -> str:
+        frames = "1 frame" if self.shared == 1 else f"{self.shared} frames"
+        return f"; both have a box in {frames}, where one of the two stays" if self.shared else ""
+
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can hold; attributes that say nothing are left out."""
-        default = {"frame": -1, "new_id": 0, "category": "", "keys": (), "anchors": {}}
+        default = {"frame": -1, "new_id": 0, "category": "", "keys": (), "anchors": {}, "shared": 0}
         return {name: value for name, value in asdict(self).items() if name not in default or value != default[name]}
 
     @classmethod
@@ -102,7 +108,7 @@ class Edit:
 
         Example:
             >>> Edit.from_json(Edit("delete", (4,)).to_json())
-            Edit(verb='delete', ids=(4,), frame=-1, new_id=0, category='', keys=(), anchors={})
+            Edit(verb='delete', ids=(4,), frame=-1, new_id=0, category='', keys=(), anchors={}, shared=0)
         """
         try:
             verb = values["verb"]
@@ -116,6 +122,7 @@ class Edit:
                 category=str(values.get("category", "")),
                 keys=_keys(values.get("keys", ())),
                 anchors={str(_whole(key)): _keys(rows) for key, rows in dict(values.get("anchors", {})).items()},
+                shared=_whole(values.get("shared", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"this is no edit of tracks ({type(error).__name__}: {error})") from None

@@ -180,8 +180,21 @@ class RunTable:
             changes["new_id"] = max(self._used_ids(tracks)) + 1
         if edit.verb in ("box", "merge"):
             changes["category"] = own.category
+        if edit.verb == "merge":
+            changes["shared"] = self._count_shared(own, tracks[edit.ids[1]], edits)
         changes["anchors"] = {str(one): self._anchors(tracks[one], edit, edits) for one in edit.ids}
         return Edit.from_json({**edit.to_json(), **changes})
+
+    def _count_shared(self, one: TrackRow, other: TrackRow, edits: list[Edit]) -> int:
+        """Returns the number of frames in which both tracks have a box."""
+        first = max(one.first_frame, other.first_frame)
+        stop = min(one.last_frame, other.last_frame) + 1
+        count = 0
+        for begin, end in self._pieces(first, stop):
+            rows = self.window(begin, end, edits)
+            ids, frames = rows["track_id"].to_numpy(), rows["frame"].to_numpy()
+            count += len(np.intersect1d(frames[ids == one.id], frames[ids == other.id]))
+        return count
 
     def _used_ids(self, tracks: Iterable[int]) -> set[int]:
         """Returns all ids that were ever used, also by edits that were undone."""
