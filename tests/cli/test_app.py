@@ -211,6 +211,8 @@ def test_training_settings_are_those_of_the_file_and_the_flags(monkeypatch: pyte
         ("train detector", "training needs images"),
         ("train detector gone.yaml", "gone.yaml"),
         ("train embedder --steps 0", "--steps 0"),
+        ("train embedder --step 3", "see track train embedder --help"),
+        ("live", "track: SOURCES requires an argument; see track live --help"),
     ],
 )
 @pytest.mark.smoke

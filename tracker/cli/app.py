@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -108,22 +109,25 @@ class _WarningHandler(logging.Handler):
 
 def _format_error(error: Exception, tokens: Sequence[str]) -> str:
     """Returns one line about an error in the command line."""
+    command = next((name for name in (" ".join(tokens[:2]), *tokens[:1]) if name in COMMANDS), "")
+    help_command = " ".join(["track", *command.split(), "--help"])
     named_as_option = next((token for token in tokens if token.startswith("-") and os.path.lexists(token)), "")
     if isinstance(error, InputError):
         text = str(error)
     elif isinstance(error, CycloptsError) and (text := familiar_flag(tokens)):
-        text = f"{text}; see track --help"
+        text = f"{text}; see {help_command}"
     elif named_as_option:
         text = f"{named_as_option} begins with a dash, as options do: give the file as ./{named_as_option}"
     elif isinstance(error, UnusedCliTokensError):
         extra = (error.unused_tokens or [""])[0]
-        text = f"unexpected {extra!r} - names with spaces or * need quotes; see track --help"
+        text = f"unexpected {extra!r} - names with spaces or * need quotes; see {help_command}"
     elif isinstance(error.__cause__, ValidationError):
         first = error.__cause__.errors()[0]
         reason = str(first["msg"]).removeprefix("Value error, ")
-        text = f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {reason}; see track --help"
+        text = f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {reason}; see {help_command}"
     else:
-        text = f"{str(error).rstrip('.')}; see track --help"
+        reason = re.sub('^Command ".*?" parameter ', "", str(error)).rstrip(".")
+        text = f"{reason}; see {help_command}"
     return " ".join(text.split())
 
 
