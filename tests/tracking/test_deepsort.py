@@ -40,7 +40,7 @@ def test_a_track_is_confirmed_by_n_init_detections(n_init):
 @pytest.mark.parametrize(("misses", "confirmed"), [(0, [8]), (1, [7, 8]), (2, [4, 6, 7, 8])])
 def test_a_tentative_track_ends_after_tentative_misses(misses, confirmed):
     frames = [make_detections(BOX) if present else NO_DETECTIONS for present in (1, 1, 0, 0, 1, 0, 1, 1, 1)]
-    tracks = run_tracker(make_tracker(n_init=3, tentative_misses=misses), frames)
+    tracks = run_tracker(make_tracker(n_init=3, tentative_misses=misses, min_presence=1), frames)
     assert [i for i, t in enumerate(tracks) if len(t)] == confirmed
     assert all_ids(tracks) == {1}
 
@@ -111,6 +111,27 @@ def test_coasting_tracks_are_returned_for_max_coast_seconds():
     assert [t.observed.tolist() for t in tracks[19:23]] == [[True], [False], [False], [False]]
     assert tracks[22].boxes[0, 0] == pytest.approx(10 + 6 * 22, abs=3)
     assert not any(track_counts(run_tracker(DeepSort(TrackerConfig()), frames)[20:]))
+
+
+@pytest.mark.parametrize(("min_presence", "reported"), [(0.5, True), (1, False)])
+def test_a_track_is_reported_where_the_detector_often_misses_its_object(min_presence, reported):
+    frames = [make_detections((10 + 3 * i, 10, 40, 80)) if i % 4 else NO_DETECTIONS for i in range(60)]
+    tracks = run_tracker(DeepSort(TrackerConfig(min_presence=min_presence)), frames + [NO_DETECTIONS] * 20)
+    missed = tracks[20:60:4]
+    assert track_counts(missed) == [int(reported)] * 10
+    assert not any(t.observed.any() for t in missed) and all_ids(tracks) == {1}
+    for i, track in zip(range(20, 60, 4), missed, strict=True):
+        np.testing.assert_allclose(
+            track.boxes, np.array([[10 + 3 * i, 10, 50 + 3 * i, 90]] * reported).reshape(-1, 4), atol=3
+        )
+    assert not any(track_counts(tracks[63:]))
+
+
+def test_a_track_is_not_reported_after_a_long_gap_as_if_the_detector_had_missed_it():
+    present = [*range(20), *range(40, 60)]  # hidden in between
+    frames = [make_detections(BOX) if i in present else NO_DETECTIONS for i in range(70)]
+    counts = track_counts(run_tracker(DeepSort(TrackerConfig()), frames))
+    assert (sum(counts[20:40]), sum(counts[60:])) == (0, 0)
 
 
 # --- frames in which the detector did not run ---

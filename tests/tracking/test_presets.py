@@ -15,6 +15,7 @@ FILTER = {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_nois
 COMMON = FILTER | {
     "buffer_scale": 0,
     "min_visible": 0,
+    "min_presence": 1,
     "border_overlap": 0,
     "max_coast": 0,
     "tentative_misses": 0,

@@ -187,8 +187,12 @@ class TrackerConfig(Section):
     duplicate_iou: Fraction01 = 0.0
     """A missed track is deleted when its IoU with an observed one of its class is above this; 0 keeps it (ByteTrack:
     0.85)."""
+    min_presence: Fraction01 = 0.5
+    """Least probability that the object of a confirmed track without detections is still visible, and was only missed
+    by the detector, for the track to be reported, with observed = 0. It depends on how often the detector missed the
+    object between earlier detections. 1 reports detected tracks alone. Source: IPDA, Musicki and Evans 2004."""
     max_coast: NonNegative = 0.0
-    """Seconds for which a confirmed track without detections is still reported, with observed = 0."""
+    """Seconds for which any confirmed track without detections is still reported, with observed = 0."""
     detection_weight: Fraction01 = 0.25
     """Weight of the detection in a reported box; the rest is the Kalman filter's estimate."""
 

@@ -15,6 +15,7 @@ from tracker.tracking.association_inputs import PreparedDetections
 from tracker.tracking.common_motion import CommonMotion
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
+from tracker.tracking.presence import count_misses, update_presence
 from tracker.tracking.re_update import re_update
 from tracker.tracking.state import TrackerState
 from tracker.tracking.track_table import TIME_TOLERANCE, Indices, LabelVoter, TrackTable, table_columns
@@ -113,8 +114,8 @@ class DeepSort:
             rescore: Scores the predicted boxes of missed tracks, if `config.rescore` is not 0.
 
         Returns:
-            The confirmed tracks that were detected in this frame, and those whose latest detection is at most
-            `max_coast` seconds old, by ascending id.
+            The confirmed tracks that were detected in this frame, those whose objects are likely visible
+            (`min_presence`), and those whose latest detection is at most `max_coast` seconds old, by ascending id.
 
         Raises:
             InputError: `time` is not after the frame before.
@@ -125,6 +126,7 @@ class DeepSort:
             embeddings = np.zeros((len(detections), 0), np.float32)
         self._check(detections, embeddings, time, camera_motion)
         prepared = PreparedDetections.from_detections(detections, embeddings, self._reid_class_ids, self._config)
+        elapsed = time - self._time
         self._predict(time, camera_motion)
         self.camera_motion = camera_motion
         if self._config.camera_motion == "tracks":
@@ -135,6 +137,7 @@ class DeepSort:
         self._add_embeddings(tracks, prepared.embeddings[matched], prepared.has_embedding[matched])
         if self._config.rescore:
             self._rescore_missed(rescore, prepared.boxes, time)
+        update_presence(self.table, elapsed)
         self._end_tracks()
         unmatched = prepared.scores >= max(self._config.start_score, self._config.high_score)
         unmatched[matched] = False
@@ -271,6 +274,7 @@ class DeepSort:
         if self._config.direction_weight:
             old = tracks[time - table.earlier_time[tracks] > _DIRECTION_INTERVAL - TIME_TOLERANCE]
             table.earlier_box[old], table.earlier_time[old] = table.last_box[old], table.last_time[old]
+        count_misses(table, tracks, time)
         table.hits[tracks] += 1
         table.misses[tracks] = 0
         table.last_box[tracks], table.last_time[tracks], table.scores[tracks] = boxes, time, scores
@@ -373,7 +377,7 @@ class DeepSort:
         """
         table, weight = self.table, self._config.detection_weight
         elapsed = time - table.last_time
-        active = (table.misses == 0) & (elapsed <= self._config.max_age + TIME_TOLERANCE)
+        active = (table.presence >= self._config.min_presence) & (elapsed <= self._config.max_age + TIME_TOLERANCE)
         if self._config.max_coast:
             active |= elapsed <= self._config.max_coast + TIME_TOLERANCE
         rows = np.flatnonzero((table.ids > 0) & active)

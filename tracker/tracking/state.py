@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from tracker.data.files import write_bytes
 from tracker.errors import InputError
 
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,8 @@ class TrackTable:
     covariance: Floats  # float64 (T, 3, 4), see `KalmanFilter`
     hits: Indices  # int64 (T,), detections so far
     misses: Indices  # int64 (T,), frames since the latest detection
+    skipped: Floats  # float64 (T,), frames between its detections in which the detector missed it
+    presence: Floats  # float64 (T,), probability that the object is visible, 1 where it was just detected
     first_time: Floats  # float64 (T,), seconds, of the first detection
     last_time: Floats  # float64 (T,), seconds, of the latest detection
     scores: NDArray[np.float32]  # float32 (T,), of the latest detection
@@ -57,6 +59,8 @@ class TrackTable:
             covariance=covariance,
             hits=np.ones(count, np.int64),
             misses=np.zeros(count, np.int64),
+            skipped=np.zeros(count),
+            presence=np.ones(count),
             first_time=np.full(count, time),
             last_time=np.full(count, time),
             scores=scores,

@@ -44,6 +44,7 @@ SEARCH_SPACE: SearchSpace = {
     "high_score": FloatRange(0, 0.8),
     "low_iou": FloatRange(0.1, 0.7),
     "min_visible": FloatRange(0, 0.95),
+    "min_presence": FloatRange(0.1, 1),
     "border_overlap": FloatRange(0, 1),
     "duplicate_iou": FloatRange(0, 0.95),
     "detection_weight": FloatRange(0, 1),
