@@ -40,7 +40,7 @@ from video_clips import write_clip, write_tone
 
 Result = tuple[int, str, str]
 
-TABLES = ["tracks.csv", "tracks.parquet", "tracks_summary.parquet"]
+TABLES = ["tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv"]
 FILES = {"video.mp4", *TABLES, "run.json", "detections", "detections/part-00000000.parquet"}
 
 

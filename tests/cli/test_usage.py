@@ -100,4 +100,4 @@ def test_a_log_holds_the_results_of_what_ended_before_a_kill(tmp_path: Path) -> 
             process.wait()
     lines = [line for line in log.read_text().splitlines() if "frames in" in line]
     assert all(f"{name}.mp4: 8 frames in" in line for name, line in zip("ab", lines, strict=True))
-    assert all("tracks: " in line and "tracks.csv" in line for line in lines)
+    assert all("tracks: " in line and f"tracked/{name}/" in line for name, line in zip("ab", lines, strict=True))

@@ -107,6 +107,53 @@ def test_a_row_for_each_track(tmp_path: Path) -> None:
     assert rows[0]["last_s"] == 0.9 and rows[0]["mean_score"] == pytest.approx(0.5)
 
 
+def test_both_tables_of_tracks_say_what_the_table_of_boxes_says(tmp_path: Path) -> None:
+    """Each column, computed from the rows of boxes; a track outside of the image has no row."""
+    random = np.random.default_rng(0)
+    frames = []
+    for n in range(40):
+        corners = random.uniform(-10, 50, (3, 2))
+        boxes = np.concatenate([corners, corners + random.uniform(5, 30, (3, 2))], 1).tolist()
+        frames.append((n, make_tracks([4, 2, 9], [*boxes[:2], [-30, -30, -9, -9]], [0, 1, 1])))
+    info = replace(INFO, source="=day/clip.mp4")
+    with write(tmp_path / "tracks.csv", frames, info).open() as file:
+        rows = list(csv.DictReader(file))
+    with write(tmp_path / "summary.csv", frames, info).open() as file:
+        tracks = list(csv.DictReader(file))
+    assert [track["track_id"] for track in tracks] == ["4", "2"] and tracks[0]["source"] == "'=day/clip.mp4"
+    for track in tracks:
+        own = [row for row in rows if row["track_id"] == track["track_id"]]
+        boxes = np.array([[float(row[name]) for name in ("x1", "y1", "x2", "y2")] for row in own])
+        steps = np.diff(boxes[:, :2] + boxes[:, 2:], axis=0) / 2
+        assert float(track["path_px"]) == pytest.approx(np.linalg.norm(steps, axis=1).sum(), abs=0.01)
+        assert float(track["mean_score"]) == pytest.approx(np.mean([float(row["score"]) for row in own]), abs=1e-4)
+        assert (track["first_frame"], track["last_frame"]) == (own[0]["frame"], own[-1]["frame"])
+        assert (track["first_s"], track["last_s"]) == (own[0]["time_s"], own[-1]["time_s"])
+        assert float(track["seconds"]) == pytest.approx(float(track["last_s"]) - float(track["first_s"]))
+        assert (track["class"], int(track["frames"])) == (own[-1]["class"], len(own))
+        assert int(track["observed"]) == sum(row["observed"] == "1" for row in own)
+    table = pq.read_table(write(tmp_path / "tracks_summary.parquet", frames, info))
+    assert table.column_names == list(tracks[0]) and len(table) == len(tracks)
+    for name in table.column_names:
+        for value, text in zip(table[name].to_pylist(), (track[name] for track in tracks), strict=True):
+            same = (
+                value == text.removeprefix("'")
+                if isinstance(value, str)
+                else float(text) == pytest.approx(value, abs=0.01)
+            )
+            assert same, name
+
+
+def test_a_track_is_in_the_table_as_soon_as_it_has_ended(tmp_path: Path) -> None:
+    """So that a run that is killed leaves those that have ended."""
+    path = tmp_path / "film.summary.csv"
+    with open_writer(path, INFO, ["person"], OutputConfig()) as writer:
+        for n in range(60):
+            writer.write(make_frame(n), make_tracks([1] if n < 10 else [2], [[1, 1, 9, 9]], [0]))
+        assert [line.split(",")[1] for line in path.read_text().splitlines()] == ["track_id", "1"]
+    assert [line.split(",")[1] for line in path.read_text().splitlines()] == ["track_id", "1", "2"]
+
+
 def test_what_was_written_before_an_error_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     with pytest.raises(ZeroDivisionError), open_writer(path, INFO, ["person"], OutputConfig()) as writer:

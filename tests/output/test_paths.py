@@ -41,7 +41,7 @@ def test_default_folder_is_reused_with_overwrite() -> None:
     for _ in range(2):
         config = OutputConfig(overwrite=True)
         paths, record = resolve_outputs(config, make_results_folder(config, "video"), ())
-        names = "video.mp4", "tracks.csv", "tracks.parquet", "tracks_summary.parquet"
+        names = "video.mp4", "tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv"
         assert paths == [Path("tracked/video", name) for name in names]
         assert record == Path("tracked/video/run.json")
         paths[0].touch()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,6 +85,18 @@ def read_record(folder: str) -> dict[str, Any]:
     assert all(queue["highest"] <= queue["size"] for queue in record.pop("queues").values())
     assert all(seconds >= 0 for seconds in record.pop("stage_s").values())
     return record  # type: ignore[no-any-return]
+
+
+def line_starts(output: str) -> list[str]:
+    """Returns the starts of the lines of a log, without the table at its end."""
+    return sorted(line.partition(" in ")[0] for line in output.partition("source ")[0].splitlines())
+
+
+def table_rows(output: str) -> dict[str, list[str]]:
+    """Returns the cells of the table at the end of a log, without the empty ones, by source."""
+    lines = [re.split(r" {2,}", line.rstrip()) for line in output[output.index("source ") :].splitlines()]
+    assert lines[0] == ["source", "end", "frames", "seconds", "tracks", "results"]
+    return {cells[0]: cells[1:] for cells in lines[1:]}
 
 
 def count_frames(path: str) -> int:
@@ -279,7 +292,7 @@ def test_outputs_named_after_the_sources(track: Callable[..., Result]) -> None:
     moving_clip(Path("film.mp4"), 8)
     flags = "--output", "{name}_tracks.csv", "--detections", "{name}.csv"
     code, output, _ = track("a/film.mp4", "film.mp4", *flags)
-    assert code == 0 and "wrote film-2_tracks.csv" in output
+    assert code == 0 and table_rows(output)["film.mp4"][-1] == "film-2_tracks.csv, film-2.csv"
     assert [read_rows(f"{name}.csv")[-1]["frame"] for name in ("film", "film-2")] == ["5", "7"]
     assert not Path("tracked").exists()
     expected = Path("film-2_tracks.csv").read_bytes()
@@ -343,11 +356,6 @@ def test_quoted_patterns_and_folders_of_images_are_sources(track: Callable[..., 
 # Errors of one source
 
 
-def line_starts(output: str) -> set[str]:
-    """Returns the starts of the lines of a log."""
-    return {line.partition(" in ")[0] for line in output.splitlines()}
-
-
 def test_a_failed_source_does_not_stop_the_others(track: Callable[..., Result]) -> None:
     moving_clip(Path("film.mp4"), 30)
     Path("text.mp4").write_text("This is no video.\n" * 100)
@@ -360,8 +368,12 @@ def test_a_failed_source_does_not_stop_the_others(track: Callable[..., Result]) 
     assert errors[-2:] == ["track: 2 of 4 sources failed: gone.mp4, text.mp4", "loading"]
     messages = "\n".join(error for error in errors if error.startswith("track: "))
     assert "there is no file or folder gone.mp4" in messages and "text.mp4 is not a video" in messages
-    assert {"film.mp4: 30 frames", "images: 12 frames"} <= line_starts(output) and output.count("wrote") == 10
-    assert "\nfilm.mp4\n30 frames in " in output
+    assert line_starts(output) == ["film.mp4: 30 frames", "images: 12 frames"]
+    rows = table_rows(output)
+    assert list(rows) == [*sources] and rows["gone.mp4"] == rows["text.mp4"] == ["failed"]
+    for name, frames in (("film", "30"), ("images", "12")):
+        end, count, _, tracks, folder = rows[f"{name}.mp4" if name == "film" else name]
+        assert (end, count, folder) == ("complete", frames, f"tracked/{name}/") and re.fullmatch(r"\d+ \w+", tracks)
     assert read_record("film")["frames"] == count_frames("tracked/film/video.mp4") == 30
     assert count_frames("tracked/images/video.mp4") == 12
     assert {path.name for path in Path("tracked").iterdir()} == {"film", "images"}
@@ -426,13 +438,15 @@ def test_a_bug_in_one_run_on_the_command_line(
     with pytest.raises(ZeroDivisionError):
         main(["film.mp4", "other.mp4"])
     output, errors = capsys.readouterr()
-    assert "other.mp4\n20 frames in " in output and "error: a bug ended film.mp4" in errors
+    assert line_starts(output) == ["other.mp4: 20 frames"] and "error: a bug ended film.mp4" in errors
+    rows = table_rows(output)
+    assert rows["film.mp4"] == ["unfinished"] and rows["other.mp4"][:2] == ["complete", "20"]
 
 
 def test_a_source_that_is_no_address_is_the_error_of_that_one(track: Callable[..., Result]) -> None:
     moving_clip(Path("film.mp4"), 6)
     code, output, errors = track("http://[::1/x", "film.mp4")
-    assert code == 2 and "film.mp4\n6 frames" in output
+    assert code == 2 and table_rows(output)["film.mp4"][:2] == ["complete", "6"]
     assert "track: http://[::1/x is not a URL" in errors[0]
 
 
@@ -442,7 +456,7 @@ def test_a_folder_of_videos(track: Callable[..., Result]) -> None:
         moving_clip(Path("day", name), 6)
     Path("day", "notes.txt").touch()
     code, output, errors = track("day")
-    assert (code, errors) == (0, ["loading"]) and {"day/a.mp4: 6 frames", "day/b.mkv: 6 frames"} <= line_starts(output)
+    assert (code, errors) == (0, ["loading"]) and [*table_rows(output)] == ["day/a.mp4", "day/b.mkv"]
     assert [read_record(name)["source"]["name"] for name in ("a", "b")] == ["day/a.mp4", "day/b.mkv"]
     Path("day", "a.mp4").unlink()
     assert track("day", "--output", "b.csv")[0] == 0 and read_rows("b.csv")[-1]["frame"] == "5"
@@ -571,7 +585,9 @@ def test_after_an_interrupt_the_running_sources_are_finished(
         record = read_record(name)
         assert record["status"] == "stopped" and 0 < record["frames"] < 100
         assert count_frames(f"tracked/{name}/video.mp4") == record["frames"]
-    assert output.count(", stopped\n") == 2 and output.endswith("\nthird.mp4 was not started\n")
+    rows = table_rows(output)
+    assert rows["film.mp4"][0] == rows["other.mp4"][0] == "stopped" and rows["third.mp4"] == ["not started"]
+    assert output.count(", stopped; tracks: ") == 2
     assert not Path("tracked/third").exists()
 
 
@@ -602,7 +618,8 @@ def running() -> Iterator[subprocess.Popen[str]]:
 def test_an_interrupt_of_a_process(running: subprocess.Popen[str]) -> None:
     running.send_signal(signal.SIGINT)
     output, errors = running.communicate(timeout=30)
-    assert (running.returncode, errors) == (130, "loading\n") and output.count(", stopped\n") == 2
+    assert (running.returncode, errors) == (130, "loading\n")
+    assert [row[0] for row in table_rows(output).values()] == ["stopped", "stopped"]
     for name in ("film", "other"):
         record = read_record(name)
         assert record["status"] == "stopped" and count_frames(f"tracked/{name}/video.mp4") == record["frames"]
@@ -641,7 +658,7 @@ def test_a_terminal_shows_a_bar_for_each() -> None:
     screen, line = pty.openpty()
     command = [sys.executable, str(STUB), "0", "0.02", "film.mp4", "gone.mp4", "a/film.mp4"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=line, env=environment)
+    process = subprocess.Popen(command, stdout=line, stderr=line, env=environment)
     os.close(line)
     text = b"".join(_chunks(screen)).decode()
     os.close(screen)
@@ -650,6 +667,13 @@ def test_a_terminal_shows_a_bar_for_each() -> None:
     for name in ("film.mp4", "a/film.mp4"):
         assert f"\n{name} " in text or f"\r{name} " in text or f"\x1b[2K{name} " in text
     assert "/60 frames" in text and text.count("\x1b[?25l") == text.count("\x1b[?25h")
+    rows = [line.split() for line in text[text.index("source ") :].splitlines()]
+    assert [row[:2] for row in rows if row[0] in ("film.mp4", "gone.mp4", "a/film.mp4")] == [
+        ["film.mp4", "complete"],
+        ["gone.mp4", "failed"],
+        ["a/film.mp4", "complete"],
+    ]
+    assert "60 frames in " not in text  # the table says it
 
 
 def _chunks(screen: int) -> Generator[bytes]:

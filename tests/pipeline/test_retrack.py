@@ -461,7 +461,7 @@ def test_files_and_output_of_a_run(track: Callable[..., Result]) -> None:
     assert lines[0].startswith("40 frames in ")
     assert lines[1] == "2 stored detections were left out: score, class, or outside of the image"
     assert lines[2] == "tracks: 2 person"
-    files = ["tracks.csv", "tracks.parquet", "tracks_summary.parquet", "run.json"]
+    files = ["tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv", "run.json"]
     assert lines[-4:] == [f"wrote tracked/Street/{name}" for name in files]
     assert {path.name for path in Path("tracked/Street").iterdir()} == set(files)
     record = json.loads(Path("tracked/Street/run.json").read_text())
@@ -587,7 +587,7 @@ def test_the_folder_of_a_run_gives_its_tracks_again(
         Path("film.mp4").unlink(missing_ok=True)
         monkeypatch.setattr(tracker.models.reid, "load_embedder", lambda *_, **__: pytest.fail("it was loaded"))
     first, second = Path("tracked/film"), Path("tracked/film-2")
-    for name in ("tracks.csv", "tracks.parquet", "tracks_summary.parquet"):
+    for name in ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     assert not (second / "detections").exists() and not (second / "video.mp4").exists()
     ids = [tracks.ids.tolist() for _, tracks in retrack(first)]

@@ -1,11 +1,12 @@
-"""The summary of a run that is printed at its end, and the errors of several sources."""
+"""The summary of a run that is printed at its end; of several sources, a table of their ends, and their errors."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from tracker.cli.console import SafeConsole, say_error, write_output
+from tracker.cli.console import SafeConsole, print_report, report_console, say_error, write_output
 from tracker.errors import InputError
 from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.summary import TrackSummary
@@ -28,10 +29,47 @@ def print_summary(result: RunResult) -> None:
 
 def end_line(source: str, result: RunResult) -> str:
     """Returns one line about a run that ended: its frames, time, tracks and files."""
-    counts = ", ".join(f"{n} {name}" for name, n in result.summary.counts.most_common() if n)
-    files = ", ".join(map(str, result.output_paths))
-    end = "" if result.end.is_success else f", {result.end.value}"
-    return f"{source}: {result.frames} frames in {result.elapsed:.1f} s{end}; tracks: {counts or 'none'}; {files}"
+    end = "" if result.end is EndReason.COMPLETE else f", {result.end.value}"
+    return (
+        f"{source}: {result.frames} frames in {result.elapsed:.1f} s{end}; tracks: {_counts(result)}; {_place(result)}"
+    )
+
+
+def print_ends(sources: Sequence[str], results: Mapping[int, RunResult | InputError], started: Container[int]) -> None:
+    """Prints a table of several sources: how each ended, what was found in it, and where the results are.
+
+    Args:
+        sources: The names of all sources.
+        results: The result or the error of each source that ended, by its index.
+        started: The indices of the sources that were begun.
+    """
+    table = Table(box=None, pad_edge=False)
+    for title in ("source", "end", "frames", "seconds", "tracks", "results"):
+        right = title in ("frames", "seconds")
+        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for number, source in enumerate(sources):
+        result = results.get(number)
+        if isinstance(result, RunResult):
+            cells = result.end.value, str(result.frames), f"{result.elapsed:.1f}", _counts(result), _place(result)
+        elif result is not None:
+            cells = EndReason.FAILED.value, "", "", "", ""
+        else:
+            cells = "unfinished" if number in started else "not started", "", "", "", ""
+        table.add_row(source, *cells)
+    print_report(report_console(), [table])
+
+
+def _counts(result: RunResult) -> str:
+    """Returns the number of tracks of each class, the most frequent one first."""
+    return ", ".join(f"{count} {name}" for name, count in result.summary.counts.most_common() if count) or "none"
+
+
+def _place(result: RunResult) -> str:
+    """Returns the folder of the results, and the files outside of it."""
+    paths = result.output_paths
+    folder = paths[-1].parent if paths and paths[-1].name == "run.json" else None
+    inside = [] if folder is None else [f"{folder}{os.sep}"]
+    return ", ".join([*inside, *(str(path) for path in paths if path.parent != folder)])
 
 
 def _lines(result: RunResult) -> list[str]:
@@ -51,8 +89,7 @@ def _lines(result: RunResult) -> list[str]:
         lines.append("the file ends before its stated end; it was processed as far as it goes")
     if result.end in (EndReason.BROKE_OFF, EndReason.STALLED):
         lines.append(f"the source {'broke off' if result.end is EndReason.BROKE_OFF else 'stalled'}")
-    counts = ", ".join(f"{n} {name}" for name, n in result.summary.counts.most_common() if n)
-    return [*lines, f"tracks: {counts or 'none'}"]
+    return [*lines, f"tracks: {_counts(result)}"]
 
 
 def _live_lines(live: dict[str, Any]) -> list[str]:

@@ -109,7 +109,7 @@ def _track_all(sources: Sequence[str], config: Config, quiet: bool, runs: "dict[
         raise InputError(f"--show shows one source, and there are {len(sources)}: give one, or leave it out")
     from tracker.cli.progress import ProgressDisplay
     from tracker.cli.run_monitor import ConsoleMonitor, RunProgress
-    from tracker.cli.run_summary import end_line, print_failure, print_failures
+    from tracker.cli.run_summary import end_line, print_ends, print_failure, print_failures
     from tracker.cli.signals import stop_signals
     from tracker.pipeline.multi_source import track_all_to_files
     from tracker.video import redact_password
@@ -135,7 +135,9 @@ def _track_all(sources: Sequence[str], config: Config, quiet: bool, runs: "dict[
         finally:
             display.close()
             if results and not quiet:
-                _print_results(names, results, config)
+                print_ends(names, results, monitors)
+                if config.output.all_tracks and any(not isinstance(one, InputError) for one in results.values()):
+                    say(f"wrote {config.output.all_tracks}")
     failed = [name for number, name in enumerate(names) if isinstance(results.get(number), InputError)]
     print_failures(failed, len(names))
     if len(results) < len(names):  # some were not started
@@ -148,17 +150,3 @@ def _exit_code(result: "RunResult | InputError", signal_code: int) -> int:
     if isinstance(result, InputError):
         return signal_code or exit_code(EndReason.FAILED)
     return exit_code(result.end, signal_code, bool(result.live))
-
-
-def _print_results(names: Sequence[str], results: "dict[int, RunResult | InputError]", config: Config) -> None:
-    from tracker.cli.run_summary import print_summary
-
-    for number, name in enumerate(names):
-        result = results.get(number)
-        if result is None:
-            say(f"{name} was not started")
-        elif not isinstance(result, InputError):
-            say(name)
-            print_summary(result)
-    if config.output.all_tracks and any(not isinstance(result, InputError) for result in results.values()):
-        say(f"wrote {config.output.all_tracks}")

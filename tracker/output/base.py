@@ -67,6 +67,8 @@ class VideoInfo:
         has_dates: True for a live source, whose frames have a date, for which tables have a column.
         expected_frames: About how many frames come, for which a video leaves room; 0 where it is unknown.
         start_time: Date and time of the source's first frame, if tables have the column `datetime`; None without it.
+        source: The path or address of the source, without passwords, as the summary of tracks states it; empty for
+            `name`.
     """
 
     name: str
@@ -85,6 +87,7 @@ class VideoInfo:
     has_dates: bool = False
     start_time: datetime | None = None
     expected_frames: int = 0
+    source: str = ""
 
 
 class OutputFile(ABC):

@@ -4,7 +4,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -16,34 +15,29 @@ import pyarrow.parquet as pq
 from tracker.data.files import create_temporary, move_file, remove_file, sync
 from tracker.output.base import ResultWriter, VideoInfo, clip_tracks, open_error, write_error
 from tracker.output.tables import DATE_COLUMN
+from tracker.output.tracks_summary import SUMMARY_COLUMNS, TracksSummary, TrackTotals
 from tracker.structures.types import Frame, Tracks
 
 GROUP_SECONDS = 60
 """Seconds of the source in a row group: a minute is read without the rest of the file."""
-_CLASS = pa.dictionary(pa.int32(), pa.string())
+_TEXT = pa.dictionary(pa.int32(), pa.string())
 _FINE_COLUMNS = [("fine_class", pa.string()), ("fine_score", pa.float32())]
 _EMBEDDING_COLUMN = ("embedding", pa.list_(pa.float32()))
 _BOX_COLUMNS = [
     ("frame", pa.int64()),
     ("time_s", pa.float64()),
     ("track_id", pa.int64()),
-    ("class", _CLASS),
+    ("class", _TEXT),
     ("score", pa.float32()),
     *((name, pa.float32()) for name in ("x1", "y1", "x2", "y2")),
     ("observed", pa.bool_()),
 ]
 _DATE_COLUMN = ("datetime", pa.timestamp("us", tz="UTC"))
-_SUMMARY_COLUMNS = [
-    ("track_id", pa.int64()),
-    ("class", _CLASS),
-    ("first_frame", pa.int64()),
-    ("last_frame", pa.int64()),
-    ("first_s", pa.float64()),
-    ("last_s", pa.float64()),
-    ("frames", pa.int64()),
-    ("observed", pa.int64()),
-    ("mean_score", pa.float32()),
-]
+_TYPES = {  # of the columns of a summary that are numbers
+    **dict.fromkeys(("track_id", "first_frame", "last_frame", "frames", "observed"), pa.int64()),
+    **dict.fromkeys(("first_s", "last_s", "seconds"), pa.float64()),
+    **dict.fromkeys(("mean_score", "path_px"), pa.float32()),
+}
 
 
 class ParquetWriter(ResultWriter):
@@ -201,83 +195,39 @@ class TracksParquetWriter(ParquetWriter):
         return pa.array(first + np.rint(seconds * 1e6).astype("timedelta64[us]")).cast(self._clock)
 
 
-@dataclass
-class _Track:
-    """The first and latest frame of a track, and its sums so far."""
-
-    first_frame: int
-    first_s: float
-    label: int = 0
-    last_frame: int = 0
-    last_s: float = 0.0
-    frames: int = 0
-    observed: int = 0
-    scores: float = 0.0
-
-
-@dataclass
-class _Live:
-    """The tracks that may come again, and those that are finished and not written."""
-
-    tracks: dict[int, _Track] = field(default_factory=dict)
-    finished: list[tuple[int, _Track]] = field(default_factory=list)
-
-
-class TrackSummaryWriter(ParquetWriter):
-    """Writes one row for each track: class, first and last frame and time, frames, observed ones and mean score.
-
-    A row is written once the track has not come for `max_age` seconds; the rows are in the order in which tracks end,
-    those that end in one frame by their id. Memory holds the live tracks only.
+class SummaryParquetWriter(ParquetWriter):
+    """Writes one row for each track, with the columns of `SUMMARY_COLUMNS` and their types.
 
     Example:
         >>> import tempfile
         >>> from fractions import Fraction
         >>> info = VideoInfo("clip", 64, 48, Fraction(1, 25), Fraction(25))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     TrackSummaryWriter(Path(folder, "tracks_summary.parquet"), info, ["person"]).close()
+        ...     SummaryParquetWriter(Path(folder, "tracks_summary.parquet"), info, ["person"]).close()
         ...     pq.read_table(Path(folder, "tracks_summary.parquet")).num_rows
         0
     """
 
     def __init__(self, path: Path, info: VideoInfo, categories: Sequence[str], overwrite: bool = True) -> None:
-        super().__init__(path, list(_SUMMARY_COLUMNS), info, categories, overwrite)
-        self._live = _Live()
+        columns = [(name, _TYPES.get(name, _TEXT)) for name in SUMMARY_COLUMNS]
+        super().__init__(path, columns, info, categories, overwrite)
+        self._summary = TracksSummary(info, categories)
+        self._rows: list[TrackTotals] = []
 
     def _add(self, frame: Frame, tracks: Tracks) -> None:
-        live = self._live.tracks
-        for row, track_id in enumerate(tracks.ids.tolist()):
-            track = live.pop(track_id, None) or _Track(frame.index, frame.time)
-            live[track_id] = track  # the latest ones last
-            track.label, track.last_frame, track.last_s = int(tracks.labels[row]), frame.index, frame.time
-            track.frames += 1
-            track.observed += int(tracks.observed[row])
-            track.scores += float(tracks.scores[row])
-        while live:
-            track_id, track = next(iter(live.items()))
-            if frame.time - track.last_s <= self._info.max_age:
-                break
-            self._live.finished.append((track_id, live.pop(track_id)))
+        self._rows += self._summary.add(frame, tracks)
 
     def _finish(self) -> None:
-        self._live.finished += self._live.tracks.items()
-        self._live.tracks = {}
+        self._rows += self._summary.finish()
 
     def _take(self) -> dict[str, pa.Array]:
-        finished, self._live.finished = self._live.finished, []
-        if not finished:
+        rows, self._rows = self._rows, []
+        if not rows:
             return {}
-        tracks = [track for _, track in finished]
-        numbers = {
-            name: pa.array([getattr(track, name) for track in tracks], kind)
-            for name, kind in _SUMMARY_COLUMNS
-            if name not in ("track_id", "class", "mean_score")
-        }
-        return {
-            "track_id": pa.array([track_id for track_id, _ in finished], pa.int64()),
-            "class": self._class_column([track.label for track in tracks]),
-            **numbers,
-            "mean_score": pa.array([track.scores / track.frames for track in tracks], pa.float32()),
-        }
+        source = pa.DictionaryArray.from_arrays(pa.array([0] * len(rows), pa.int32()), [self._summary.source])
+        columns = dict(zip(SUMMARY_COLUMNS, zip(*(self._summary.cells(row) for row in rows), strict=True), strict=True))
+        arrays = {name: pa.array(columns[name], kind) for name, kind in _TYPES.items()}
+        return {**arrays, "source": source, "class": self._class_column([row.label for row in rows])}
 
 
 def _embedding_rows(tracks: Tracks) -> list[Any]:

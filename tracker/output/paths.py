@@ -12,7 +12,7 @@ from tracker.data.files import is_special, sync
 from tracker.errors import InputError
 
 DEFAULT_ROOT = Path("tracked")
-DEFAULT_NAMES = ("video.mp4", "tracks.csv", "tracks.parquet", "tracks_summary.parquet")
+DEFAULT_NAMES = ("video.mp4", "tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv")
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
 _STREAMED = (".csv", ".txt")  # written row by row, once
 SUFFIXES = (*VIDEO_SUFFIXES, *_STREAMED, ".json", ".parquet")  # those that `open_writer` knows

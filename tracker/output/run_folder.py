@@ -23,7 +23,7 @@ FORMATS = {
     "via": ".csv",
 }
 """Suffix of each format in which tracks can be written."""
-TABLES = ("tracks.csv", "tracks.parquet", "tracks_summary.parquet")
+TABLES = ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv")
 
 
 def write_run(tracks: RunTracks) -> None:
@@ -63,7 +63,8 @@ def write_tracks(tracks: RunTracks, path: Path) -> None:
         InputError: The suffix is unknown, or the file cannot be written.
     """
     rate = tracks.frame_rate
-    info = VideoInfo(tracks.name, tracks.width, tracks.height, Fraction(1) / rate, rate, clip=False)
+    source = str(tracks.source.get("name", ""))
+    info = VideoInfo(tracks.name, tracks.width, tracks.height, Fraction(1) / rate, rate, clip=False, source=source)
     with open_writer(path, info, tracks.categories, OutputConfig()) as writer:
         for frame, found in tracks.by_frame():
             writer.write(frame, found)

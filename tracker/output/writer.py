@@ -7,9 +7,10 @@ from tracker.config import OutputConfig
 from tracker.output.annotated_video import AnnotatedVideoWriter
 from tracker.output.base import ResultWriter, VideoInfo
 from tracker.output.coco_json import CocoWriter
-from tracker.output.parquet import TracksParquetWriter, TrackSummaryWriter
+from tracker.output.parquet import SummaryParquetWriter, TracksParquetWriter
 from tracker.output.paths import suffix_error
 from tracker.output.tables import CsvWriter, MotWriter
+from tracker.output.tracks_summary import SummaryCsvWriter
 
 
 def open_writer(
@@ -21,7 +22,8 @@ def open_writer(
 
     Args:
         path: Ends with .mp4, .mkv or .mov for the annotated video, .csv, .txt for the MOTChallenge's format,
-            .json for COCO's, _summary.parquet for a row for each track, or another .parquet for a row for each box.
+            .json for COCO's, or .parquet. `summary.csv`, *.summary.csv and *_summary.parquet have a row for each track,
+            other tables one for each box.
         info: Properties of the source.
         categories: Class names by label.
         config: Quality and trail of the video.
@@ -48,12 +50,14 @@ def open_writer(
     match path.suffix.lower():
         case ".mp4" | ".mkv" | ".mov":
             return AnnotatedVideoWriter(path, info, categories, config, overwrite)
+        case ".csv" if path.name == "summary.csv" or path.stem.endswith(".summary"):
+            return SummaryCsvWriter(path, info, categories, overwrite)
         case ".csv":
             return CsvWriter(path, info, categories, overwrite)
         case ".txt":
             return MotWriter(path, info, overwrite=overwrite)
         case ".parquet" if path.stem.endswith("_summary"):
-            return TrackSummaryWriter(path, info, categories, overwrite)
+            return SummaryParquetWriter(path, info, categories, overwrite)
         case ".parquet":
             return TracksParquetWriter(path, info, categories, overwrite)
         case ".json":

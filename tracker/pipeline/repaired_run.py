@@ -23,7 +23,7 @@ from tracker.video import Source, open_source
 
 FOLDER = "repaired"
 """Folder of the results in that of the run, if no other place is named."""
-NAMES = ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "tracks.json")
+NAMES = ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv", "tracks.json")
 
 
 def started_run(folder: str | Path) -> StartedRun:
@@ -141,7 +141,7 @@ def _table_info(run: StartedRun) -> VideoInfo:
     source = run.record["source"]
     rate = Fraction(str(source.get("frame_rate") or 30)) or Fraction(30)
     size = int(source.get("width") or 0), int(source.get("height") or 0)
-    return VideoInfo(run.folder.name, *size, 1 / rate, rate)
+    return VideoInfo(run.folder.name, *size, 1 / rate, rate, source=run.source)
 
 
 _NO_ROWS = pa.table(

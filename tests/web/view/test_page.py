@@ -185,7 +185,7 @@ def test_repairs_by_keys_and_mouse_are_those_of_the_command(open_page: Any, trac
     assert page.inner_text("#edit-count") == "3" and page.locator(".track:has-text('2 truck')").count() == 1
     page.click("#export")
     wait(page, "document.getElementById('message').textContent.startsWith('wrote')")
-    names = ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "tracks.json")
+    names = ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv", "tracks.json")
     of_page = [(run / "repaired" / name).read_bytes() for name in names]
     swap = json.loads((run / "edits.jsonl").read_text().splitlines()[-1])
     (run / "edits.jsonl").unlink()
