@@ -17,7 +17,7 @@ import tracker.pipeline.networks
 from stub_networks import StubDetector, install, moving_clip, moving_rectangles
 from tracker import Config, Detections, Tracks
 from tracker.cli.app import main
-from tracker.config import EmbedderNetwork, SourceConfig
+from tracker.config import EmbedderNetwork, ResultConfig, SourceConfig
 from tracker.models.model_file import ModelInfo, save_model
 from tracker.models.reid import BUILTIN, build_embedder, load_classifier
 from tracker.output import Annotator
@@ -207,7 +207,7 @@ def test_the_fine_class_is_drawn_in_the_label() -> None:
     tracks.boxes[:] = (20, 100, 80, 200)
 
     def label_columns(tracks: Tracks) -> NDArray[np.int64]:
-        drawn = Annotator(["car"], 320, 240, 0).annotate(frame, tracks)
+        drawn = Annotator(["car"], 320, 240, ResultConfig(trail=0)).annotate(frame, tracks)
         return np.flatnonzero(drawn[:99].any((0, 2)))
 
     known = tracks.with_data(fine_classes=np.array(["taxi"]), fine_scores=np.ones(1, np.float32))

@@ -21,7 +21,7 @@ import tracker.pipeline.networks
 from detection_streams import IMAGE_SIDE, make_detections, no_embeddings, random_stream, run_tracker
 from stub_networks import SIZE, StubDetector, install, moving_clip
 from tracker import Config, DeepSort, Detections, Frame, Tracks
-from tracker.config import TrackerConfig
+from tracker.config import ResultConfig, TrackerConfig
 from tracker.models.detection import TorchDetector
 from tracker.models.model_file import ModelInfo
 from tracker.output import Annotator
@@ -306,8 +306,10 @@ def test_a_mask_is_drawn_in_the_color_of_the_track() -> None:
     image, box = np.full((240, 320, 3), 90, np.uint8), (100, 60, 200, 180)
     tracks = make_tracks((90, 50, 210, 190)).with_masks(np.array([box], np.float32), disc()[None])
     frame = Frame(0, 0.0, 0, image)
-    drawn = Annotator(["person"], 320, 240, 0).annotate(frame, tracks)
-    without_mask = Annotator(["person"], 320, 240, 0).annotate(frame, make_tracks((90, 50, 210, 190)))
+    drawn = Annotator(["person"], 320, 240, ResultConfig(trail=0)).annotate(frame, tracks)
+    without_mask = Annotator(["person"], 320, 240, ResultConfig(trail=0)).annotate(
+        frame, make_tracks((90, 50, 210, 190))
+    )
     changed = (drawn != without_mask).any(2)
     assert mask_iou(changed, in_ellipse(box, 320, 240)) > 0.95  # the outline is half a pixel outside
     inner = in_ellipse((110, 70, 190, 170), 320, 240)
@@ -320,8 +322,8 @@ def test_a_mask_is_drawn_in_the_color_of_the_track() -> None:
 def test_predicted_tracks_and_masks_outside_draw_nothing() -> None:
     frame, boxes = Frame(0, 0.0, 0, np.full((240, 320, 3), 90, np.uint8)), np.array([[400, 60, 500, 90]], np.float32)
     two = make_tracks((20, 20, 60, 60), (300, 60, 400, 90), detection_index=(-1, 0))
-    drawn = Annotator(["person"], 320, 240, 0).annotate(frame, two.with_masks(boxes, disc()[None]))
-    np.testing.assert_array_equal(drawn, Annotator(["person"], 320, 240, 0).annotate(frame, two))
+    drawn = Annotator(["person"], 320, 240, ResultConfig(trail=0)).annotate(frame, two.with_masks(boxes, disc()[None]))
+    np.testing.assert_array_equal(drawn, Annotator(["person"], 320, 240, ResultConfig(trail=0)).annotate(frame, two))
 
 
 # Whole runs

@@ -47,7 +47,7 @@ def live(
             LiveCamera(
                 planned.name or planned.uri,
                 planned.uri,
-                settings.output.trail,
+                settings.output,
                 lambda: bool(signals.signal),
             )
             for planned in plan_sources(sources)

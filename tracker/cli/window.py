@@ -29,7 +29,7 @@ class Window:
         size = max(1, round(source.width * source.sample_aspect_ratio)), source.height  # as a player shows it
         if self._annotator is None:
             cv2.resizeWindow(self.NAME, *size)
-            self._annotator = Annotator(self._categories(), source.width, source.height, self._config.output.trail)
+            self._annotator = Annotator(self._categories(), source.width, source.height, self._config.output)
         image = self._annotator.annotate(frame, tracks)[:, :, ::-1]
         cv2.imshow(self.NAME, image if size[0] == source.width else cv2.resize(image, size))
         pressed = cv2.waitKey(1) & 0xFF

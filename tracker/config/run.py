@@ -297,6 +297,9 @@ class TrackerConfig(Section):
         return self.model_copy(update={"neutral_cosine_distance": embedder_distance})
 
 
+Labels = Literal["none", "id", "class", "full"]
+
+
 class ResultConfig(Section):
     """Settings of the results in a folder: what is stored, and drawing."""
 
@@ -310,6 +313,11 @@ class ResultConfig(Section):
     reach out of the image themselves: boxes then stay as they are."""
     datetime: bool = False
     """Add the column `datetime` to .csv and .parquet tables of tracks: date and time of each frame, by `start_time`."""
+    labels: Labels = "full"
+    """Labels of the drawn boxes: `none`, `id`, `class` (class and id), or `full` (also the score). Where a label would
+    cover another one, it is drawn at another side of its box, without the score, or as the id alone."""
+    line_width: Annotated[int, Field(ge=0)] = 0
+    """Width of the lines of drawn boxes, pixels; 0 for one that suits the size of the images."""
     trail: NonNegative = 2.0
     """Length of the drawn trail, seconds."""
     crf: Annotated[int, Field(ge=0, le=51)] = 23

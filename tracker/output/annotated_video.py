@@ -45,7 +45,7 @@ class AnnotatedVideoWriter(ResultWriter):
             path: The file.
             info: Properties of the source.
             categories: Class names by label.
-            config: Quality, and trail of the drawing.
+            config: Quality, and what is drawn.
             overwrite: False to refuse what exists.
             annotator: Draws into the frames; None for boxes, labels and trails.
 
@@ -55,7 +55,7 @@ class AnnotatedVideoWriter(ResultWriter):
         self.path = path
         self.last_duration = Fraction(0)
         self._info = info
-        self._annotator = annotator or Annotator(categories, info.width, info.height, config.trail)
+        self._annotator = annotator or Annotator(categories, info.width, info.height, config)
         self._first_pts: int | None = None
         self._source_start = Fraction(0)
         self._last_pts = 0

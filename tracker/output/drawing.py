@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.config import ResultConfig
 from tracker.output.base import clip_tracks
+from tracker.output.labels import LabelLayout, Place
 from tracker.structures.masks import patch
 from tracker.structures.types import Frame, Tracks
 
@@ -33,35 +35,38 @@ def track_color(track_id: int) -> Color:
 class Annotator:
     """Draws the tracks of successive frames of one video.
 
-    Line widths and text grow with the image. An observed box is drawn solid, a predicted one dashed; a mask, where
-    there is one, is translucent with an outline. The trail joins the bottom centers of a track's boxes over the
-    last seconds; it is deleted when its track has been absent for longer than that.
+    Line widths and text grow with the image. Labels do not cover each other (see `LabelLayout`). An observed box is
+    drawn solid, a predicted one dashed; a mask, where there is one, is translucent with an outline. The trail joins the
+    bottom centers of a track's boxes over the last seconds; it is deleted when its track has been absent for longer
+    than that.
 
     Example:
         >>> one, ids, box = np.ones(1, np.float32), np.array([7]), np.array([[8, 8, 24, 40]], np.float32)
         >>> tracks = Tracks(ids, box, one, ids * 0, np.zeros((1, 2), np.float32), one, ids > 0, ids * 0)
         >>> frame = Frame(0, 0.0, 0, np.zeros((48, 64, 3), np.uint8))
-        >>> Annotator(["person"], 64, 48, trail_seconds=2).annotate(frame, tracks).any().item()
+        >>> Annotator(["person"], 64, 48, ResultConfig()).annotate(frame, tracks).any().item()
         True
     """
 
-    def __init__(self, categories: Sequence[str], width: int, height: int, trail_seconds: float) -> None:
+    def __init__(self, categories: Sequence[str], width: int, height: int, config: ResultConfig) -> None:
         """Prepares for images of one size.
 
         Args:
             categories: Class names by label.
             width: Of the images, pixels.
             height: Of the images, pixels.
-            trail_seconds: Length of the trails; 0 draws none.
+            config: Labels, width of the lines, and length of the trails.
         """
         side = min(width, height)
         self._categories = tuple(categories)
-        self._line_thickness = max(1, round(side / 280))
+        self._labels = config.labels
+        self._layout = LabelLayout(width, height)
+        self._line_thickness = config.line_width or max(1, round(side / 280))
         self._trail_thickness = max(1, self._line_thickness - 1)
         self._text_thickness = max(1, round(side / 640))
         # Capitals of this font are 22 pixels high at scale 1; below about 9 pixels it cannot be read.
         self._font_scale = max(9.0, side / 55) / 22
-        self._trail_seconds = trail_seconds
+        self._trail_seconds = config.trail
         self._trail_step = max(3.0, side / 60)
         self._trails: OrderedDict[int, deque[tuple[float, float, float]]] = OrderedDict()
 
@@ -83,16 +88,28 @@ class Annotator:
                 self._draw_trail(image, int(tracks.ids[i]), color)
         for i, color in enumerate(colors):
             self._draw_box(image, corners[i], color, dashed=not tracks.observed[i])
-        # Labels last, so that no box crosses a text.
-        for i, color in enumerate(colors):
-            self._draw_label(image, corners[i], self._label_text(tracks, i), color)
+        if self._labels != "none":
+            self._draw_labels(image, tracks, corners, colors)  # last, so that no box crosses a text
         return image
 
-    def _label_text(self, tracks: Tracks, index: int) -> str:
+    def _draw_labels(self, image: Image, tracks: Tracks, corners: NDArray[np.int64], colors: Sequence[Color]) -> None:
+        texts = [[(text, *self._label_size(text)) for text in self._label_texts(tracks, i)] for i in range(len(tracks))]
+        boxes = [(x1 - self._line_thickness // 2, y1, x2, y2) for x1, y1, x2, y2 in corners.tolist()]
+        labels = self._layout.arrange(tracks.ids.tolist(), boxes, texts)
+        for label, color in zip(labels, colors, strict=True):
+            if label is not None:
+                self._draw_label(image, *label, color)
+
+    def _label_texts(self, tracks: Tracks, index: int) -> list[str]:
+        """Returns the texts for the label of a track, the shorter ones for where it does not fit."""
+        track_id = str(tracks.ids[index])
+        if self._labels == "id":
+            return [track_id]
         name = self._categories[tracks.labels[index]]
         if "fine_classes" in tracks.data and tracks.data["fine_classes"][index]:
             name += f" {tracks.data['fine_classes'][index]}"
-        return f"{name} {tracks.ids[index]} {tracks.scores[index]:.2f}"
+        texts = [f"{name} {track_id}", track_id]
+        return texts if self._labels == "class" else [f"{texts[0]} {tracks.scores[index]:.2f}", *texts]
 
     def _corners(self, tracks: Tracks, image: Image) -> NDArray[np.int64]:
         """Returns the boxes as int64 (M, 4); edges outside the image are moved to just outside of it."""
@@ -154,16 +171,17 @@ class Annotator:
             dashes += [((x1, start), (x1, end)), ((x2, start), (x2, end))]
         return list(np.array(dashes, np.int32))
 
-    def _draw_label(self, image: Image, box: NDArray[np.int64], text: str, color: Color) -> None:
-        height, width = image.shape[:2]
-        (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, self._font_scale, self._text_thickness)
+    def _label_size(self, text: str) -> tuple[int, int]:
+        """Returns width and height of a label, pixels."""
+        (width, height), baseline = cv2.getTextSize(text, _FONT, self._font_scale, self._text_thickness)
+        pad = max(2, height // 4)
+        return width + 2 * pad, height + baseline // 2 + 2 * pad
+
+    def _draw_label(self, image: Image, text: str, place: Place, color: Color) -> None:
+        (_, text_height), _ = cv2.getTextSize(text, _FONT, self._font_scale, self._text_thickness)
         pad = max(2, text_height // 4)
-        label_width, label_height = text_width + 2 * pad, text_height + baseline // 2 + 2 * pad
-        x1, y1 = int(box[0]) - self._line_thickness // 2, int(box[1])
-        above = y1 - label_height
-        left = max(0, min(x1, width - label_width))
-        top = max(0, min(above if above >= 0 else y1, height - label_height))
-        cv2.rectangle(image, (left, top), (left + label_width - 1, top + label_height - 1), color, cv2.FILLED)
+        left, top, width, height = place
+        cv2.rectangle(image, (left, top), (left + width - 1, top + height - 1), color, cv2.FILLED)
         luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]  # Source: ITU-R BT.601
         text_color = (0, 0, 0) if luminance > 128 else (255, 255, 255)
         origin = (left + pad, top + pad + text_height)

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 
+from tracker.config import ResultConfig
 from tracker.output.drawing import Annotator
 from tracker.pipeline.monitor import RunMonitor
 from tracker.structures.dates import format_utc
@@ -35,13 +36,13 @@ class LiveCamera(RunMonitor):
         viewers: Open connections to its pictures.
     """
 
-    def __init__(self, name: str, uri: str, trail: float, stop: Callable[[], bool]) -> None:
-        """Takes name, source, seconds of trail, and the function that tells to stop."""
+    def __init__(self, name: str, uri: str, drawing: ResultConfig, stop: Callable[[], bool]) -> None:
+        """Takes name, source, what is drawn, and the function that tells to stop."""
         self.name, self.uri, self.error = name, uri, ""
         self.viewers = 0
         self.tracks: dict[str, Any] = {"frame": None, "datetime": None, "tracks": []}
         self.width = self.height = 0
-        self._trail, self._stop = trail, stop
+        self._drawing, self._stop = drawing, stop
         self._status: LiveStatus | None = None
         self._annotator: Annotator | None = None
         self._picture: tuple[int, bytes] = 0, b""
@@ -131,7 +132,7 @@ class LiveCamera(RunMonitor):
 
     def _draw(self, source: Source, frame: Frame, tracks: Tracks) -> None:
         if self._annotator is None:
-            self._annotator = Annotator(tracks.categories, source.width, source.height, self._trail)
+            self._annotator = Annotator(tracks.categories, source.width, source.height, self._drawing)
         image = self._annotator.annotate(frame, tracks)
         height, width = image.shape[:2]
         scale = PICTURE_SIDE / max(height, width)

@@ -203,7 +203,7 @@ class _BatchDrawer:
     def __init__(self, analyzer: _WarmAnalyzer, clip: Clip, folder: str) -> None:
         output = analyzer.config.output
         self._timer = analyzer.timer
-        self._annotator = Annotator(analyzer.categories, clip.width, clip.height, output.trail)
+        self._annotator = Annotator(analyzer.categories, clip.width, clip.height, output)
         info = VideoInfo(
             "drawn", clip.width, clip.height, _TIME_BASE, Fraction(clip.frame_rate).limit_denominator(1000)
         )
