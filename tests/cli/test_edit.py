@@ -30,7 +30,7 @@ def ids(path: Path) -> set[int]:
 
 def test_an_export_without_edits_has_the_bytes_of_the_run(run: Track) -> None:
     code, out, _ = run("export", RUN)
-    assert code == 0 and out.count("wrote ") == 4
+    assert code == 0 and out.count("wrote ") == 5
     for name in ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv"):
         assert (RUN / "repaired" / name).read_bytes() == (RUN / name).read_bytes()
     code, _, error = run("export", RUN)
