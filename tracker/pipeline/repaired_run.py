@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def export_run(folder: Path, output: Path | None = None, video: str = "", overwr
         if source is not None:
             stack.enter_context(source)
             info = video_info(source, run.config)
+        info = replace(info, source=str(run.record["source"]["name"]))
         if not info.width:
             paths = [path for path in paths if path.suffix.lower() != ".json" or path is output]
         if output.suffix == "":
@@ -141,7 +143,7 @@ def _table_info(run: StartedRun) -> VideoInfo:
     source = run.record["source"]
     rate = Fraction(str(source.get("frame_rate") or 30)) or Fraction(30)
     size = int(source.get("width") or 0), int(source.get("height") or 0)
-    return VideoInfo(run.folder.name, *size, 1 / rate, rate, source=run.source)
+    return VideoInfo(run.folder.name, *size, 1 / rate, rate)
 
 
 _NO_ROWS = pa.table(
