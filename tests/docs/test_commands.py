@@ -11,6 +11,7 @@ import tracker
 from doc_commands import PAGES, fenced_blocks, shell_commands
 from paths import REPOSITORY
 from tracker.cli.app import app
+from tracker.cli.usage import normalize_tokens
 from tracker.config.base import find_config
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -47,7 +48,7 @@ def anchors(page: Path) -> set[str]:
 def test_commands_are_accepted(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for arguments in shell_commands(text, "track"):
-        _, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        _, bound, _ = app.parse_args(normalize_tokens(arguments), exit_on_error=False, print_error=False)
         config = bound.arguments.get("config")
         if config and not config.suffix and arguments[:2] not in (["train", "embedder"], ["train", "classifier"]):
             assert find_config(config).is_file()  # those two also take folders
