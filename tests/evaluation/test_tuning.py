@@ -28,7 +28,7 @@ from walking_sequences import write_sequence, write_sequences
 pytest.importorskip("optuna", reason="the extra [tune] is not installed")
 pytest.importorskip("trackeval", reason="the extra [eval] is not installed")
 
-BAD_START = TrackerConfig(n_init=4, start_score=0.98, min_iou=0.5, tentative_misses=0)
+BAD_START = TrackerConfig(n_init=4, start_score=0.98, min_iou=0.5, tentative_misses=0, min_evidence=0)
 """Few pedestrians are tracked with these."""
 SMALL_SPACE = search_space(("n_init", "start_score", "min_iou"), BAD_START)
 

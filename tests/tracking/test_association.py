@@ -251,6 +251,20 @@ def test_a_different_person_at_the_position_of_a_lost_track_is_a_new_track(setti
     assert run_tracker(DeepSort(TrackerConfig(**settings), {0}), frames)[-1].ids.tolist() == [2]
 
 
+def test_a_different_person_at_the_place_of_a_track_is_no_recovery_of_it():
+    frames = [(make_detections((100, 100, 60, 120)), RED[None])] * 5
+    frames += [(make_detections((100, 100, 60, 120)), BLUE[None])] * 3
+    assert run_tracker(DeepSort(TrackerConfig(), {0}), frames)[-1].ids.tolist() == [2]
+
+
+def test_a_track_that_turns_suddenly_keeps_its_id():
+    """The prediction is too far away for the likelihood, the last box is not."""
+    left = [100 + 40 * n for n in range(20)] + [860 - 40 * n for n in range(1, 10)]
+    frames = [make_detections((x, 100, 100, 60)) for x in left]
+    ids = [len(all_ids(run_tracker(DeepSort(TrackerConfig(recover_iou=least)), frames))) for least in (0.3, 0)]
+    assert ids == [1, 2]
+
+
 @pytest.mark.parametrize("settings", [{}, MAHALANOBIS])
 def test_the_same_appearance_too_far_away_is_a_new_track(settings):
     frames = [(make_detections((100, 100, 60, 120)), RED[None])] * 5 + [

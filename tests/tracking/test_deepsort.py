@@ -190,9 +190,38 @@ def test_detection_weight_mixes_detected_and_filtered_box():
 
 
 def test_detections_below_start_score_continue_tracks_and_start_none():
-    tracker = make_tracker(start_score=0.85)
+    tracker = make_tracker(start_score=0.85, min_evidence=0)
     below, above = make_detections(BOX, scores=[0.84]), make_detections(BOX, scores=[0.86])
     assert track_counts(run_tracker(tracker, [below] * 3 + [above] + [below] * 3)) == [0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("score", "evidence", "first"), [(0.6, 4, 9), (0.75, 4, 3), (0.75, 8, 7), (0.75, 0, None)])
+def test_steady_detections_below_start_score_start_a_track_by_their_evidence(score, evidence, first):
+    tracker = DeepSort(TrackerConfig(min_evidence=evidence))
+    frames = [make_detections((10 + i, 10, 40, 80), scores=[score]) for i in range(25)]
+    counts = track_counts(run_tracker(tracker, frames))
+    assert counts == [0] * 25 if first is None else [0] * first + [1] * (25 - first)
+
+
+def test_single_false_detections_below_start_score_start_no_track():
+    present = [i % 9 < 3 for i in range(90)]
+    frames = [make_detections(BOX, scores=[0.75]) if each else NO_DETECTIONS for each in present]
+    assert not any(track_counts(run_tracker(DeepSort(TrackerConfig()), frames)))
+    frames = [make_detections(BOX, scores=[0.5])] * 90  # as likely false as true
+    assert not any(track_counts(run_tracker(DeepSort(TrackerConfig()), frames)))
+
+
+def test_a_track_of_detections_below_start_score_is_one_track_with_those_above():
+    weak, strong = make_detections(BOX, scores=[0.6]), make_detections(BOX, scores=[0.9])
+    tracks = run_tracker(DeepSort(TrackerConfig()), [weak] * 5 + [strong] * 5 + [weak] * 5)
+    assert track_counts(tracks) == [0] * 6 + [1] * 9 and all_ids(tracks) == {1}
+
+
+def test_a_box_that_is_half_covered_is_confirmed_by_its_evidence():
+    pair = make_detections((10, 10, 40, 80), (30, 20, 40, 80))
+    tracks = run_tracker(DeepSort(TrackerConfig()), [make_detections((10, 10, 40, 80))] * 3 + [pair] * 12)
+    counts = track_counts(tracks[3:])
+    assert counts[:4] == [1] * 4 and counts[-1] == 2
 
 
 def test_detections_below_high_score_continue_recent_tracks_and_start_none():
@@ -381,7 +410,7 @@ def test_without_a_size_there_is_no_border():
 def test_the_visible_part_of_a_person_who_leaves_is_no_new_track(border_overlap, count):
     boxes = [(500 + 6 * n, 100, min(120, 140 - 6 * n), 300) for n in range(16)]
     boxes += [(596 + 4 * n, 250, 44 - 4 * n, 150) for n in range(4)]  # only the legs are detected
-    tracker = DeepSort(TrackerConfig(border_overlap=border_overlap), size=SIZE)
+    tracker = DeepSort(TrackerConfig(border_overlap=border_overlap, recover_iou=0), size=SIZE)
     assert all_ids(run_tracker(tracker, [make_detections(box) for box in boxes])) == set(range(1, count + 1))
 
 

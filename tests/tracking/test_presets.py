@@ -23,7 +23,7 @@ COMMON = FILTER | {
     "offline": False,
 }
 BYTE = {"association": "iou", "high_score": 0.6, "start_score": 0.7, "min_iou": 0.2, "low_iou": 0.5, "score_weight": 1}
-BYTE |= {"max_age": 1, "n_init": 2, "duplicate_iou": 0.85, "recover_iou": 0, "re_update": False}
+BYTE |= {"min_evidence": 0, "max_age": 1, "n_init": 2, "duplicate_iou": 0.85, "recover_iou": 0, "re_update": False}
 ONE_PASS = {"high_score": 0, "start_score": 0, "min_iou": 0.3, "n_init": 3, "duplicate_iou": 0, "score_weight": 0}
 NO_CAMERA = {"camera_motion": "none", "rescore": 0}
 

@@ -169,9 +169,14 @@ class TrackerConfig(Section):
     """Frames in a row that a track may miss before it is confirmed (DeepSORT: 0)."""
     max_occlusion: Fraction01 = 0.4
     """A track is not confirmed while observed, confirmed tracks of its class together cover more than this fraction of
-    its box: it is probably a part of one of them, or two of them in one box. 0 confirms it anyway (DeepSORT)."""
+    its box, unless there is `min_evidence` for it: it is probably a part of one of them, or two of them in one box. 0
+    confirms it anyway (DeepSORT)."""
     start_score: Fraction01 = 0.8
-    """Detections below this score continue tracks but start none (ByteTrack: 0.7)."""
+    """Detections below this score continue tracks but start none on their own (ByteTrack: 0.7)."""
+    min_evidence: NonNegative = 4.0
+    """Evidence that starts a track of detections from 0.5 to `start_score` that follow each other, nats: the sum of the
+    log-odds of their scores. Twice as much starts one that others cover (`max_occlusion`), of which the uncovered
+    fraction counts. 0 starts no such tracks (ByteTrack)."""
     high_score: Fraction01 = 0.65
     """Detections below this score are matched in a second pass, to tracks that were observed in the frame before
     (ByteTrack: 0.6)."""
@@ -235,9 +240,9 @@ class TrackerConfig(Section):
     """Weight of the detection's score in the IoU cost (ByteTrack: 1)."""
     direction_weight: NonNegative = 0.0
     """Cost of a detection in the direction opposite to the track's past motion (OC-SORT: 0.2)."""
-    recover_iou: Fraction01 = 0.0
-    """Least IoU for a last pass that matches unmatched tracks by their last detected box; 0 leaves it out (OC-SORT:
-    0.3)."""
+    recover_iou: Fraction01 = 0.3
+    """Least IoU for a pass that matches unmatched tracks by their last detected box; 0 leaves it out (OC-SORT: 0.3).
+    With association = likelihood, only tracks that were detected in the frame before."""
     cascade: bool = False
     """Match tracks in order of the time since their last detection, instead of all at once (DeepSORT)."""
     match_across_classes: bool = False

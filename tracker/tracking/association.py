@@ -8,6 +8,7 @@ from tracker.tracking import costs
 from tracker.tracking.assignment import assign, cascade
 from tracker.tracking.association_inputs import PredictedTracks, PreparedDetections
 from tracker.tracking.candidate_pairs import CandidatePairs, Indices, Mask, candidate_pairs
+from tracker.tracking.evidence import EVEN_SCORE
 from tracker.tracking.gallery import Gallery
 from tracker.tracking.image_border import border_reentry_pairs
 from tracker.tracking.kalman import KalmanFilter
@@ -53,18 +54,21 @@ class _AssociationState:
 
 
 class Associator:
-    """Matches tracks with detections, in five rounds; what is matched takes part in no later round.
+    """Matches tracks with detections, in six rounds; what is matched takes part in no later round.
 
     1. Established tracks, those of at least `n_init` detections, are matched with the high-score detections. Occluded
        tracks that are not confirmed yet are among them: their detections then start no other tracks.
     2. Established tracks that were detected in the frame before are matched with the low-score detections, by overlap
        alone. Source: BYTE, arXiv 2110.06864.
-    3. Established tracks are matched with high-score detections by their last detected box, if `recover_iou` is not 0.
+    3. Established tracks are matched with high-score detections by their last detected box, if `recover_iou` is not 0
+       and their appearance, unless with "iou", is not different; with "likelihood" only those that were detected in the
+       frame before, which may have turned faster than expected.
        Source: observation-centric recovery, arXiv 2203.14360.
     4. Tentative tracks are matched with high-score detections. With "mahalanobis", tentative tracks and those that were
        detected in the frame before are matched by overlap alone. Source: arXiv 1703.07402, section 2.3.
     5. Tracks that were missed at the border of the image a short time ago are matched with high-score detections
        there: see `border_reentry_pairs`.
+    6. Weak tracks, for which too little speaks to start them, are matched by overlap alone with what is left.
 
     `association` sets the cost of rounds 1 and 4. With "likelihood", a pair is admissible if its negative
     log-likelihood, appearance included, is low enough and, for tracks that were detected in the frame before, its
@@ -100,8 +104,10 @@ class Associator:
         if not len(table) or not len(detections.boxes):
             return state.matches()
         predicted = PredictedTracks.from_table(table, self._filter, config, time)
-        established, high = table.hits >= config.n_init, detections.scores >= config.high_score
+        established, high = ~table.weak & (table.hits >= config.n_init), detections.scores >= config.high_score
         nearby = self._candidates(predicted, detections)
+        weak = table.weak[nearby.tracks]
+        weak_pairs, nearby = nearby[weak], nearby[~weak]
         pairs, cost = self._costs(nearby[high[nearby.detections]], predicted, detections, gallery)
         first = established[pairs.tracks]
         if config.cascade:
@@ -114,7 +120,7 @@ class Associator:
             low_pairs = nearby[~high[nearby.detections] & recent[nearby.tracks]]
             state.add_by_overlap(low_pairs, predicted.boxes, detections.boxes, config.low_iou)
         if config.recover_iou:
-            self._match_by_last_box(state, table, detections, established, high)
+            self._match_by_last_box(state, table, detections, gallery, established, high)
         if config.association == "mahalanobis":
             recent = ~established | (table.misses == 1)
             rest = nearby[high[nearby.detections] & recent[nearby.tracks]]
@@ -124,6 +130,8 @@ class Associator:
             state.add(pairs[tentative], assign(pairs[tentative], cost[tentative], self._max_cost))
         if config.border_overlap and self._size[0] < np.inf:
             self._match_at_border(state, table, detections, time)
+        weak_pairs = weak_pairs[detections.scores[weak_pairs.detections] > EVEN_SCORE]
+        state.add_by_overlap(weak_pairs, predicted.boxes, detections.boxes, config.low_iou)
         return state.matches()
 
     def _candidates(self, predicted: PredictedTracks, detections: PreparedDetections) -> CandidatePairs:
@@ -191,13 +199,27 @@ class Associator:
         return pairs[index], overlap[index], cost[index]
 
     def _match_by_last_box(
-        self, state: _AssociationState, table: TrackTable, detections: PreparedDetections, established: Mask, high: Mask
+        self,
+        state: _AssociationState,
+        table: TrackTable,
+        detections: PreparedDetections,
+        gallery: Gallery | None,
+        established: Mask,
+        high: Mask,
     ) -> None:
+        """Matches by the last detected box, unless the appearance speaks against it."""
         last_boxes = expand(table.last_box, self._config.buffer_scale)
         pairs = candidate_pairs(last_boxes, np.zeros((len(table), 2)), detections.expanded_boxes)
         same_class = table.labels[pairs.tracks] == detections.labels[pairs.detections]
         same_class |= self._config.match_across_classes
+        if self._config.association == "likelihood":
+            established = established & (table.misses == 1)
         pairs = pairs[same_class & established[pairs.tracks] & high[pairs.detections]]
+        if self._config.association != "iou":
+            known, cosine = _cosine_distances(pairs, table, detections, gallery)
+            different = np.zeros(len(pairs), np.bool_)
+            different[known] = cosine > self._config.neutral_distance
+            pairs = pairs[~different]
         state.add_by_overlap(pairs, last_boxes, detections.expanded_boxes, self._config.recover_iou)
 
     def _match_at_border(
@@ -208,7 +230,7 @@ class Associator:
         if not new.any():
             return
         pairs = candidate_pairs(table.last_box, np.zeros((len(table), 2)), detections.boxes)
-        recent = time - table.last_time <= _REENTRY_TIME + TIME_TOLERANCE
+        recent = ~table.weak & (time - table.last_time <= _REENTRY_TIME + TIME_TOLERANCE)
         pairs = pairs[state.available(pairs) & recent[pairs.tracks] & new[pairs.detections]]
         t, d, min_overlap = pairs.tracks, pairs.detections, self._config.border_overlap
         same_class = table.labels[t] == detections.labels[d]

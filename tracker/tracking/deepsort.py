@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from tracker.config import TrackerConfig
 from tracker.errors import InputError
-from tracker.structures.boxes import Floats, area, clip, intersection, iou, warp_boxes, xyah_to_xyxy, xyxy_to_xyah
+from tracker.structures.boxes import Floats, area, clip, iou, warp_boxes, xyah_to_xyxy, xyxy_to_xyah
 from tracker.structures.types import Detections, Tracks
 from tracker.tracking.association import Associator
 from tracker.tracking.association_inputs import PreparedDetections
 from tracker.tracking.common_motion import CommonMotion
+from tracker.tracking.evidence import EVEN_SCORE, has_own_evidence, log_odds, settle_weak_tracks
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
 from tracker.tracking.presence import count_misses, update_presence
@@ -47,9 +48,10 @@ def no_rescoring(boxes: NDArray[np.float32], labels: NDArray[np.int64]) -> Detec
 class DeepSort:
     """A tracker of the objects in one video, frame by frame.
 
-    A detection of high score starts a tentative track. `n_init` detections confirm the track and give it an id, unless
-    other tracks occlude it. A confirmed track ends when it was not detected for `max_age` seconds, when it has left the
-    image, or when its predicted box has no area left. `Associator` describes how tracks and detections are matched.
+    A detection of high score, or some of lower scores that follow each other, starts a tentative track. `n_init`
+    detections confirm the track and give it an id, unless other tracks occlude it. A confirmed track ends when it was
+    not detected for `max_age` seconds, when it has left the image, or when its predicted box has no area left.
+    `Associator` describes how tracks and detections are matched.
 
     Source: arXiv 1703.07402, and the papers that `TrackerConfig` names beside each setting.
 
@@ -133,15 +135,20 @@ class DeepSort:
             self._follow_camera(prepared)
         tracks, matched = self._associator.associate(self.table, prepared, self._gallery, time)
         self._correct(tracks, prepared.boxes[matched], prepared.scores[matched], prepared.labels[matched], time)
+        settle_weak_tracks(self.table, tracks, prepared.scores[matched], self._config)
         self.table.detection_index[tracks] = prepared.rows[matched]
         self._add_embeddings(tracks, prepared.embeddings[matched], prepared.has_embedding[matched])
         if self._config.rescore:
             self._rescore_missed(rescore, prepared.boxes, time)
         update_presence(self.table, elapsed)
         self._end_tracks()
-        unmatched = prepared.scores >= max(self._config.start_score, self._config.high_score)
+        unmatched = np.ones(len(prepared.scores), np.bool_)
         unmatched[matched] = False
-        self._start_tracks(prepared, np.flatnonzero(unmatched), time)
+        may_start = prepared.scores >= max(self._config.start_score, self._config.high_score)
+        self._start_tracks(prepared, np.flatnonzero(unmatched & may_start), time)
+        if self._config.min_evidence:
+            weak = unmatched & ~may_start & (prepared.scores > EVEN_SCORE)
+            self._start_tracks(prepared, np.flatnonzero(weak), time, weak=True)
         self._confirm_tracks()
         return self._output(time, self.table.mean, self.table.misses == 0)
 
@@ -275,6 +282,7 @@ class DeepSort:
             old = tracks[time - table.earlier_time[tracks] > _DIRECTION_INTERVAL - TIME_TOLERANCE]
             table.earlier_box[old], table.earlier_time[old] = table.last_box[old], table.last_time[old]
         count_misses(table, tracks, time)
+        table.evidence[tracks] += log_odds(scores)
         table.hits[tracks] += 1
         table.misses[tracks] = 0
         table.last_box[tracks], table.last_time[tracks], table.scores[tracks] = boxes, time, scores
@@ -345,7 +353,7 @@ class DeepSort:
             self._gallery.release(released[released >= 0])
         self.table.keep(mask)
 
-    def _start_tracks(self, detections: PreparedDetections, rows: Indices, time: float) -> None:
+    def _start_tracks(self, detections: PreparedDetections, rows: Indices, time: float, weak: bool = False) -> None:
         if not len(rows):
             return
         table, boxes, labels = self.table, detections.boxes[rows], detections.labels[rows]
@@ -355,17 +363,16 @@ class DeepSort:
         scores, index = detections.scores[rows].astype(np.float32), detections.rows[rows]
         table.append(TrackTable.from_detections(mean, covariance, time, boxes, scores, labels, serials, index))
         tracks = np.arange(first, len(table))
+        table.weak[tracks], table.evidence[tracks] = weak, log_odds(detections.scores[rows])
         self._voter.add(table, tracks, labels)
         self._add_embeddings(tracks, detections.embeddings[rows], detections.has_embedding[rows])
 
     def _confirm_tracks(self) -> None:
         table, detected = self.table, self.table.misses == 0
-        due = np.flatnonzero(detected & (table.ids == 0) & (table.hits >= self._config.n_init))
+        due = np.flatnonzero(detected & (table.ids == 0) & ~table.weak & (table.hits >= self._config.n_init))
         if self._config.max_occlusion and len(due):
             others = np.flatnonzero(detected & (table.ids > 0))
-            covered = intersection(table.last_box[due], table.last_box[others])
-            covered[table.labels[due][:, None] != table.labels[others]] = 0
-            due = due[covered.sum(1) < self._config.max_occlusion * area(table.last_box[due])]
+            due = due[has_own_evidence(table, due, others, self._config)]
         table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
 

@@ -23,6 +23,8 @@ class TrackTable:
     covariance: Floats  # float64 (T, 3, 4), see `KalmanFilter`
     hits: Indices  # int64 (T,), detections so far
     misses: Indices  # int64 (T,), frames since the latest detection
+    evidence: Floats  # float64 (T,), nats, see `log_odds`
+    weak: NDArray[np.bool_]  # bool (T,), True while too little speaks for an object to start a track
     skipped: Floats  # float64 (T,), frames between its detections in which the detector missed it
     presence: Floats  # float64 (T,), probability that the object is visible, 1 where it was just detected
     first_time: Floats  # float64 (T,), seconds, of the first detection
@@ -59,6 +61,8 @@ class TrackTable:
             covariance=covariance,
             hits=np.ones(count, np.int64),
             misses=np.zeros(count, np.int64),
+            evidence=np.zeros(count),
+            weak=np.zeros(count, np.bool_),
             skipped=np.zeros(count),
             presence=np.ones(count),
             first_time=np.full(count, time),

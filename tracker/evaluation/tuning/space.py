@@ -41,6 +41,7 @@ SEARCH_SPACE: SearchSpace = {
     "tentative_misses": IntRange(0, 3),
     "max_occlusion": FloatRange(0, 1),
     "start_score": FloatRange(0, 0.98),
+    "min_evidence": FloatRange(2, 20, log=True),
     "high_score": FloatRange(0, 0.8),
     "low_iou": FloatRange(0.1, 0.7),
     "min_visible": FloatRange(0, 0.95),
