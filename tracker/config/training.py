@@ -88,6 +88,9 @@ class DetectorTrainingConfig(TrainingConfig):
     """Classes of the teacher, `builtin` unless one is named, that the detector is to know besides those that are
     annotated: the teacher labels them in the images for training and for validation. Weights to start from are then
     the teacher's, unless `pretrained` is given."""
+    similar_classes: dict[str, str] = Field(default={})
+    """Classes of the teacher as which it detects the objects of a new class, {new class: names separated by /}: the new
+    class starts from the first one, and none of them counts as background. {} finds them with its detections."""
     unlabeled: tuple[str, ...] = ()
     """Folders of images without labels, which the teacher labels."""
     teacher_min_score: Fraction01 = 0.35

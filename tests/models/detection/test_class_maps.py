@@ -6,10 +6,18 @@ import torch.nn.functional as F
 
 from tracker.config.network import detector_network
 from tracker.errors import InputError
-from tracker.models.detection import backbone_stages, build_detector, load_pretrained_weights
+from tracker.models.detection import (
+    BUILTIN,
+    backbone_stages,
+    build_detector,
+    first_layer_classes,
+    load_pretrained_weights,
+    read_weights,
+)
 from tracker.models.detection.class_maps import ClassMapBackbone, ClassMapHead, SharedBoxPredictor, upsample
 from tracker.models.detection.mobilenet_v3 import MobileNetV3, SamePaddingConv
-from tracker.models.model_file import ModelInfo
+from tracker.models.detection.weights import network_from_info
+from tracker.models.model_file import ModelInfo, save_model
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +82,62 @@ def test_all_classes_share_one_box():
     logits, offsets = predictor(torch.rand(2, 6))
     assert logits.shape == (2, 3)
     assert torch.equal(offsets[:, :4], offsets[:, 8:])
+
+
+def added_detector(trained, categories, kept, weights, similar=()):
+    """Returns a detector that adds classes to those of another one, whose description and weights file are given."""
+    own, replaced = first_layer_classes(trained), dict(similar).values()
+    counts = {
+        "added_classes": len(categories) - kept,
+        "other_classes": sum(name not in (*categories, *replaced) for name in own),
+    }
+    network = detector_network({**trained.network, **counts}, "test")
+    info = ModelInfo(
+        task="detection", architecture="builtin", categories=categories, size=(64, 64), network=network.model_dump()
+    )
+    torch.manual_seed(1)
+    model = build_detector(network, len(categories)).eval()
+    load_pretrained_weights(model, info, str(weights), dict(similar))
+    return model, info
+
+
+def test_added_classes_leave_the_logits_of_the_others_as_they_were(tmp_path):
+    """In the built-in detector, then in the one that this gave; classes that are not kept are background."""
+    state, builtin = read_weights(BUILTIN)
+    original = build_detector(network_from_info(builtin, "test"), len(builtin.categories)).eval()
+    original.load_state_dict(state)
+    rois = 3 * torch.rand(4, 64 + 25, 7, 7)
+    model, info = added_detector(builtin, ("car", "person", "kitten"), 2, BUILTIN)
+    with torch.no_grad():
+        expected, expected_boxes = original.roi_heads.box_predictor(original.roi_heads.box_head(rois))
+        logits, boxes = model.roi_heads.box_predictor(model.roi_heads.box_head(rois))
+    others = [0, *(n for n, name in enumerate(builtin.categories, 1) if name not in ("car", "person"))]
+    torch.testing.assert_close(logits[:, 0], expected[:, others].logsumexp(1))
+    torch.testing.assert_close(logits[:, 1:3], expected[:, [3, 1]])
+    torch.testing.assert_close(boxes[:, :4], expected_boxes[:, :4])
+    path = tmp_path / "kitten.safetensors"
+    save_model(path, {key: value.numpy() for key, value in model.state_dict().items()}, info)
+    again, again_info = added_detector(info, ("person", "kitten", "puppy"), 1, path)
+    assert (network_from_info(again_info, "test").added_classes, len(first_layer_classes(again_info))) == (2, 22)
+    with torch.no_grad():
+        logits_again, _ = again.roi_heads.box_predictor(again.roi_heads.box_head(rois))
+    torch.testing.assert_close(logits_again[:, 0], logits[:, :2].logsumexp(1))
+    torch.testing.assert_close(logits_again[:, 1:3], logits[:, 2:4])
+
+
+def test_a_new_class_starts_as_the_one_in_whose_place_it_comes():
+    state, builtin = read_weights(BUILTIN)
+    original = build_detector(network_from_info(builtin, "test"), len(builtin.categories)).eval()
+    original.load_state_dict(state)
+    rois = 3 * torch.rand(4, 64 + 25, 7, 7)
+    model, _ = added_detector(builtin, ("person", "kitten"), 1, BUILTIN, {"kitten": "cat"})
+    with torch.no_grad():
+        expected, _ = original.roi_heads.box_predictor(original.roi_heads.box_head(rois))
+        logits, _ = model.roi_heads.box_predictor(model.roi_heads.box_head(rois))
+    cat = 1 + builtin.categories.index("cat")
+    torch.testing.assert_close(logits[:, 1:], expected[:, [1, cat]])
+    others = [n for n in range(len(builtin.categories) + 1) if n not in (1, cat)]
+    torch.testing.assert_close(logits[:, 0], expected[:, others].logsumexp(1))
 
 
 def test_body_and_neck_can_be_frozen_and_trained():

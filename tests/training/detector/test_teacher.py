@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from small_trainings import small_training
 from tracker import cli, train_detector
+from tracker.config import DetectorTrainingConfig
 from tracker.data import AnnotatedImage, ImageSet, read_image_set
 from tracker.errors import InputError
 from tracker.models.detection import BUILTIN, read_weights
 from tracker.structures.types import Detections
 from tracker.training.detector import teacher
+from tracker.training.detector.kept_classes import with_added_classes, with_kept_classes
 from tracker.training.detector.teacher import (
     add_teacher_labels,
     add_unlabeled_images,
@@ -164,12 +168,56 @@ def test_a_class_to_keep_that_the_teacher_lacks(tmp_path):
         train_detector(small_training(tmp_path, keep_classes=["persn"]))
 
 
+def kitten_set(*boxes):
+    """Returns an image of kittens, with the class person besides."""
+    return ImageSet(("person", "kitten"), (image(boxes=boxes, labels=[1] * len(boxes)),))
+
+
+def test_a_detector_with_kept_classes_has_the_input_of_its_teacher(tmp_path):
+    values = {"train": "a", "val": "b", "folder": str(tmp_path)}
+    config = with_kept_classes(DetectorTrainingConfig(**values, keep_classes=("car, person",)))
+    assert (config.size, config.pretrained, config.keep_classes) == ((640, 640), "builtin", ("person", "car"))
+    network = with_added_classes(config, ImageSet(("person", "car", "kitten"), ())).network
+    assert (network.added_classes, network.other_classes, network.num_class_maps) == (1, 20, 25)
+    given = DetectorTrainingConfig(**values, keep_classes=("car",), size=(320, 320), learning_rate=0.01)
+    assert (with_kept_classes(given).size, with_kept_classes(given).learning_rate) == ((320, 320), 0.01)
+    other = with_kept_classes(DetectorTrainingConfig(**values, keep_classes=("car",), network={"backbone": "resnet18"}))
+    assert with_added_classes(other, ImageSet(("car", "kitten"), ())).network.added_classes == 0
+
+
+def test_a_new_class_comes_in_the_place_of_those_as_which_the_teacher_detects_it(tmp_path):
+    """One of three kittens is a cat for it, two are dogs; and a person stands beside."""
+    config = with_kept_classes(DetectorTrainingConfig(keep_classes=("person",), folder=str(tmp_path)))
+    names = ["person", "cat", "dog"]
+    rows = [(0, 0, 20, 20, 0.8, 3), (31, 30, 50, 50, 0.9, 3), (60, 60, 80, 80, 0.7, 2), (0, 60, 20, 99, 0.9, 1)]
+    boxes = [{"image_id": 1, "category_id": n, "bbox": [x, y, u - x, v - y], "score": s} for x, y, u, v, s, n in rows]
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, 1)]
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": boxes, "categories": categories}
+    (tmp_path / "teacher.json").write_text(json.dumps(content))
+    kittens = kitten_set([0, 0, 20, 20], [30, 30, 50, 50], [60, 60, 80, 80])
+    found = with_added_classes(config, kittens)
+    assert found.similar_classes == {"kitten": "dog/cat"} and found.network.other_classes == 19
+    given = with_added_classes(config.model_copy(update={"similar_classes": {"kitten": "cat"}}), kittens)
+    assert given.similar_classes == {"kitten": "cat"} and given.network.other_classes == 20
+    with pytest.raises(InputError, match="similar_classes: unknown class 'cta'"):
+        with_added_classes(config.model_copy(update={"similar_classes": {"kitten": "cta"}}), kittens)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_class_is_added_to_those_of_the_built_in_detector(tmp_path):
     """The file knows both, with the scores of the kept one as they were and a threshold of the new ones."""
-    path = train_detector(small_training(tmp_path, keep_classes=["person,car"], network={}))
-    info = read_weights(path)[1]
+    config = small_training(tmp_path, keep_classes=["person,car"], network={})
+    path = train_detector(config)
+    state, info = read_weights(path)
     assert info.categories == ("person", "car", "ball", "box") and info.thresholds[:2] == (0, 0)
-    builtin = read_weights(BUILTIN)[1]
+    teacher_state, builtin = read_weights(BUILTIN)
     assert info.calibration[0] == builtin.calibration[builtin.categories.index("person")]
+    assert all(threshold == 0 or threshold >= 0.5 for threshold in info.thresholds[2:])  # all images show them
+    added = [key for key in state if ".added" in key]
+    assert len(added) == 6
+    replaced = yaml.safe_load((path.parent / "config.yaml").read_text())["similar_classes"].values()
+    for key in state.keys() - added:  # nothing is unlearned: layers of the built-in detector are as they were
+        rows = ["", "person", "car", *(name for name in builtin.categories if name not in ("person", "car", *replaced))]
+        order = [["", *builtin.categories].index(name) for name in rows] if ".cls_score." in key else slice(None)
+        assert torch.equal(state[key], teacher_state[key][order]), key

@@ -21,12 +21,12 @@ from tracker.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tracker.models.detection.architectures import build_detector, detector_names, torchvision_names
-    from tracker.models.detection.backbones import backbone_names, backbone_stages, use_checkpointing
+    from tracker.models.detection.backbones import added_parts, backbone_names, backbone_stages, use_checkpointing
     from tracker.models.detection.detector import Detector
     from tracker.models.detection.export import export_detector
     from tracker.models.detection.factory import BUILTIN, detector_categories, load_detector, weights_path
     from tracker.models.detection.partial_labels import supports_partial_labels
-    from tracker.models.detection.pretrained import load_pretrained_weights
+    from tracker.models.detection.pretrained import first_layer_classes, load_pretrained_weights
     from tracker.models.detection.torch_detector import TorchDetector
     from tracker.models.detection.torch_factory import set_thresholds
     from tracker.models.detection.weights import read_weights
@@ -35,12 +35,14 @@ __all__ = [
     "BUILTIN",
     "Detector",
     "TorchDetector",
+    "added_parts",
     "backbone_names",
     "backbone_stages",
     "build_detector",
     "detector_categories",
     "detector_names",
     "export_detector",
+    "first_layer_classes",
     "load_detector",
     "load_pretrained_weights",
     "read_weights",
@@ -56,12 +58,17 @@ if not TYPE_CHECKING:
         __name__,
         {
             "tracker.models.detection.architectures": ("build_detector", "detector_names", "torchvision_names"),
-            "tracker.models.detection.backbones": ("backbone_names", "backbone_stages", "use_checkpointing"),
+            "tracker.models.detection.backbones": (
+                "added_parts",
+                "backbone_names",
+                "backbone_stages",
+                "use_checkpointing",
+            ),
             "tracker.models.detection.detector": ("Detector",),
             "tracker.models.detection.export": ("export_detector",),
             "tracker.models.detection.factory": ("BUILTIN", "detector_categories", "load_detector", "weights_path"),
             "tracker.models.detection.partial_labels": ("supports_partial_labels",),
-            "tracker.models.detection.pretrained": ("load_pretrained_weights",),
+            "tracker.models.detection.pretrained": ("first_layer_classes", "load_pretrained_weights"),
             "tracker.models.detection.torch_detector": ("TorchDetector",),
             "tracker.models.detection.torch_factory": ("set_thresholds",),
             "tracker.models.detection.weights": ("read_weights",),

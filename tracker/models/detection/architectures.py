@@ -31,7 +31,7 @@ BUILDERS: Mapping[str, Callable[[DetectorNetwork, int], nn.Module]] = {
 """The architectures that are not torchvision's: settings and number of classes with background -> network."""
 
 _TRANSFORM_SETTINGS = {"min_size", "max_size", "image_mean", "image_std"}
-_OF_CLASS_MAPS = {"num_class_maps", "center_proposals", "center_weight"}
+_OF_CLASS_MAPS = {"num_class_maps", "center_proposals", "center_weight", "added_classes", "other_classes"}
 _FIXED_IN_TORCHVISION = {
     *("backbone", "fpn_channels", "anchor_sizes", "aspect_ratios"),
     *_OF_CLASS_MAPS,

@@ -116,6 +116,11 @@ def backbone_stages(model: nn.Module) -> list[nn.Module]:
     return list(split_backbone(getattr(body, "features", body)))
 
 
+def added_parts(model: nn.Module) -> list[nn.Module]:
+    """Returns the layers of the classes that are added to a detector (`DetectorNetwork.added_classes`)."""
+    return [model.get_submodule("roi_heads.box_head.added"), model.get_submodule("roi_heads.box_predictor.added_score")]
+
+
 def use_checkpointing(model: nn.Module) -> None:
     """Applies gradient checkpointing to a detector's backbone, in place: only inputs of its blocks are kept.
 

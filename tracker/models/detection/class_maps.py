@@ -147,31 +147,60 @@ class ClassMapBackbone(nn.Module):
 
 
 class ClassMapHead(TwoMLPHead):
-    """A box head of two fully connected layers that also returns the peak of each class map in the RoI's middle."""
+    """A box head of two fully connected layers that also returns the peak of each class map in the RoI's middle.
 
-    def __init__(self, channels: int, num_class_maps: int, size: int, width: int, dropout: float) -> None:
-        super().__init__((channels + num_class_maps) * size**2, width)
+    Attributes:
+        added: Two more such layers, for added classes; None without such.
+    """
+
+    def __init__(
+        self, channels: int, num_class_maps: int, size: int, width: int, dropout: float, has_added: bool = False
+    ) -> None:
+        inputs = (channels + num_class_maps) * size**2
+        super().__init__(inputs, width)
+        self.added = TwoMLPHead(inputs, width) if has_added else None
         self.channels = channels
         self.dropout = dropout
         self.middle = slice(size // 3, size - size // 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (R, channels + S, rows, columns) to (R, width + S)."""
+        """Maps (R, channels + S, rows, columns) to (R, width + S), with layers for added classes (R, 2 width + S)."""
         peaks = x[:, self.channels :, self.middle, self.middle].amax((2, 3))
+        added = [] if self.added is None else [self.added(x)]
         for layer in (self.fc6, self.fc7):
             x = F.dropout(F.relu(layer(x.flatten(1))), self.dropout, self.training)
-        return torch.cat([x, peaks], 1)
+        return torch.cat([x, peaks, *added], 1)
 
 
 class SharedBoxPredictor(nn.Module):
-    """Torchvision's FastRCNNPredictor with one box for all classes: rare classes learn from the boxes of the others."""
+    """Torchvision's FastRCNNPredictor with one box for all classes: rare classes learn from the boxes of the others.
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    With added classes, the last ones, the logits of the others and the boxes are computed from the first inputs alone,
+    as they were before: nothing that is learned for added classes changes them.
+
+    Attributes:
+        cls_score: The logits of the background, of the classes that are not added, and of `num_other` classes that
+            count as background: those that a detector knew, and is not to report.
+        added_score: The logits of added classes, from all inputs; None without such.
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, num_added: int = 0, added_channels: int = 0, num_other: int = 0
+    ) -> None:
+        """Takes the number of inputs, that of the classes with the background, and how many of them are added."""
         super().__init__()
-        self.cls_score = nn.Linear(in_channels, num_classes)
+        self.in_channels, self.num_known = in_channels, num_classes - num_added
+        self.cls_score = nn.Linear(in_channels, self.num_known + num_other)
         self.bbox_pred = nn.Linear(in_channels, 4)
+        self.added_score = nn.Linear(in_channels + added_channels, num_added) if num_added else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (R, C) to logits (R, classes) and offsets (R, 4 classes)."""
-        logits: Tensor = self.cls_score(x)
-        return logits, self.bbox_pred(x).repeat(1, logits.shape[1])
+        known = x[:, : self.in_channels]
+        logits: Tensor = self.cls_score(known)
+        if logits.shape[1] > self.num_known:
+            others = torch.cat([logits[:, :1], logits[:, self.num_known :]], 1)
+            logits = torch.cat([others.logsumexp(1, keepdim=True), logits[:, 1 : self.num_known]], 1)
+        if self.added_score is not None:
+            logits = torch.cat([logits, self.added_score(x)], 1)
+        return logits, self.bbox_pred(known).repeat(1, logits.shape[1])

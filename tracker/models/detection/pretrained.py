@@ -1,8 +1,9 @@
 """Transfer learning: loads pretrained weights into a detector before its training."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import torchvision
 from torch import Tensor, nn
@@ -24,11 +25,14 @@ from tracker.models.runtime import StateDict, load_matching_weights, load_torch_
 
 # Layers with outputs for each class: of an R-CNN, with rows by class; of a one-stage network.
 CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
+_HEAD, _PREDICTOR = "roi_heads.box_head.", CLASS_LAYERS[0]
 BOX_ROWS = 4  # of a last layer of boxes for one class
 ONE_STAGE_CLASS_LAYERS = ("head.classification_head.cls_logits.", "head.classification_head.module_list.")
 
 
-def load_pretrained_weights(model: nn.Module, info: ModelInfo, source: str) -> None:
+def load_pretrained_weights(
+    model: nn.Module, info: ModelInfo, source: str, similar: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Loads the pretrained arrays that match an untrained detector, and logs how many do.
 
     Arrays match by name and shape. In an R-CNN's last layer the rows of a class match those of the class of the same
@@ -40,15 +44,16 @@ def load_pretrained_weights(model: nn.Module, info: ModelInfo, source: str) -> N
         source: `builtin`, the weights of this package; a .safetensors or .ckpt file of our trainer; a .pth file of the
             classification network that is the backbone; or, downloaded by torchvision, `imagenet` (that network) or
             `coco` (one of its detectors).
+        similar: Of an added class, the names of those of the weights in whose place it comes, separated by /.
 
     Raises:
         InputError: The weights are not available, or none of them matches.
     """
-    state = _pretrained_state(model.state_dict(), info, source)
+    state = _pretrained_state(model.state_dict(), info, source, similar)
     load_matching_weights(model, state, info.architecture, source)
 
 
-def _pretrained_state(own: StateDict, info: ModelInfo, source: str) -> StateDict:
+def _pretrained_state(own: StateDict, info: ModelInfo, source: str, similar: Mapping[str, str]) -> StateDict:
     """Returns the pretrained arrays under the names that they have in the detector."""
     if source == "coco":
         if info.architecture not in torchvision_names():
@@ -60,8 +65,48 @@ def _pretrained_state(own: StateDict, info: ModelInfo, source: str) -> StateDict
     path = BUILTIN if source == "builtin" else Path(source)
     if path.suffix in (".safetensors", ".ckpt"):
         state, trained = read_weights(path)
+        if network_from_info(info, "the network").added_classes:
+            return _match_added_classes(state, trained, own, info, similar)
         return _match_classes(state, trained.categories, own, info.categories)
     return _backbone_from_file(info, path)
+
+
+def first_layer_classes(info: ModelInfo) -> tuple[str, ...]:
+    """Returns the classes that a detector's first layers know: those that are not added, and others without a name."""
+    network = network_from_info(info, "the network")
+    reported = info.categories[: len(info.categories) - network.added_classes]
+    return (*reported, *(f"other class {number}" for number in range(network.other_classes)))
+
+
+def _match_added_classes(
+    state: StateDict, trained: ModelInfo, own: StateDict, info: ModelInfo, similar: Mapping[str, str]
+) -> StateDict:
+    """Returns the arrays for a detector that adds classes: those of the others as they are, in their new order.
+
+    Layers of added classes start from those of the others or, if there are such, from those of added classes.
+    """
+    matched, old = dict(state), first_layer_classes(trained)
+    reported = info.categories[: len(info.categories) - network_from_info(info, "the network").added_classes]
+    replaced = {name for names in similar.values() for name in names.split("/")}
+    others = [name for name in old if name not in (*info.categories, *replaced)]
+    rows = [0, *(1 + old.index(name) for name in (*reported, *others))]
+    for key in ("weight", "bias"):
+        known = state[f"{_PREDICTOR}cls_score.{key}"]
+        matched[f"{_PREDICTOR}cls_score.{key}"] = known[rows]
+        for layer in ("fc6", "fc7"):
+            matched.setdefault(f"{_HEAD}added.{layer}.{key}", state[f"{_HEAD}{layer}.{key}"])
+        name = f"{_PREDICTOR}added_score.{key}"
+        added = own[name].clone()
+        for row, category in enumerate(info.categories[len(reported) :]):
+            first = similar.get(category, category).split("/")[0]
+            if name in state and first in trained.categories[-len(state[name]) :]:
+                added[row] = state[name][trained.categories.index(first) - len(trained.categories)]
+            elif first in old:
+                start = known[1 + old.index(first)]
+                added[row] = 0  # of what the added layers say, the last inputs
+                added[row].view(-1)[: start.numel()] = start
+        matched[name] = added
+    return matched
 
 
 def _match_classes(state: StateDict, old: Sequence[str], own: StateDict, new: Sequence[str]) -> StateDict:

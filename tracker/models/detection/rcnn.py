@@ -58,13 +58,14 @@ def fasterrcnn_builtin(network: DetectorNetwork, num_classes: int) -> FasterRCNN
 
 def _fasterrcnn_class_maps(network: DetectorNetwork, num_classes: int) -> FasterRCNN:
     channels, num_maps, width = network.fpn_channels, network.num_class_maps, network.head_width
+    added = network.added_classes
     return FasterRCNN(
         ClassMapBackbone(channels, num_maps),
         **rcnn_arguments(network),
         rpn_anchor_generator=_anchor_generator(network, 4),
         box_roi_pool=MultiScaleRoIAlign([ROI_MAP, "0", "1", "2"], network.roi_size, sampling_ratio=2),
-        box_head=ClassMapHead(channels, num_maps, network.roi_size, width, network.head_dropout),
-        box_predictor=SharedBoxPredictor(width + num_maps, num_classes),
+        box_head=ClassMapHead(channels, num_maps, network.roi_size, width, network.head_dropout, added > 0),
+        box_predictor=SharedBoxPredictor(width + num_maps, num_classes, added, width, network.other_classes),
     )
 
 

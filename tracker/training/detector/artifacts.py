@@ -4,13 +4,20 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 import yaml
 from torch import nn
 
-from tracker.config import CropTrainingConfig, DetectorEvalConfig, DetectorTrainingConfig, TrainingConfig
+from tracker.config import (
+    CropTrainingConfig,
+    DetectorConfig,
+    DetectorEvalConfig,
+    DetectorTrainingConfig,
+    TrainingConfig,
+)
 from tracker.data import ImageSet, align_categories, read_image_set
 from tracker.data.files import write_text
 from tracker.evaluation.detection import write_report
@@ -25,6 +32,9 @@ from tracker.training.curves import plot_metrics_log, read_metrics_log
 from tracker.training.detector.training_stages import TrainingStage
 
 log = logging.getLogger(__name__)
+
+ABSENT_FRACTION = 0.5
+"""Of the images for validation, on which a class has no object, from which on its false positives are measured."""
 
 CARD = """\
 # {architecture}: {classes}
@@ -67,31 +77,46 @@ def write_artifacts(
     with TorchDetector(model, info, _device(config)) as detector:
         predictions, seconds = detect_images(detector, val_set, 1, lambda done: None)
     evaluation = write_report(folder / "report", predictions, val_set, seconds)
-    info = info.model_copy(update={"thresholds": score_thresholds(evaluation, config.keep_classes)})
+    thresholds = score_thresholds(evaluation, config.keep_classes, least_thresholds(config, val_set))
+    info = info.model_copy(update={"thresholds": thresholds})
     write_model(folder / "model.safetensors", config, info, model)
     metrics = read_metrics_log(folder, {stage.name: stage.steps for stage in stages})
     plot_metrics_log(metrics, folder / "curves.png", ("AP", "AP50", "AP75"))
     parameters = sum(array.numel() for array in model.state_dict().values())
     write_text(folder / "card.md", _model_card(config, info, (train_set, val_set), parameters, evaluation.coco_metrics))
-    for line in result_lines(evaluation):
+    for line in result_lines(evaluation, config.keep_classes):
         log.info("%s", line)
 
 
-def score_thresholds(evaluation: DetectionMetrics, kept: Sequence[str] = ()) -> tuple[float, ...]:
+def least_thresholds(config: DetectorTrainingConfig, val_set: ImageSet) -> dict[str, float]:
+    """Returns the usual score threshold for new classes beside kept ones whose false positives are not measured."""
+    names = val_set.categories if config.keep_classes else ()
+    return {name: DetectorConfig().score for name in names if not _is_often_absent(val_set, name)}
+
+
+def score_thresholds(
+    evaluation: DetectionMetrics, kept: Sequence[str] = (), least: Mapping[str, float] = MappingProxyType({})
+) -> tuple[float, ...]:
     """Returns the score threshold with the best F1 of each class, rounded down; 0 where it cannot be told.
 
     That is the case for a class without objects in the evaluation, for one of which no detection is right, and for the
-    `kept` classes, which only a teacher has labelled.
+    `kept` classes, which only a teacher has labelled. The threshold of a class in `least` is not lower than that.
     """
-    best = {name: found.threshold for name, found in evaluation.best_f1.items() if found.f1 > 0 and name not in kept}
+    best = {
+        name: max(found.threshold, least.get(name, 0.0))
+        for name, found in evaluation.best_f1.items()
+        if found.f1 > 0 and name not in kept
+    }
     return tuple(math.floor(1e4 * best.get(name, 0.0)) / 1e4 for name in evaluation.categories)
 
 
-def result_lines(evaluation: DetectionMetrics) -> list[str]:
-    """Returns the figures of a training, for people."""
+def result_lines(evaluation: DetectionMetrics, kept: Sequence[str] = ()) -> list[str]:
+    """Returns the figures of a training, for people; none of the `kept` classes, which only a teacher has labelled."""
     metrics = evaluation.coco_metrics
     lines = [f"AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} on {evaluation.num_images} images for validation"]
     for name, best in evaluation.best_f1.items():
+        if name in kept:
+            continue
         lines.append(
             f"{name}: from the score {best.threshold:.2f} on, the precision is {best.precision:.2f} and the recall "
             f"{best.recall:.2f}, of {evaluation.num_objects[name]} objects"
@@ -114,21 +139,36 @@ def calibrate(model: nn.Module, info: ModelInfo, config: DetectorTrainingConfig,
     with TorchDetector(model, info, _device(config)) as detector:
         predictions, _ = detect_images(detector, images, 1, lambda done: None)
     calibration = list(fit_calibration(predictions, images.images, len(info.categories)))
-    for name, values in _teacher_calibration(config).items():
+    for name, values in _teacher_calibration(config, images).items():
         calibration[info.categories.index(name)] = values
     info = info.model_copy(update={"calibration": tuple(calibration)})
     set_thresholds(model, DetectorEvalConfig(), info)
     return info
 
 
-def _teacher_calibration(config: DetectorTrainingConfig) -> dict[str, tuple[float, float]]:
-    """Returns the calibration of the classes that are kept, by name, where their teacher has one."""
+def _teacher_calibration(config: DetectorTrainingConfig, images: ImageSet) -> dict[str, tuple[float, float]]:
+    """Returns the calibration of classes, by name, that their teacher has: of those that are kept, and of new ones.
+
+    A new class has that of the similar one in whose place it comes, unless there are enough images without its objects,
+    without which it cannot be measured how often it is found where it is not.
+    """
     path = BUILTIN if config.teacher == "builtin" else Path(config.teacher)
     if not config.keep_classes or path.suffix != ".safetensors":
         return {}
     teacher = read_info(path)
     known = dict(zip(teacher.categories, teacher.calibration, strict=False))
-    return {name: known[name] for name in config.keep_classes if name in known}
+    wanted = {name: name for name in config.keep_classes}
+    wanted |= {
+        name: old.split("/")[0] for name, old in config.similar_classes.items() if not _is_often_absent(images, name)
+    }
+    return {name: known[old] for name, old in wanted.items() if old in known}
+
+
+def _is_often_absent(images: ImageSet, name: str) -> bool:
+    """Returns True if a class has no object on half of the images or more."""
+    label = images.categories.index(name)
+    absent = sum(label not in image.labels and label not in image.unlabeled for image in images.images)
+    return absent >= ABSENT_FRACTION * len(images.images)
 
 
 def _device(config: TrainingConfig) -> torch.device:

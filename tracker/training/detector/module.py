@@ -15,7 +15,7 @@ from tracker.config import DetectorTrainingConfig
 from tracker.data import ImageSet
 from tracker.errors import InputError
 from tracker.evaluation.detection import average_precision
-from tracker.models.detection import TorchDetector, backbone_stages
+from tracker.models.detection import TorchDetector, added_parts, backbone_stages
 from tracker.models.model_file import METADATA_KEY, ModelInfo
 from tracker.structures.types import Detections
 from tracker.training.detector.data import Batch
@@ -56,6 +56,10 @@ class DetectorModule(L.LightningModule):
         always_frozen = [getattr(model, name) for name in PARTS if name in stage.frozen]
         for part in [*always_frozen, *([] if config.unfreeze_every else self.frozen_backbone_stages())]:
             part.requires_grad_(False)
+        if config.network.added_classes:
+            model.requires_grad_(False)
+            for part in added_parts(model):
+                part.requires_grad_(True)
 
     def frozen_backbone_stages(self) -> list[nn.Module]:
         """Returns the stages of the backbone that are frozen at the current step."""

@@ -8,9 +8,9 @@ import lightning as L
 import torch
 from torch import nn
 
-from tracker.config import DetectorConfig, DetectorEvalConfig, DetectorTrainingConfig
+from tracker.config import DetectorEvalConfig, DetectorTrainingConfig
 from tracker.data import ImageSet, align_categories, check_images, read_image_set, split_image_set
-from tracker.errors import InputError, did_you_mean
+from tracker.errors import InputError
 from tracker.models import detection
 from tracker.models.model_file import ModelInfo
 from tracker.models.runtime import load_torch_file
@@ -18,6 +18,7 @@ from tracker.training.checkpoint_files import BEST_CHECKPOINT, explain_full_disk
 from tracker.training.detector.artifacts import calibrate, model_info, write_artifacts
 from tracker.training.detector.data import DetectionDataModule
 from tracker.training.detector.dataset import DetectionTrainDataset
+from tracker.training.detector.kept_classes import with_added_classes, with_kept_classes
 from tracker.training.detector.module import DetectorModule
 from tracker.training.detector.teacher import (
     VALIDATION_FILE,
@@ -54,10 +55,11 @@ def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path
         >>> train_detector(config)  # doctest: +SKIP
         PosixPath('runs/detector/model.safetensors')
     """
-    config = _with_kept_classes(config)
+    config = with_kept_classes(config)
     folder = Path(config.folder)
     stages = training_stages(config)
     train_set, val_set = _read_datasets(config)
+    config = with_added_classes(config, train_set)
     size = config.size if config.network.architecture == "builtin" else (0, 0)
     info = model_info(config, "detection", train_set.categories, size)
     run = _TrainingRun(config, folder, info, train_set, val_set)
@@ -81,23 +83,6 @@ def train_detector(config: DetectorTrainingConfig, resume: bool = False) -> Path
             write_artifacts(folder, config, info, stages, train_set, val_set, model)
         log.info("the model is %s; next: track VIDEO --weights %s", model_path, model_path)
     return model_path
-
-
-def _with_kept_classes(config: DetectorTrainingConfig) -> DetectorTrainingConfig:
-    """Returns the settings with the teacher, and with its weights to start from, if classes are to be kept."""
-    if not config.keep_classes:
-        return config
-    teacher = config.teacher or "builtin"
-    names = tuple(name.strip() for text in config.keep_classes for name in text.split(",") if name.strip())
-    if teacher.endswith(".json"):
-        pretrained = config.pretrained
-    else:
-        known = detection.detector_categories(DetectorConfig(weights="" if teacher == "builtin" else teacher))
-        for name in names:
-            if name not in known:
-                raise InputError(f"keep_classes: unknown class {name!r}{did_you_mean(name, list(known))}")
-        pretrained = config.pretrained or teacher
-    return config.model_copy(update={"keep_classes": names, "teacher": teacher, "pretrained": pretrained})
 
 
 @dataclass(frozen=True)
@@ -180,7 +165,7 @@ class _TrainingRun:
                 *(config.network.architecture, len(partial), partial[0]),
             )
         if config.pretrained:
-            detection.load_pretrained_weights(model, self.info, config.pretrained)
+            detection.load_pretrained_weights(model, self.info, config.pretrained, config.similar_classes)
         elif config.frozen_stages:
             log.warning("%d stages are frozen with random weights: give pretrained", config.frozen_stages)
         return model.to(memory_format=torch.channels_last)
