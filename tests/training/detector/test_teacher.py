@@ -15,9 +15,12 @@ from tracker import cli, train_detector
 from tracker.config import DetectorTrainingConfig
 from tracker.data import AnnotatedImage, ImageSet, read_image_set
 from tracker.errors import InputError
+from tracker.evaluation.detection import evaluate_detections
 from tracker.models.detection import BUILTIN, read_weights
+from tracker.models.model_file import read_info
 from tracker.structures.types import Detections
 from tracker.training.detector import teacher
+from tracker.training.detector.artifacts import result_lines, score_thresholds
 from tracker.training.detector.kept_classes import with_added_classes, with_kept_classes
 from tracker.training.detector.teacher import (
     add_teacher_labels,
@@ -201,6 +204,18 @@ def test_a_new_class_comes_in_the_place_of_those_as_which_the_teacher_detects_it
     assert given.similar_classes == {"kitten": "cat"} and given.network.other_classes == 20
     with pytest.raises(InputError, match="similar_classes: unknown class 'cta'"):
         with_added_classes(config.model_copy(update={"similar_classes": {"kitten": "cta"}}), kittens)
+
+
+def test_figures_are_those_of_the_stored_threshold_and_of_the_new_class_alone():
+    kittens = kitten_set([0, 0, 20, 20], [40, 0, 60, 20])
+    found = detections((0, 0, 20, 20, 0.9, 1), (40, 0, 60, 20, 0.3, 1), (0, 0, 20, 20, 0.8, 0))
+    evaluation = evaluate_detections([found], kittens, [0.1])
+    thresholds = score_thresholds(evaluation, ("person",), {"kitten": 0.5})
+    info = read_info(BUILTIN).model_copy(update={"categories": kittens.categories, "thresholds": thresholds})
+    assert thresholds == (0, 0.5) and evaluation.best_f1["kitten"].threshold == pytest.approx(0.3)
+    assert result_lines(evaluation, info, ("person",))[1:] == [
+        "kitten: from the score 0.50 on, the precision is 1.00 and the recall 0.50, of 2 objects"
+    ]
 
 
 @pytest.mark.slow

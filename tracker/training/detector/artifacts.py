@@ -22,7 +22,8 @@ from tracker.data import ImageSet, align_categories, read_image_set
 from tracker.data.files import write_text
 from tracker.evaluation.detection import write_report
 from tracker.evaluation.detection.calibration import fit_calibration
-from tracker.evaluation.detection.evaluate import DetectionMetrics
+from tracker.evaluation.detection.curves import metrics_at_threshold
+from tracker.evaluation.detection.evaluate import IOU_THRESHOLDS, DetectionMetrics
 from tracker.evaluation.detection.inference import detect_images
 from tracker.models.detection import BUILTIN, TorchDetector, set_thresholds
 from tracker.models.detection.postprocess import DetectionSelector
@@ -84,7 +85,7 @@ def write_artifacts(
     plot_metrics_log(metrics, folder / "curves.png", ("AP", "AP50", "AP75"))
     parameters = sum(array.numel() for array in model.state_dict().values())
     write_text(folder / "card.md", _model_card(config, info, (train_set, val_set), parameters, evaluation.coco_metrics))
-    for line in result_lines(evaluation, config.keep_classes):
+    for line in result_lines(evaluation, info, config.keep_classes):
         log.info("%s", line)
 
 
@@ -110,16 +111,19 @@ def score_thresholds(
     return tuple(math.floor(1e4 * best.get(name, 0.0)) / 1e4 for name in evaluation.categories)
 
 
-def result_lines(evaluation: DetectionMetrics, kept: Sequence[str] = ()) -> list[str]:
-    """Returns the figures of a training, for people; none of the `kept` classes, which only a teacher has labelled."""
+def result_lines(evaluation: DetectionMetrics, info: ModelInfo, kept: Sequence[str] = ()) -> list[str]:
+    """Returns the figures of a training at the thresholds of its model, of the classes that are not `kept`."""
     metrics = evaluation.coco_metrics
     lines = [f"AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} on {evaluation.num_images} images for validation"]
+    stored = dict(zip(info.categories, info.thresholds, strict=True))
     for name, best in evaluation.best_f1.items():
         if name in kept:
             continue
+        curve = evaluation.curves[IOU_THRESHOLDS[0]][name]
+        found = metrics_at_threshold(curve, stored[name]) if stored[name] else best
         lines.append(
-            f"{name}: from the score {best.threshold:.2f} on, the precision is {best.precision:.2f} and the recall "
-            f"{best.recall:.2f}, of {evaluation.num_objects[name]} objects"
+            f"{name}: from the score {found.threshold:.2f} on, the precision is {found.precision:.2f} and the recall "
+            f"{found.recall:.2f}, of {evaluation.num_objects[name]} objects"
         )
     return lines
 
