@@ -58,9 +58,9 @@ def track_by_motion(sequence, every=1):
 @pytest.mark.parametrize(
     ("every", "least"),
     [
-        # Result: 45.5, 55.1, 63.1, 141. The best of 40 other trackers: HOTA 42.3, MOTA 54.4, IDF1 56.8.
+        # Result: 45.6, 54.9, 63.3, 120. The best of 40 other trackers: HOTA 42.3, MOTA 54.4, IDF1 56.8.
         (1, {"HOTA": 44.8, "MOTA": 54.6, "IDF1": 62.1, "IDSW": 155}),
-        # Result: 44.8, 54.0, 61.4, 104 and 45.2, 52.9, 63.8, 79. Fewer frames cost nearly nothing.
+        # Result: 44.3, 53.6, 61.5, 104 and 45.2, 52.4, 64.4, 80. Fewer frames cost nearly nothing.
         (2, {"HOTA": 44.0, "MOTA": 53.4, "IDF1": 60.3, "IDSW": 115}),
         (3, {"HOTA": 44.2, "MOTA": 52.3, "IDF1": 62.3, "IDSW": 90}),
     ],
@@ -90,5 +90,5 @@ def test_accuracy_on_pets_with_the_built_in_embedder():
     embeddings, distance = embed(sequence, SEQUENCES / "PETS09-S2L1" / "video.mp4")
     tracks = sequence.run(DeepSort(TrackerConfig().with_neutral_distance(distance), {0}, sequence.size), embeddings)
     metrics = combined_metrics({"PETS09-S2L1": (tracks, sequence.gt)})
-    # Result: 51.0, 67.1, 75.6, 31. The best of 16 other trackers, with a larger embedder: 42.2, 63.9, 61.3, 37.
+    # Result: 51.1, 67.3, 75.9, 28. The best of 16 other trackers, with a larger embedder: 42.2, 63.9, 61.3, 37.
     assert reaches(metrics, {"HOTA": 50.0, "MOTA": 66.3, "IDF1": 74.0, "IDSW": 36}), metrics

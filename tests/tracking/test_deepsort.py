@@ -195,7 +195,7 @@ def test_detections_below_start_score_continue_tracks_and_start_none():
     assert track_counts(run_tracker(tracker, [below] * 3 + [above] + [below] * 3)) == [0, 0, 0, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("score", "evidence", "first"), [(0.6, 4, 9), (0.75, 4, 3), (0.75, 8, 7), (0.75, 0, None)])
+@pytest.mark.parametrize(("score", "evidence", "first"), [(0.6, 4, 19), (0.75, 4, 4), (0.75, 8, 8), (0.75, 0, None)])
 def test_steady_detections_below_start_score_start_a_track_by_their_evidence(score, evidence, first):
     tracker = DeepSort(TrackerConfig(min_evidence=evidence))
     frames = [make_detections((10 + i, 10, 40, 80), scores=[score]) for i in range(25)]
@@ -207,7 +207,7 @@ def test_single_false_detections_below_start_score_start_no_track():
     present = [i % 9 < 3 for i in range(90)]
     frames = [make_detections(BOX, scores=[0.75]) if each else NO_DETECTIONS for each in present]
     assert not any(track_counts(run_tracker(DeepSort(TrackerConfig()), frames)))
-    frames = [make_detections(BOX, scores=[0.5])] * 90  # as likely false as true
+    frames = [make_detections(BOX, scores=[0.55])] * 90  # as likely false as true
     assert not any(track_counts(run_tracker(DeepSort(TrackerConfig()), frames)))
 
 

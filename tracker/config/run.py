@@ -174,8 +174,8 @@ class TrackerConfig(Section):
     start_score: Fraction01 = 0.8
     """Detections below this score continue tracks but start none on their own (ByteTrack: 0.7)."""
     min_evidence: NonNegative = 4.0
-    """Evidence that starts a track of detections from 0.5 to `start_score` that follow each other, nats: the sum of the
-    log-odds of their scores. Twice as much starts one that others cover (`max_occlusion`), of which the uncovered
+    """Evidence that starts a track of detections from 0.55 to `start_score` that follow each other, nats: the sum of
+    the log-odds of their scores. Twice as much starts one that others cover (`max_occlusion`), of which the uncovered
     fraction counts. 0 starts no such tracks (ByteTrack)."""
     high_score: Fraction01 = 0.65
     """Detections below this score are matched in a second pass, to tracks that were observed in the frame before

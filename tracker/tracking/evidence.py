@@ -7,8 +7,9 @@ from tracker.structures.boxes import Floats, area, intersection
 from tracker.tracking.candidate_pairs import Mask
 from tracker.tracking.track_table import Indices, TrackTable
 
-EVEN_SCORE = 0.5
-"""Score that is evidence neither for nor against an object."""
+EVEN_SCORE = 0.55
+"""Score that is evidence neither for nor against an object. It is above a half since the frames of a video are no
+independent samples: a post that looks like a person does so in every frame."""
 _COVERED_FACTOR = 2
 """Evidence for a covered track, in `min_evidence`: more often than others it is a part of those that cover it."""
 _MAX_SCORE = 0.99
@@ -16,14 +17,14 @@ _MAX_SCORE = 0.99
 
 
 def log_odds(scores: Floats) -> Floats:
-    """Returns the evidence of scores (N,), nats: their log-odds if they are probabilities.
+    """Returns the evidence of scores (N,), nats: their log-odds as probabilities, relative to those of `EVEN_SCORE`.
 
     Example:
-        >>> log_odds(np.array([0.5, 0.6, 0.8])).round(2).tolist()
-        [0.0, 0.41, 1.39]
+        >>> log_odds(np.array([0.55, 0.6, 0.8])).round(2).tolist()
+        [0.0, 0.2, 1.19]
     """
     probability = np.clip(scores, 1 - _MAX_SCORE, _MAX_SCORE)
-    evidence: Floats = np.log(probability / (1 - probability))
+    evidence: Floats = np.log(probability / (1 - probability)) - np.log(EVEN_SCORE / (1 - EVEN_SCORE))
     return evidence
 
 
