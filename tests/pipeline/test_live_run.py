@@ -25,7 +25,6 @@ pytestmark = pytest.mark.usefixtures("working_folder", "stubbed")
 
 @pytest.mark.slow
 def test_live_hls_gives_every_frame_one_id_and_a_date(track: Callable[..., Result], tmp_path: Path) -> None:
-    """Bar 1 in short."""
     folder = tmp_path / "shared"
     folder.mkdir()
     encoder = HlsEncoder(folder, frames=50, draw=lambda number: moving_rectangles(number, 160, 120))
@@ -85,7 +84,7 @@ def test_ctrl_c_while_no_frame_comes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")
 def test_ids_go_on_after_the_process_was_killed(tmp_path: Path) -> None:
-    """Bar 4: the second process knows the tracks of the first one, which was killed in mid-stream."""
+    """The second process knows the tracks of the first one, which was killed in mid-stream."""
     folder = tmp_path / "shared"
     folder.mkdir()
     encoder = HlsEncoder(folder, segment=0.5, draw=lambda number: moving_rectangles(number, 1280, 120))

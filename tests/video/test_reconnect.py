@@ -93,7 +93,7 @@ def test_hls_goes_on_after_an_outage_of_its_server(tmp_path: Path) -> None:
 @needs_rtsp
 @pytest.mark.slow
 def test_rtsp_server_that_freezes_restarts_and_changes(server: RtspServer) -> None:
-    """Bar 2 in short: frozen, killed, back with another size; no frame that came is lost, and times are true."""
+    """Frozen, killed, back with another size; no frame that came is lost, and times are true."""
     done = threading.Event()
 
     def disturb() -> None:

@@ -1,7 +1,6 @@
 """The page of live sources."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -35,16 +34,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(folder: Path, *arguments: object, port: int) -> Iterator[subprocess.Popen[str]]:
+def service(folder: Path, *arguments: object, port: int, code: int = 0) -> Iterator[subprocess.Popen[str]]:
     """Runs `track live` with stub networks in a process of its own, and ends it as Ctrl-C does."""
     command = [sys.executable, str(STUB), "0", "0", "live", *map(str, arguments), "--port", str(port)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
-        os.kill(process.pid, signal.SIGINT)
+        process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=90)
-        assert process.returncode == 130, errors
+        assert process.returncode == code, errors
 
 
 def get(url: str | Request) -> Any:
@@ -75,7 +74,6 @@ def hls(folder: Path) -> Iterator[str]:
 
 
 def test_a_token_guards_all_but_the_health(tmp_path: Path) -> None:
-    """Bar 5 in part: no token, no answer."""
     port = free_port()
     root = f"http://127.0.0.1:{port}"
     with (
@@ -91,6 +89,11 @@ def test_a_token_guards_all_but_the_health(tmp_path: Path) -> None:
             caught.value.close()
         allowed = Request(f"{root}/api/cameras", headers={"Authorization": "Bearer secret"})
         assert get(allowed)[0]["name"] == "127.0.0.1"
+
+
+def test_a_source_that_cannot_be_opened_is_a_failure(tmp_path: Path) -> None:
+    with service(tmp_path, "http://127.0.0.1:9/gone", port=free_port(), code=2) as process:
+        process.wait(60)
 
 
 def test_the_service_answers_and_slow_clients_do_not_slow_it(tmp_path: Path) -> None:

@@ -67,4 +67,5 @@ def live(
                     camera.error = f"it ended: {result.end.value}"
                     if not quiet:
                         print_summary(result)
-    return signals.exit_code or max(map(exit_code, ends), default=0)
+    # A signal is how a service is asked to stop; a source that failed before stays a failure.
+    return max(map(exit_code, ends), default=signals.exit_code)
