@@ -58,9 +58,9 @@ def track_by_motion(sequence, every=1):
 @pytest.mark.parametrize(
     ("every", "least"),
     [
-        # Result: 45.6, 54.9, 63.3, 120. The best of 40 other trackers: HOTA 42.3, MOTA 54.4, IDF1 56.8.
+        # Result: 45.5, 55.2, 63.0, 114. The best of 40 other trackers: HOTA 42.3, MOTA 54.4, IDF1 56.8.
         (1, {"HOTA": 44.8, "MOTA": 54.6, "IDF1": 62.1, "IDSW": 155}),
-        # Result: 44.3, 53.6, 61.5, 104 and 45.2, 52.4, 64.4, 80. Fewer frames cost nearly nothing.
+        # Result: 44.3, 53.5, 61.5, 107 and 45.2, 52.4, 64.4, 80. Fewer frames cost nearly nothing.
         (2, {"HOTA": 44.0, "MOTA": 53.4, "IDF1": 60.3, "IDSW": 115}),
         (3, {"HOTA": 44.2, "MOTA": 52.3, "IDF1": 62.3, "IDSW": 90}),
     ],

@@ -261,7 +261,7 @@ def test_a_track_that_turns_suddenly_keeps_its_id():
     """The prediction is too far away for the likelihood, the last box is not."""
     left = [100 + 40 * n for n in range(20)] + [860 - 40 * n for n in range(1, 10)]
     frames = [make_detections((x, 100, 100, 60)) for x in left]
-    ids = [len(all_ids(run_tracker(DeepSort(TrackerConfig(recover_iou=least)), frames))) for least in (0.3, 0)]
+    ids = [len(all_ids(run_tracker(DeepSort(TrackerConfig(recover_iou=least)), frames))) for least in (0.35, 0)]
     assert ids == [1, 2]
 
 

@@ -175,8 +175,8 @@ class TrackerConfig(Section):
     """Detections below this score continue tracks but start none on their own (ByteTrack: 0.7)."""
     min_evidence: NonNegative = 4.0
     """Evidence that starts a track of detections from 0.55 to `start_score` that follow each other, nats: the sum of
-    the log-odds of their scores. Twice as much starts one that others cover (`max_occlusion`), of which the uncovered
-    fraction counts. 0 starts no such tracks (ByteTrack)."""
+    the log-odds of their scores. Four times as much starts one that others cover (`max_occlusion`), of which the
+    uncovered fraction counts. 0 starts no such tracks (ByteTrack)."""
     high_score: Fraction01 = 0.65
     """Detections below this score are matched in a second pass, to tracks that were observed in the frame before
     (ByteTrack: 0.6)."""
@@ -240,7 +240,7 @@ class TrackerConfig(Section):
     """Weight of the detection's score in the IoU cost (ByteTrack: 1)."""
     direction_weight: NonNegative = 0.0
     """Cost of a detection in the direction opposite to the track's past motion (OC-SORT: 0.2)."""
-    recover_iou: Fraction01 = 0.3
+    recover_iou: Fraction01 = 0.35
     """Least IoU for a pass that matches unmatched tracks by their last detected box; 0 leaves it out (OC-SORT: 0.3).
     With association = likelihood, only tracks that were detected in the frame before."""
     cascade: bool = False

@@ -10,7 +10,7 @@ from tracker.tracking.track_table import Indices, TrackTable
 EVEN_SCORE = 0.55
 """Score that is evidence neither for nor against an object. It is above a half since the frames of a video are no
 independent samples: a post that looks like a person does so in every frame."""
-_COVERED_FACTOR = 2
+_COVERED_FACTOR = 4
 """Evidence for a covered track, in `min_evidence`: more often than others it is a part of those that cover it."""
 _MAX_SCORE = 0.99
 """Greatest score, and one minus the least, that is taken as a probability: no single box is surer."""
