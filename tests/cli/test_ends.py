@@ -155,7 +155,7 @@ def test_a_terminal_without_the_characters_of_a_name(environment: dict[str, str]
     )
     assert done.returncode == 2 and len(list(Path().glob("gr*.csv"))) == 1
     assert b"Traceback" not in done.stderr and b"there is no file or folder g" in done.stderr
-    assert b"6 frames in" in done.stdout and b"wrote gr" in done.stdout
+    assert b"6 frames in" in done.stdout and b"1 car; gr" in done.stdout
 
 
 @pytest.mark.slow
