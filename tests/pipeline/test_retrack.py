@@ -587,10 +587,8 @@ def test_the_folder_of_a_run_gives_its_tracks_again(
         Path("film.mp4").unlink(missing_ok=True)
         monkeypatch.setattr(tracker.models.reid, "load_embedder", lambda *_, **__: pytest.fail("it was loaded"))
     first, second = Path("tracked/film"), Path("tracked/film-2")
-    for name in ("tracks.csv", "tracks.parquet"):
+    for name in ("tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
-    rows, again = ((folder / "summary.csv").read_text().splitlines()[1:] for folder in (first, second))
-    assert rows and [row.replace("film.mp4,", "tracked/film,", 1) for row in rows] == again  # the sources
     assert not (second / "detections").exists() and not (second / "video.mp4").exists()
     ids = [tracks.ids.tolist() for _, tracks in retrack(first)]
     assert len(ids) == 130 and any(ids)

@@ -51,7 +51,7 @@ class VideoInfo:
     """Properties of the source and of its tracks that a writer needs.
 
     Attributes:
-        name: Name of the source; COCO file names begin with it.
+        name: Name of the source (see `source_name`), in tables of tracks too; COCO file names begin with it.
         width: Of the upright image, pixels; 0 where it is unknown.
         height: As `width`.
         time_base: Seconds in one unit of `Frame.pts`.
@@ -67,8 +67,6 @@ class VideoInfo:
         has_dates: True for a live source, whose frames have a date, for which tables have a column.
         expected_frames: About how many frames come, for which a video leaves room; 0 where it is unknown.
         start_time: Date and time of the source's first frame, if tables have the column `datetime`; None without it.
-        source: The path or address of the source, without passwords, as the summary of tracks states it; empty for
-            `name`.
     """
 
     name: str
@@ -87,7 +85,6 @@ class VideoInfo:
     has_dates: bool = False
     start_time: datetime | None = None
     expected_frames: int = 0
-    source: str = ""
 
 
 class OutputFile(ABC):

@@ -63,8 +63,7 @@ def write_tracks(tracks: RunTracks, path: Path) -> None:
         InputError: The suffix is unknown, or the file cannot be written.
     """
     rate = tracks.frame_rate
-    source = str(tracks.source.get("name", ""))
-    info = VideoInfo(tracks.name, tracks.width, tracks.height, Fraction(1) / rate, rate, clip=False, source=source)
+    info = VideoInfo(tracks.name, tracks.width, tracks.height, Fraction(1) / rate, rate, clip=False)
     with open_writer(path, info, tracks.categories, OutputConfig()) as writer:
         for frame, found in tracks.by_frame():
             writer.write(frame, found)

@@ -60,7 +60,7 @@ class TracksSummary:
 
     def __init__(self, info: VideoInfo, categories: Sequence[str]) -> None:
         """Takes the source's properties, of which `max_age` tells when a track has ended, and class names by label."""
-        self.source = info.source or info.name
+        self.source = info.name
         self._info = info
         self._categories = tuple(categories)
         self._live: dict[int, TrackTotals] = {}  # the latest ones last

@@ -299,7 +299,6 @@ def video_info(source: Source, config: Config) -> VideoInfo:
         has_dates=source.live,
         start_time=source.start_time if config.output.datetime and not source.live else None,
         expected_frames=source.expected_frames,
-        source=source.uri,
     )
 
 

@@ -20,7 +20,7 @@ from tracker.pipeline.file_run import video_info
 from tracker.pipeline.resume import StartedRun, find_run
 from tracker.pipeline.stored import open_frames
 from tracker.structures.types import Frame, Tracks
-from tracker.video import Source, open_source
+from tracker.video import Source, open_source, source_name
 
 FOLDER = "repaired"
 """Folder of the results in that of the run, if no other place is named."""
@@ -80,7 +80,7 @@ def export_run(folder: Path, output: Path | None = None, video: str = "", overwr
         if source is not None:
             stack.enter_context(source)
             info = video_info(source, run.config)
-        info = replace(info, source=str(run.record["source"]["name"]))
+        info = replace(info, name=source_name(str(run.record["source"]["name"])))
         if not info.width:
             paths = [path for path in paths if path.suffix.lower() != ".json" or path is output]
         if output.suffix == "":
