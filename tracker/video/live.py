@@ -2,10 +2,12 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from functools import partial
 from math import inf
+from statistics import median
 
 from av import VideoFrame
 from av.container import InputContainer
@@ -45,6 +47,8 @@ _POLL = 0.1
 """Seconds after which a stop is noticed while no frame comes."""
 _MOST_DROPPED = 1.0
 """Seconds after which a frame is passed on although newer ones wait, where decoding alone is slower than the source."""
+_PACE_FRAMES = 9
+"""Frames whose median time the consumer is taken to need."""
 
 
 class LiveSource(Source):
@@ -295,7 +299,9 @@ class _Pace:
 
     def __init__(self) -> None:
         self._interval = inf  # seconds between two frames of the source
-        self._busy = 0.0  # seconds that the consumer takes for a frame
+        self._busy: deque[float] = deque(
+            [0.0] * _PACE_FRAMES, maxlen=_PACE_FRAMES
+        )  # seconds that the consumer takes for a frame
         self._time = -inf  # of the latest frame
         self._yielded = time.monotonic()
 
@@ -309,9 +315,9 @@ class _Pace:
 
     def taken(self) -> None:
         """Tells that the consumer asks for another frame."""
-        self._busy = 0.8 * self._busy + 0.2 * (time.monotonic() - self._yielded)
+        self._busy.append(time.monotonic() - self._yielded)
 
     @property
     def keeps_up(self) -> bool:
-        """True if the consumer takes frames faster than they come."""
-        return self._busy <= self._interval
+        """True if the consumer takes frames faster than they come; a single pause does not count."""
+        return median(self._busy) <= self._interval

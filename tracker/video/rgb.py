@@ -94,6 +94,7 @@ def _orientation(frame: VideoFrame) -> Orientation:
 def _with_display_matrix_only(frame: VideoFrame) -> VideoFrame:
     """Returns the frame without its other side data, of which PyAV reads all or, if one type is unknown to it, none."""
     graph = Graph()
+    graph.threads = 1  # others would be waited for in a process that was forked meanwhile, as PyAV 19 frees graphs late
     nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))]
     others = (number for number in range(_SIDE_DATA_TYPES) if number != int(cast(Any, Type.DISPLAYMATRIX).value))
     nodes += [graph.add("sidedata", mode="delete", type=str(number)) for number in others]
