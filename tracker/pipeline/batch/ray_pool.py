@@ -72,7 +72,17 @@ class RayPool(WorkerPool):
 
     def submit(self, worker: int, task: Task) -> Future[Outcome]:
         outcome: Future[Outcome] = Future()
-        self._actors[worker].run.remote(task).future().add_done_callback(lambda ended: _pass_on(ended, outcome))
+        actor = self._actors[worker]
+
+        def pass_on(ended: Future[Outcome]) -> None:
+            if not _is_death(ended.exception()):
+                _pass_on(ended, outcome)
+                return
+            # Until the worker has started again, Ray would refuse each further try at once.
+            restarted = actor.name.options(max_task_retries=-1).remote()
+            restarted.future().add_done_callback(lambda _: _pass_on(ended, outcome))
+
+        actor.run.remote(task).future().add_done_callback(pass_on)
         return outcome
 
     def stop(self) -> None:
@@ -104,13 +114,16 @@ def cores_of_workers(cores: list[int], workers: int) -> int:
     return next((each for each in range(max(cores, default=0), 0, -1) if sum(n // each for n in cores) >= workers), 0)
 
 
+def _is_death(error: BaseException | None) -> bool:
+    """Returns True for the error of a worker that died, and not for one that its task raised."""
+    return isinstance(error, RayActorError | RayError) and not isinstance(error, RayTaskError)
+
+
 def _pass_on(ended: Future[Outcome], outcome: Future[Outcome]) -> None:
     error = ended.exception()
     if error is None:
         outcome.set_result(ended.result())
-    elif isinstance(error, RayTaskError):
-        outcome.set_exception(error)
-    elif isinstance(error, RayActorError | RayError):
+    elif _is_death(error):
         outcome.set_exception(WorkerDied("its worker died: it was killed, ran out of memory, or its node was lost"))
     else:
         outcome.set_exception(error)
