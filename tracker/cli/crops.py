@@ -9,7 +9,14 @@ from cyclopts import Parameter
 
 from tracker.cli import options
 from tracker.cli.console import say
-from tracker.config import Config, CropsConfig, EmbedderTrainingConfig, OutputConfig, validate_section
+from tracker.config import (
+    Config,
+    CropsConfig,
+    EmbedderTrainingConfig,
+    OutputConfig,
+    RuntimeConfig,
+    validate_section,
+)
 from tracker.data.tracklets import read_track_categories
 from tracker.errors import InputError
 
@@ -24,7 +31,8 @@ def crops(
     sources: Annotated[
         tuple[str, ...],
         options.help_text(
-            "Video files, folders or globs of images, URLs, cameras' numbers; with --video, files of detections."
+            "Video files, folders or globs of images, URLs, cameras' numbers; folders of runs, whose repaired tracks "
+            "are taken as they are; with --video, files of detections, or runs whose videos were moved."
         ),
     ],
     /,
@@ -51,6 +59,7 @@ def crops(
     sections = source_settings, detector, appearance, tracker, OutputConfig(overwrite=overwrite)
     settings = options.load_settings(config, *sections)
     videos, detections = (video, sources) if video else (sources, ())
+    check_run_settings(sources, settings)
     return extract_crops(videos, detections, output, settings, crop_settings, quiet)
 
 
@@ -68,6 +77,7 @@ def extract_crops(
     from tracker.cli.run_summary import print_failure, print_failures
     from tracker.cli.signals import stop_signals
     from tracker.pipeline.crops import CropExtractor
+    from tracker.pipeline.resume import is_run
     from tracker.pipeline.source_list import expand_sources
     from tracker.video import redact_password
 
@@ -76,7 +86,8 @@ def extract_crops(
             f"{len(detections)} files of detections do not match {len(videos)} videos: give one --video for each"
         )
     if not detections:
-        videos = list(map(str, expand_sources(videos)))
+        runs = [video for video in videos if is_run(video)]  # which hold videos themselves
+        videos = [*runs, *map(str, expand_sources([video for video in videos if video not in runs]))]
     failed: list[str] = []
     with stop_signals() as signals, CropExtractor(root, config, settings) as extractor:
         for number, video in enumerate(videos):
@@ -97,6 +108,22 @@ def extract_crops(
                 break
     print_failures(failed, len(videos))
     return signals.exit_code or (2 if failed else 0)
+
+
+def check_run_settings(sources: Sequence[str], config: Config) -> None:
+    """Checks that nothing is asked of a run's tracks, which are there already.
+
+    Raises:
+        InputError: A source is the folder of a run, and a setting is given that only tracking could follow.
+    """
+    from tracker.pipeline.resume import is_run
+
+    tracking = config.detector.model_fields_set - RuntimeConfig.model_fields.keys() - {"classes"}
+    given = sorted(tracking | config.tracker.model_fields_set | config.appearance.model_fields_set - {"embedder"})
+    run = next(filter(is_run, sources), None)
+    if run and given:
+        flag = f"--{given[0].replace('_', '-')}"
+        raise InputError(f"the tracks of {run} are taken as they are, without {flag}: leave it out, or give the video")
 
 
 def _summary(result: "CropExtractionResult") -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from tracker.cli.console import say, say_error
-from tracker.cli.crops import extract_training_crops
+from tracker.cli.crops import check_run_settings, extract_training_crops
 from tracker.cli.options import CommandApp, help_text
 from tracker.config import (
     ClassifierTrainingConfig,
@@ -66,7 +66,8 @@ def embedder(
         tuple[str, ...],
         Parameter(
             consume_multiple=True,
-            help="Videos to learn from without labels: crops of their tracks are extracted first, as by `track crops`.",
+            help="Videos, or folders of runs, to learn from without labels: crops of their tracks are extracted first, "
+            "as by `track crops`.",
         ),
     ] = (),
     detections: Annotated[
@@ -80,6 +81,8 @@ def embedder(
     values = _load_settings(config, settings)
     if from_video:
         tracking_config = load_config(tracking) if tracking else SELF_SUPERVISED_TRACKING
+        if tracking:
+            check_run_settings(from_video, tracking_config)
         values = extract_training_crops(values, from_video, detections, tracking_config, resume)
     _check_data(values)
     from tracker import train_embedder

@@ -1,6 +1,6 @@
 """The frames and tracks of a run as its journal has repaired them, and their export."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from tracker.config import Config, OutputConfig, SourceConfig
 from tracker.data.detections import read_detections
-from tracker.data.edits import RunTable
+from tracker.data.edits import Edit, RunTable
+from tracker.data.fingerprint import fingerprint
 from tracker.data.store import has_parts
 from tracker.errors import InputError
 from tracker.output import VideoInfo, open_writer
@@ -20,7 +21,7 @@ from tracker.pipeline.file_run import video_info
 from tracker.pipeline.resume import StartedRun, find_run
 from tracker.pipeline.stored import open_frames
 from tracker.structures.types import Frame, Tracks
-from tracker.video import Source, open_source, source_name
+from tracker.video import Source, open_source, source_kind, source_name
 
 FOLDER = "repaired"
 """Folder of the results in that of the run, if no other place is named."""
@@ -39,9 +40,14 @@ def started_run(folder: str | Path) -> StartedRun:
     return found
 
 
-def repaired_tracks(table: RunTable, categories: tuple[str, ...]) -> Iterator[tuple[int, float, Tracks]]:
-    """Yields the frames that have tracks: index, time in seconds, and the tracks with labels of `categories`."""
-    for part in table.parts():
+def repaired_tracks(
+    table: RunTable, categories: tuple[str, ...], edits: Sequence[Edit] | None = None
+) -> Iterator[tuple[int, float, Tracks]]:
+    """Yields the frames that have tracks: index, time in seconds, and the tracks with labels of `categories`.
+
+    Without `edits`, those of the journal count.
+    """
+    for part in table.parts(edits):
         frames = part["frame"].to_numpy()
         starts = np.flatnonzero(np.diff(frames, prepend=-1))
         times, tracks = part["time_s"].to_numpy(), _to_tracks(part, categories)
@@ -100,8 +106,14 @@ def export_run(folder: Path, output: Path | None = None, video: str = "", overwr
     return paths
 
 
-def with_frames(source: Source | None, tracks: Iterator[tuple[int, float, Tracks]]) -> Iterator[tuple[Frame, Tracks]]:
-    """Yields every frame of a source with its tracks; without a source the frames that have tracks, without pixels."""
+def with_frames(
+    source: Source | None, tracks: Iterator[tuple[int, float, Tracks]], in_images: bool = False
+) -> Generator[tuple[Frame, Tracks]]:
+    """Yields every frame of a source with its tracks; without a source the frames that have tracks, without pixels.
+
+    Boxes are in pixels of the picture itself, as in tables; with `in_images` in those of the source's image, into which
+    a picture of another size was fitted.
+    """
     if source is None:
         blank = np.zeros((0, 0, 3), np.uint8)
         yield from ((Frame(index, time, index, blank), found) for index, time, found in tracks)
@@ -112,7 +124,10 @@ def with_frames(source: Source | None, tracks: Iterator[tuple[int, float, Tracks
             index, _, found = next(tracks, (-1, 0.0, None))
         # Tables are in pixels of the picture itself already.
         plain = Frame(frame.index, frame.time, frame.pts, frame.image)
-        yield plain, found if found is not None and index == frame.index else no_tracks()
+        shown = found if found is not None and index == frame.index else no_tracks()
+        if in_images and frame.fit is not None:
+            shown = replace(shown, boxes=frame.fit.to_image(shown.boxes))
+        yield plain, shown
 
 
 def no_tracks() -> Tracks:
@@ -127,6 +142,39 @@ def open_run_source(run: StartedRun, video: str = "", config: SourceConfig | Non
         InputError: It is no longer there, or cannot be opened.
     """
     return open_source(video or run.source, config or run.config.source, run.config.detector.threads)
+
+
+def open_same_source(run: StartedRun, video: str = "", config: SourceConfig | None = None) -> Source:
+    """Opens the source of a run as `open_run_source` does, and checks that it still shows the frames of the run.
+
+    Raises:
+        InputError: It does not, cannot be read a second time, is no longer there, or cannot be opened.
+    """
+    advice = "give its video by --video"
+    if not video and source_kind(run.source) in ("camera", "pipe"):
+        raise InputError(f"the source of {run.folder} cannot be read again: {advice}")
+    source = open_run_source(run, video, config)
+    try:
+        _check_same(run, source, bool(video), advice)
+    except InputError:
+        source.close()
+        raise
+    return source
+
+
+def _check_same(run: StartedRun, source: Source, was_moved: bool, advice: str) -> None:
+    known = run.record["source"]
+    size = int(known.get("width") or 0), int(known.get("height") or 0)
+    if source.live:
+        raise InputError(f"{source.uri}, the source of {run.folder}, is live: {advice}")
+    if all(size) and size != (source.width, source.height):
+        raise InputError(
+            f"{run.folder} is of images of {size[0]}x{size[1]} pixels, but {source.uri} is "
+            f"{source.width}x{source.height}: {advice}"
+        )
+    stated = known.get("fingerprint")
+    if not was_moved and stated and source.files and fingerprint(source.files) != stated:
+        raise InputError(f"{source.uri} changed since {run.folder} was made: {advice}")
 
 
 def _open_frames(run: StartedRun, table: RunTable, video: str, with_images: bool) -> Source | None:

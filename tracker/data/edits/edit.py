@@ -1,8 +1,10 @@
 """One repair of the tracks of a run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from tracker.errors import InputError
 
@@ -93,6 +95,21 @@ class Edit:
     def _describe_shared(self) -> str:
         frames = "1 frame" if self.shared == 1 else f"{self.shared} frames"
         return f"; both have a box in {frames}, where one of the two stays" if self.shared else ""
+
+    def with_every_key(self) -> "Edit":
+        """Returns the edit with the boxes between the key frames of box as keys too: a person has set them all.
+
+        Example:
+            >>> edit = Edit("box", (3,), keys=((4, 0, 0, 8, 8), (6, 2, 0, 10, 8)))
+            >>> edit.with_every_key().keys[1]
+            (5, 1.0, 0.0, 9.0, 8.0)
+        """
+        if self.verb != "box":
+            return self
+        keys = np.array(self.keys, np.float64)
+        frames = np.arange(keys[0, 0], keys[-1, 0] + 1)
+        columns = [frames.astype(np.int64).tolist(), *(np.interp(frames, keys[:, 0], keys[:, n]) for n in range(1, 5))]
+        return replace(self, keys=_keys(zip(*columns, strict=True)))
 
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can hold; attributes that say nothing are left out."""
