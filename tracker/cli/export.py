@@ -39,11 +39,20 @@ def export(
         ),
     ] = None,
     video: Annotated[str, help_text("Of a run: its video, if it was moved.")] = "",
+    images_every: Annotated[
+        float | None,
+        help_text(
+            "Of a run: write training data of a detector: the frame at each so many seconds (0: all frames) as an "
+            "image, and the labels of these images as COCO .json; without --output `training` in the folder of the run."
+        ),
+    ] = None,
     overwrite: Annotated[bool, help_text("Replace that file.")] = False,
     settings: Annotated[ExportConfig, section("Export")] = ExportConfig(),
 ) -> int:
     """Runs the command; returns the exit code."""
     if Path(model).is_dir():
+        if images_every is not None:
+            return _export_images(Path(model), images_every, output, video, overwrite)
         if settings.format in TRACK_FORMATS:
             return _export_tracks(Path(model), output, overwrite, settings.format)
         from tracker.pipeline.repaired_run import export_run
@@ -52,6 +61,8 @@ def export(
         return 0
     if settings.format in TRACK_FORMATS:
         raise InputError(f"--format {settings.format} is for tracks: give the folder of a run, such as tracked/video")
+    if images_every is not None:
+        raise InputError("--images-every writes the frames of a run: give its folder, such as tracked/video")
     # Torch takes seconds to import, and `--help` does without.
     from tracker.models.detection import export_detector, load_detector
     from tracker.models.detection.exported import FORMATS, is_exported
@@ -68,6 +79,19 @@ def export(
         with load_detector(config.model_copy(update={"weights": str(path), "backend": "auto"})) as exported:
             agreement = _agreement(detector, exported)
         say(_summary(files, detector.info, config, agreement))
+    return 0
+
+
+def _export_images(run: Path, every: float, output: Path | None, video: str, overwrite: bool) -> int:
+    from tracker.pipeline.training_images import export_training_images
+
+    done = export_training_images(run, every, output, video, overwrite)
+    say(
+        f"wrote {done.images} images into {done.folder}, and {done.boxes} boxes ({', '.join(done.categories)}) to "
+        f"{done.labels}",
+        f"check them: track data check {done.labels} --sheet sheet.png",
+        f"train on them: track train detector --train {done.labels} --split 0.2 --pretrained builtin",
+    )
     return 0
 
 

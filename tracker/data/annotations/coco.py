@@ -24,7 +24,8 @@ def is_coco(content: Any) -> bool:
 def read_coco_annotations(path: Path, content: Any, locator: ImageLocator) -> Annotations:
     """Reads a COCO file of images, annotations and categories; the classes are in order of category id.
 
-    Besides COCO's own keys, an image may have `unlabelled`: names of classes that were not annotated on it. Its
+    Besides COCO's own keys, an image may have `unlabelled`: names of classes that were not annotated on it; and an
+    annotation `observed`, as those of tracks have it: where it is false, the box is an ignore region. An image's
     `file_name` is relative to the folder of the JSON, or to one of those that COCO and other tools use (see
     `_image_folders`). A category without boxes that is only the group of others (Roboflow's category 0) is no class.
     """
@@ -91,14 +92,18 @@ class _Reader:
         return ImageRecord(name, path, self._path, size, objects, unlabeled, problem=problem)
 
     def _object(self, entry: Entry) -> list[ObjectRecord]:
-        """Returns the object of an annotation; none if it is malformed, which is a problem."""
+        """Returns the object of an annotation; none if it is malformed, which is a problem.
+
+        A box of a track that was not observed in this frame is ignored: nobody has seen that the object is there.
+        """
         category, crowd = self._names[entry["category_id"]], is_crowd(entry)
         try:
             segmentation = () if crowd else decode_segmentation(entry.get("segmentation") or ())
         except MALFORMED as error:
             self._add_problem(entry, describe_error(error))
             return []
-        return [ObjectRecord(_position(entry), category, _box(entry, segmentation), segmentation, ignore=crowd)]
+        ignore = crowd or entry.get("observed") is False
+        return [ObjectRecord(_position(entry), category, _box(entry, segmentation), segmentation, ignore=ignore)]
 
 
 def _box(entry: Entry, segmentation: Segmentation) -> Box:
