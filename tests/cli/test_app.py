@@ -76,6 +76,10 @@ def test_an_empty_command_line_is_the_default(parse_settings: Callable[..., Conf
     assert parse_settings() == Config()
 
 
+ZONES = '{"ignore": {"a": [[0, 0], [1, 0], [1, 1]]}}'
+"""Regions of interest as a record keeps them; a file would be read at once."""
+
+
 def another_value(field: Any) -> Any:
     """Returns a valid value of a field other than its default."""
     default = field.default
@@ -101,7 +105,8 @@ def test_every_setting_has_a_flag(parse_settings: Callable[..., Config]) -> None
     expected: dict[str, dict[str, Any]] = {}
     for section, field in Config.model_fields.items():
         for key, setting in field.annotation.model_fields.items():  # type: ignore[union-attr]
-            value = expected.setdefault(section, {})[key] = another_value(setting)
+            value = ZONES if key == "roi" else another_value(setting)
+            expected.setdefault(section, {})[key] = value
             flag = ("--no-" if value is False else "--") + key.replace("_", "-")
             if not isinstance(value, dict):
                 flags += [flag] if isinstance(value, bool) else [flag, value[0] if isinstance(value, tuple) else value]

@@ -45,9 +45,13 @@ def anchors(page: Path) -> set[str]:
 
 
 @each_page
-def test_commands_are_accepted(page: Path) -> None:
+def test_commands_are_accepted(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
+    zones = tmp_path / "zones.yaml"  # which is read at once
+    zones.write_text("zones: {a: [[0, 0], [1, 0], [1, 1]]}")
     for arguments in shell_commands(text, "track"):
+        words = zip(["", *arguments[:-1]], arguments, strict=True)
+        arguments = [str(zones) if flag == "--roi" else word for flag, word in words]
         _, bound, _ = app.parse_args(normalize_tokens(arguments), exit_on_error=False, print_error=False)
         config = bound.arguments.get("config")
         if config and not config.suffix and arguments[:2] not in (["train", "embedder"], ["train", "classifier"]):

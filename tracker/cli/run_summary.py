@@ -85,6 +85,8 @@ def _lines(result: RunResult) -> list[str]:
         lines.append(f"the detector did not run on {result.frames_predicted} frames; their boxes are predicted")
     if result.filtered_out:
         lines.append(f"{result.filtered_out} stored detections were left out: score, class, or outside of the image")
+    if result.outside_roi:
+        lines.append(f"{result.outside_roi} detections were not tracked: outside of the regions of interest")
     if result.truncated:
         lines.append("the file ends before its stated end; it was processed as far as it goes")
     if result.end in (EndReason.BROKE_OFF, EndReason.STALLED):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tracker.config.base import Fraction01, Section
 from tracker.config.run import DetectionFilterConfig, DetectorConfig
@@ -22,6 +22,13 @@ class DetectorEvalConfig(DetectorConfig):
     you mean to give to track as --score."""
     rename_classes: dict[str, str] = Field(default={})
     """Names of classes that differ: {name in the dataset: name in the detector}; other classes keep their names."""
+
+    @field_validator("roi")
+    @classmethod
+    def _no_regions(cls, roi: str) -> str:
+        if roi:
+            raise ValueError("images are evaluated as a whole: leave it out")
+        return roi
 
 
 class EmbedderEvalConfig(Section):

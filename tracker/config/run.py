@@ -22,6 +22,7 @@ from tracker.config.base import (
     read_yaml,
     validate_section,
 )
+from tracker.config.zones import RegionsText
 from tracker.errors import InputError
 
 
@@ -88,6 +89,11 @@ class DetectionFilterConfig(RuntimeConfig):
     `track train detector` has the thresholds that its training measured."""
     class_scores: dict[str, Fraction01] = Field(default={})
     """Score thresholds of some classes, {name: score}; the others have `score`."""
+    roi: RegionsText = ""
+    """Regions of interest: a YAML file of zones, as `track count` reads them. Detections outside of all of its `zones`,
+    or in one of those under `ignore`, are stored but not tracked."""
+    roi_anchor: Literal["bottom", "center"] = "bottom"
+    """The point of a box that has to be in a region: the middle of its lower side, or its center."""
 
     @property
     def least_score(self) -> float:

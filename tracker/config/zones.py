@@ -1,9 +1,11 @@
 """Lines, zones and the calibration of a camera, in coordinates of the image from 0 to 1: the file zones.yaml."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tracker.config.base import Count, Fraction01, NonNegative, Positive, Section, validate_section
 from tracker.errors import InputError
@@ -78,11 +80,14 @@ class ZonesConfig(Section):
     lines: dict[str, LineConfig] = Field(default_factory=dict)
     """Lines by name."""
     zones: dict[str, tuple[Point, ...]] = Field(default_factory=dict)
-    """Polygons by name: three corners or more."""
+    """Polygons by name: three corners or more. As regions of interest (`--roi`), only what is in one of them is
+    tracked."""
+    ignore: dict[str, tuple[Point, ...]] = Field(default_factory=dict)
+    """Polygons by name; as regions of interest, nothing in them is tracked. Counts do not use them."""
     calibration: CalibrationConfig | None = None
     """What is known of the ground, for speeds."""
 
-    @field_validator("zones")
+    @field_validator("zones", "ignore")
     @classmethod
     def _check_corners(cls, zones: dict[str, tuple[Point, ...]]) -> dict[str, tuple[Point, ...]]:
         for name, corners in zones.items():
@@ -108,6 +113,46 @@ def read_zones(path: Path) -> ZonesConfig:
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold lines: and zones:, not a {type(values).__name__}")
     return validate_section(ZonesConfig, values, str(path))
+
+
+def regions_text(value: Any) -> str:
+    """Returns the regions of a YAML file, or of a mapping, as a line of JSON, as a record can keep it.
+
+    Raises:
+        InputError: The file cannot be read, or has no zones.
+
+    Example:
+        >>> regions_text({"ignore": {"tree": [[0, 0], [0.5, 0], [0, 1]]}})
+        '{"zones": {}, "ignore": {"tree": [[0.0, 0.0], [0.5, 0.0], [0.0, 1.0]]}}'
+    """
+    if isinstance(value, Mapping):
+        known = validate_section(ZonesConfig, value, "roi")
+    elif not str(value):
+        return ""
+    elif str(value).startswith("{"):
+        known = parse_regions(str(value))
+    else:
+        known = read_zones(Path(value).expanduser())
+    if not known.zones and not known.ignore:
+        raise InputError(f"{value} has neither zones: nor ignore: - add polygons to one of them")
+    return json.dumps(known.model_dump(include={"zones", "ignore"}, mode="json"))
+
+
+def parse_regions(text: str) -> ZonesConfig:
+    """Reads what `regions_text` wrote; empty for no zones.
+
+    Raises:
+        InputError: It is something else.
+    """
+    try:
+        values = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise InputError(f"regions of interest are a YAML file, or JSON that can be read ({error})") from None
+    return validate_section(ZonesConfig, values, "roi")
+
+
+RegionsText = Annotated[str, BeforeValidator(regions_text)]
+"""Polygons as JSON; the name of a YAML file is replaced by its polygons, so that these count when it has changed."""
 
 
 class AnalyticsConfig(Section):

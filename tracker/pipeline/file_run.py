@@ -135,6 +135,7 @@ class FileRun:
             self.source.close()  # which counts what is left
             result.live = self.source.status.to_json()
         result.frames_predicted, result.filtered_out = run.frames_predicted, analyzer.filtered_out
+        result.outside_roi = run.outside_roi
         result.corrupt_packets = self.source.corrupt_packets
         result.frames_kept = analyzer.frames_kept if isinstance(analyzer, ResumedAnalyzer) else 0
         if self.config.output.detections:

@@ -23,6 +23,7 @@ class RunResult:
         frames_predicted: Frames on which the detector did not run.
         frames_kept: Frames whose stored detections were used, of a run that was resumed.
         filtered_out: Stored detections that were left out because of their score, class or position.
+        outside_roi: Detections that were not tracked because they lie outside of the regions of interest.
         seconds: Time spent in each stage, by name; more than `elapsed` in all where stages work at the same time.
         queue_stats: How full the queues between the stages were, by name.
         source: The source, as `Source.uri` names it.
@@ -38,6 +39,7 @@ class RunResult:
     frames_predicted: int = 0
     frames_kept: int = 0
     filtered_out: int = 0
+    outside_roi: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     queue_stats: dict[str, QueueStats] = field(default_factory=dict)
     source: str = ""
@@ -60,6 +62,7 @@ class RunResult:
             "frames_predicted": self.frames_predicted,
             "frames_kept": self.frames_kept,
             "corrupt_packets": self.corrupt_packets,
+            "outside_roi": self.outside_roi,
             "tracks": {name: n for name, n in self.summary.counts.items() if n},
             "elapsed_s": round(self.elapsed, 3),
             "stage_s": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},

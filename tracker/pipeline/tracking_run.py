@@ -13,6 +13,7 @@ from tracker.pipeline.frame_sampler import FrameSampler
 from tracker.pipeline.offline_buffer import EmbeddingBuffer, FrameTimes, MaskBuffer, VoteBuffer
 from tracker.pipeline.online import OnlineTracker, class_voter
 from tracker.pipeline.prefetch import QueueStats, prefetch
+from tracker.pipeline.regions import Regions
 from tracker.pipeline.state_keeper import StateKeeper
 from tracker.pipeline.tile_follower import TileFollower
 from tracker.structures.types import Frame, Tracks
@@ -41,6 +42,7 @@ class TrackingRun:
         config: All settings; where they leave the embeddings' neutral distance open, it is the analyzer's.
         timer: Time spent in each stage.
         queue_stats: How full the queues between the stages were, by name; empty without threads.
+        outside_roi: Detections that were not tracked because they lie outside of the regions of interest.
         frames_predicted: Frames on which the detector did not run, because of `detect_every` or `realtime`.
         state_file: File in which the tracker's state is kept every few seconds, so that ids of a live source go on when
             it is run again; None for none.
@@ -69,6 +71,8 @@ class TrackingRun:
         self.timer = analyzer.timer
         self.queue_stats: dict[str, QueueStats] = {}
         self.frames_predicted = 0
+        self.outside_roi = 0
+        self._regions = Regions(config.detector)
         self.state_file: Path | None = None
         self._overlap = overlap
 
@@ -103,6 +107,7 @@ class TrackingRun:
             for analysis in analyses:
                 keeper.on_frame(analysis.frame)
                 on_analysis(analysis)
+                analysis = self._in_regions(analysis)
                 if analysis.detector_ran:
                     with self.timer.measure("associate"):
                         tracks = tracker.sort.update(*tracker.inputs(analysis))
@@ -121,7 +126,8 @@ class TrackingRun:
         times, masks, votes = FrameTimes(), MaskBuffer(), VoteBuffer(class_voter(self.analyzer))
         embeddings = EmbeddingBuffer(self.config.appearance.save_embeddings)
         with closing(self.analyses()) as analyses:
-            for analysis in analyses:
+            for whole_analysis in analyses:
+                analysis = self._in_regions(whole_analysis)
                 frame, detections = analysis.frame, analysis.detections
                 times.add(frame)
                 masks.add(detections)
@@ -133,7 +139,7 @@ class TrackingRun:
                         tracker.update(detections, analysis.embeddings, frame.time, motion, analysis.rescore)
                     else:
                         tracker.skip(frame.time)
-                if not on_analysis(analysis):
+                if not on_analysis(whole_analysis):
                     break
         final = votes.count_all(embeddings.attach_all(tracker.finish()))
         categories = self.analyzer.categories
@@ -171,6 +177,12 @@ class TrackingRun:
                         yield analysis
             finally:
                 sampler.stop()
+
+    def _in_regions(self, analysis: FrameAnalysis) -> FrameAnalysis:
+        """Returns an analysis without the detections outside of the regions of interest, and counts these."""
+        selected = self._regions.select(analysis)
+        self.outside_roi += len(analysis.detections) - len(selected.detections)
+        return selected
 
     def _read_ahead(self) -> int:
         """Returns how many frames to decode ahead: none of a live source, which reads by itself."""
@@ -234,6 +246,8 @@ def check_source(config: Config, source: Source) -> None:
         raise InputError(f"{source.uri} is not live, and --state keeps tracks of live sources: leave it out")
     if config.tracker.camera_motion in ("flow", "ecc") and not source.has_images:
         raise InputError("--camera-motion needs images: give --video, or leave it out")
+    if config.detector.roi and not source.has_images and not source.width:
+        raise InputError("--roi needs the size of the images: give --video, or a seqinfo.ini beside the detections")
     if config.appearance.classify and not source.has_images:
         raise InputError("--classify needs images: give --video, or leave it out")
 
