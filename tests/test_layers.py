@@ -8,7 +8,7 @@ import tracker
 
 ROOT = Path(tracker.__file__).parent
 FLOOR = {
-    **dict.fromkeys(("errors", "lazy", "structures"), 0),
+    **dict.fromkeys(("errors", "structures"), 0),
     "parsing": 1,
     "config": 2,
     "data": 3,

@@ -8,8 +8,9 @@
 Names are imported when they are first used, so that `import tracker` and `track --help` do not import PyTorch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tracker.structures.lazy import lazy_names
 
 __version__ = "0.2.0"
 
@@ -91,35 +92,43 @@ __all__ = [
     "train_embedder",
 ]
 
-_MODULES = {
-    "tracker.data.detections": ("StoredDetections", "read_detections"),
-    "tracker.errors": ("InputError",),
-    "tracker.models.detection": ("Detector", "load_detector"),
-    "tracker.models.reid": ("Embedder", "load_embedder"),
-    "tracker.output": ("AudioSource", "ResultWriter", "VideoInfo", "open_writer"),
-    "tracker.pipeline.api": ("retrack", "retrack_to_files", "track", "track_to_files"),
-    "tracker.pipeline.run_result": ("RunResult",),
-    "tracker.pipeline.monitor": ("RunMonitor",),
-    "tracker.pipeline.multi_source": ("track_all_to_files",),
-    "tracker.pipeline.networks": ("NetworkAnalyzer",),
-    "tracker.pipeline.source_list": ("expand_sources",),
-    "tracker.pipeline.tracker": ("Tracker",),
-    "tracker.pipeline.tracking_run": ("TrackingRun",),
-    "tracker.structures.types": ("Detections", "Frame", "Tracks"),
-    "tracker.tracking": ("DeepSort",),
-    "tracker.training.detector.train": ("train_detector",),
-    "tracker.training.reid.classifier": ("train_classifier",),
-    "tracker.training.reid.embedder": ("train_embedder",),
-    "tracker.video": ("Source", "open_source"),
-}
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}  # of all others: tracker.config
-
 if not TYPE_CHECKING:  # a type checker that saw this would take any name, also a misspelled one
-
-    def __getattr__(name: str) -> Any:
-        if name not in __all__:
-            raise AttributeError(f"module 'tracker' has no attribute {name!r}")
-        return getattr(import_module(_HOMES.get(name, "tracker.config")), name)
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "tracker.config": (
+                "AppearanceConfig",
+                "ClassifierTrainingConfig",
+                "Config",
+                "DetectorConfig",
+                "DetectorTrainingConfig",
+                "EmbedderTrainingConfig",
+                "OutputConfig",
+                "SourceConfig",
+                "TrackerConfig",
+                "load_config",
+            ),
+            "tracker.data.detections": ("StoredDetections", "read_detections"),
+            "tracker.errors": ("InputError",),
+            "tracker.models.detection": ("Detector", "load_detector"),
+            "tracker.models.reid": ("Embedder", "load_embedder"),
+            "tracker.output": ("AudioSource", "ResultWriter", "VideoInfo", "open_writer"),
+            "tracker.pipeline.api": ("retrack", "retrack_to_files", "track", "track_to_files"),
+            "tracker.pipeline.run_result": ("RunResult",),
+            "tracker.pipeline.monitor": ("RunMonitor",),
+            "tracker.pipeline.multi_source": ("track_all_to_files",),
+            "tracker.pipeline.networks": ("NetworkAnalyzer",),
+            "tracker.pipeline.source_list": ("expand_sources",),
+            "tracker.pipeline.tracker": ("Tracker",),
+            "tracker.pipeline.tracking_run": ("TrackingRun",),
+            "tracker.structures.types": ("Detections", "Frame", "Tracks"),
+            "tracker.tracking": ("DeepSort",),
+            "tracker.training.detector.train": ("train_detector",),
+            "tracker.training.reid.classifier": ("train_classifier",),
+            "tracker.training.reid.embedder": ("train_embedder",),
+            "tracker.video": ("Source", "open_source"),
+        },
+    )
 
 
 def __dir__() -> list[str]:

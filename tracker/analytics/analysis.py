@@ -14,7 +14,7 @@ from tracker.errors import InputError
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `analyze_tracks` found.
+    """The results of `analyze_tracks`.
 
     Attributes:
         crossings: The crossings of all lines, also doubtful ones, in order of time.

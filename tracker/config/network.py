@@ -93,7 +93,7 @@ class DetectorNetwork(Section):
     center_weight: NonNegative = 1.0
     """Factor of the losses of class maps, if the neck is trained, and of the boxes at their peaks."""
     added_classes: Annotated[int, Field(ge=0)] = 0
-    """How many of the classes, the last ones, have layers of their own, which alone are trained: the network knows the
+    """Number of classes, the last ones, that have layers of their own, which alone are trained: the network knows the
     others from its pretrained weights (`keep_classes` of a training sets this)."""
     other_classes: Annotated[int, Field(ge=0)] = 0
     """Further classes that the network tells from the background, and does not report (`keep_classes` sets this)."""

@@ -48,7 +48,7 @@ class BlurConfig(Section):
     """Settings of `track blur RUN`."""
 
     method: Literal["blur", "pixelate", "fill"] = "blur"
-    """How a region is hidden: blurred or pixelated, from four cells along its shorter side, or filled with black."""
+    """Method that hides a region: blur and pixelate leave four cells along its shorter side, fill makes it black."""
     shape: Literal["box", "mask"] = "box"
     """Hide boxes, or the masks that the run stored (Mask R-CNN); a box where a track has no mask."""
     margin: NonNegative = 0.2

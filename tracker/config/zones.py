@@ -56,7 +56,7 @@ class KnownLength(Section):
 
 
 class CalibrationConfig(Section):
-    """What is known of the ground, in metres: four points or more, or one length."""
+    """Known points on the ground, four or more, or one known length; in metres."""
 
     points: tuple[GroundPoint, ...] = ()
     """Points on the ground, no three of them on a line; more than four tell their own error."""
@@ -85,7 +85,7 @@ class ZonesConfig(Section):
     ignore: dict[str, tuple[Point, ...]] = Field(default_factory=dict)
     """Polygons by name; as regions of interest, nothing in them is tracked. Counts do not use them."""
     calibration: CalibrationConfig | None = None
-    """What is known of the ground, for speeds."""
+    """Known points or a known length on the ground, for speeds."""
 
     @field_validator("zones", "ignore")
     @classmethod
@@ -161,7 +161,7 @@ class AnalyticsConfig(Section):
     anchor: Literal["bottom", "center"] = "bottom"
     """The point of a box that crosses lines and is inside zones: the middle of its lower side, or its center."""
     hysteresis: NonNegative = 0.1
-    """How far from a line a point has to be to be on one of its sides, as a fraction of the height of the box."""
+    """Least distance from a line at which a point is on one of its sides, as a fraction of the height of the box."""
     interval: NonNegative = 0.0
     """Seconds for which counts and occupancy are stated together; 0 is the whole video."""
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

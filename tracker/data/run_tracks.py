@@ -58,7 +58,7 @@ class RunTracks:
 
     @property
     def source(self) -> dict[str, Any]:
-        """What the record says of the source."""
+        """The entry `source` of the record; empty without one."""
         return dict(self.record.get("source") or {})
 
     @property

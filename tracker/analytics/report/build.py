@@ -39,7 +39,7 @@ _BARS = 60
 
 @dataclass
 class Pictures:
-    """What is taken from the video in one pass: the background, and a crop of each of some tracks."""
+    """The background of a video, and a crop of each of some tracks, read in one pass."""
 
     background: Image
     crops: dict[int, Image] = field(default_factory=dict)

@@ -17,7 +17,7 @@ Names are imported when they are first used: the built-in network does not need 
 
 from typing import TYPE_CHECKING
 
-from tracker.lazy import lazy_names
+from tracker.structures.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tracker.models.detection.architectures import build_detector, detector_names, torchvision_names

@@ -11,7 +11,7 @@ Names are imported when they are first used: the built-in network does not need 
 
 from typing import TYPE_CHECKING
 
-from tracker.lazy import lazy_names
+from tracker.structures.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tracker.models.reid.embedder import Classifier, Embedder

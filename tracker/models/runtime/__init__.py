@@ -5,7 +5,7 @@ Names are imported when they are first used: backends.py, device.py and graphs.p
 
 from typing import TYPE_CHECKING
 
-from tracker.lazy import lazy_names
+from tracker.structures.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tracker.models.runtime.backends import choose_backend, load_graph
