@@ -1,11 +1,10 @@
 """A constant-velocity Kalman filter for boxes, over all tracks at once and over the real time between frames."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import sqrt
 from typing import Literal
 
 import numpy as np
-from filterpy.common import kinematic_state_transition, van_loan_discretization
 
 from tracker.structures.boxes import Floats
 
@@ -19,9 +18,6 @@ IDENTITY.setflags(write=False)
 _ASPECT, _ASPECT_NOISE = 2, 1e-1
 """Column of the aspect ratio, and the standard deviation of its measurement, which has no unit."""
 
-_UNIT_NOISE: Floats = van_loan_discretization(np.zeros((2, 2)), np.eye(2), 1.0)[1]
-"""Covariance that 1 s adds to position and velocity, two independent random walks of unit variance per second."""
-
 
 @lru_cache(maxsize=256)
 def motion_model(dt: float) -> tuple[Floats, Floats]:
@@ -31,10 +27,21 @@ def motion_model(dt: float) -> tuple[Floats, Floats]:
     second, and it is scaled by `dt`. (`filterpy.common.Q_continuous_white_noise` has noise of the acceleration alone.)
     Returns the transition of position and velocity, and the noise for unit noise per second, float64 (2, 2) each.
     """
-    transition, noise = kinematic_state_transition(1, dt), dt * _UNIT_NOISE
+    from filterpy.common import kinematic_state_transition  # slow to import: it loads scipy.stats
+
+    transition, noise = kinematic_state_transition(1, dt), dt * _unit_noise()
     for matrix in (transition, noise):
         matrix.setflags(write=False)  # the cache shares them
     return transition, noise
+
+
+@cache
+def _unit_noise() -> Floats:
+    """Returns the covariance that 1 s adds to position and velocity, two independent random walks of unit variance."""
+    from filterpy.common import van_loan_discretization
+
+    noise: Floats = van_loan_discretization(np.zeros((2, 2)), np.eye(2), 1.0)[1]
+    return noise
 
 
 class KalmanFilter:

@@ -1,7 +1,6 @@
 """Smoothing of trajectories by all of their detections, and interpolation of their gaps."""
 
 import numpy as np
-from scipy.linalg import solveh_banded
 
 from tracker.structures.boxes import Floats, xyah_to_xyxy, xyxy_to_xyah
 from tracker.tracking.candidate_pairs import Mask
@@ -97,6 +96,8 @@ def _solve_axis(
         initial: 1 / variance of the first velocity.
         intervals: float64 (M - 1,), seconds.
     """
+    from scipy.linalg import solveh_banded  # slow to import, and only --offline smooths
+
     bands = np.zeros((3, len(precision), 2))  # the diagonal and those below it, of the unknowns p, v, p', v', ...
     bands[0, :, 0] = precision
     bands[0, 0, 1] = initial
