@@ -113,6 +113,8 @@ def install(module: Any, load_time: float = 0.0, delay: float = 0.0) -> None:
 if __name__ == "__main__":
     import tracker.cli.app
     import tracker.pipeline.networks
+    import tracker.pipeline.state_keeper
 
+    tracker.pipeline.state_keeper.INTERVAL = 0.5  # tests wait for it
     install(tracker.pipeline.networks, float(sys.argv[1]), float(sys.argv[2]))
     tracker.cli.app.main(sys.argv[3:])

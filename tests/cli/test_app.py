@@ -91,8 +91,10 @@ def another_value(field: Any) -> Any:
         return True if "bool" in str(field.annotation) else 7  # an optional number
     if isinstance(default, float | Fraction):
         return 7.5 if default > 2 else 0.75 if default != 0.75 else 0.5
-    date = "2026-05-24T08:00:10"  # a valid text of all kinds
-    choices = re.findall(r"'(\w+)'", str(field.annotation)) if "Literal" in str(field.annotation) else [date]
+    # Texts that are valid for fields of all kinds but durations, and for those.
+    text = "2h" if "_check_duration" in str(field.metadata) else "2026-05-24T08:00:10"
+    text = "3d" if "_check_limit" in str(field.metadata) else text
+    choices = re.findall(r"'(\w+)'", str(field.annotation)) if "Literal" in str(field.annotation) else [text]
     if isinstance(default, dict):
         return default  # of a YAML file only
     choice = next((choice for choice in choices if choice != default), 7)  # auto, or a number

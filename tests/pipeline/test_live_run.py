@@ -6,17 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from live_streams import HlsEncoder, MotionJpegHandler, serve, serve_folder
 from paths import STUB
 from stub_networks import moving_rectangles
+from tracker.pipeline.segments import segment_folders
 
 Result = tuple[int, str, str]
 
@@ -61,49 +64,61 @@ def test_a_source_that_is_given_up_is_exit_code_2_and_told(track: Callable[..., 
     assert run["live"]["captured"] == run["live"]["processed"] + sum(run["live"]["dropped"].values()) == 120
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no interrupts to send")
-def test_ctrl_c_while_no_frame_comes(tmp_path: Path) -> None:
+def test_ctrl_c_while_no_frame_comes(track: Callable[..., Result], tmp_path: Path) -> None:
+    record = tmp_path / "tracked" / "127.0.0.1" / "run.json"
+
+    def interrupt() -> None:
+        end = time.monotonic() + 60
+        while len(MotionJpegHandler.sent) < sent + 30 and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.5)  # no frame comes any more
+        os.kill(os.getpid(), signal.SIGINT)
+
     handler = type("StallingHandler", (MotionJpegHandler,), {"hang": True, "frames": 30})
     MotionJpegHandler.released.clear()
+    sent = len(MotionJpegHandler.sent)
+    interrupter = threading.Thread(target=interrupt)
     with serve(handler) as url:
-        command = [sys.executable, str(STUB), "0", "0", f"{url}/camera", "--timeout", "20", "--reconnect", "forever"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        record = tmp_path / "tracked" / "127.0.0.1" / "tracks.csv"
-        while not record.exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        time.sleep(2)
-        os.kill(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=90)
+        interrupter.start()
+        code, output, errors = track(f"{url}/camera", "--timeout", 20, "--reconnect", "forever")
         MotionJpegHandler.released.set()
-    assert process.returncode == 0, errors
-    assert json.loads(record.with_name("run.json").read_text())["status"] == "stopped" and "30 frames came" in output
+        interrupter.join()
+    assert code == 0, errors
+    assert json.loads(record.read_text())["status"] == "stopped" and "30 frames came" in output
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")
-def test_ids_go_on_after_the_process_was_killed(tmp_path: Path) -> None:
-    """The second process knows the tracks of the first one, which was killed in mid-stream."""
+def test_ids_and_segments_go_on_after_the_process_was_killed(tmp_path: Path) -> None:
+    """The second process knows the tracks of the first, which was killed in mid-stream, and completes its tables."""
     folder = tmp_path / "shared"
     folder.mkdir()
+    root = tmp_path / "tracked/127.0.0.1"
+    counts = []
     encoder = HlsEncoder(folder, segment=0.5, draw=lambda number: moving_rectangles(number, 1280, 120))
     with encoder, serve_folder(folder) as url:
-        arguments = [f"{url}/live.m3u8", "--timeout", "5", "--state", "a.state", "--max-age", "120"]
-        for name, end in (("a.csv", signal.SIGKILL), ("b.csv", signal.SIGINT)):
-            command = [sys.executable, str(STUB), "0", "0", *arguments, "--output", name]
+        flags = ["--segment", "1s", "--timeout", "5", "--max-age", "120"]
+        for end in (signal.SIGKILL, signal.SIGINT):
+            command = [sys.executable, str(STUB), "0", "0", f"{url}/live.m3u8", *flags]
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            state = tmp_path / "a.state"
+            state = root / "state.safetensors"
             seen = state.stat().st_mtime if state.exists() else 0.0
-            while not state.exists() or state.stat().st_mtime == seen:
+            before = len(segment_folders(root))
+            while not state.exists() or state.stat().st_mtime == seen or len(segment_folders(root)) < before + 2:
                 assert process.poll() is None
                 time.sleep(0.05)
             process.send_signal(end)
             process.wait()
-    ids, ages = [], []
-    for name in ("a.csv", "b.csv"):
-        with (tmp_path / name).open() as file:
-            rows = list(csv.DictReader(file))
-        ids.append({row["track_id"] for row in rows})
-        ages.append((rows[0]["datetime"], rows[-1]["datetime"], rows[0]["time_s"], rows[-1]["time_s"]))
-    assert ids == [{"1", "2"}, {"1", "2"}], ages
+            counts.append(len(segment_folders(root)))
+    tables = [pq.read_table(folder / "tracks.parquet") for folder in segment_folders(root)]
+    assert counts[1] == len(tables) >= counts[0] + 2
+    table = pa.concat_tables(table.set_column(3, "class", table["class"].cast(pa.string())) for table in tables)
+    assert set(table["track_id"].to_pylist()) == {1, 2}
+    dates = table["datetime"].to_pylist()
+    assert dates[0] < dates[-1] and len(set(zip(dates, table["track_id"].to_pylist(), strict=True))) == len(table)
+    rows = sum(len((folder / "tracks.csv").read_text().splitlines()) - 1 for folder in segment_folders(root))
+    assert rows == len(table)
+    record = json.loads((root / "run.json").read_text())
+    assert record["status"] == "stopped" and [run["status"] for run in record["earlier"]] == ["running"]
+    assert record["segments"]["count"] == len(tables) and not list(root.glob("*/.*"))

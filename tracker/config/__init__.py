@@ -1,6 +1,6 @@
 """All settings, each with its default, unit, range and source; the command line, YAML files and Python share them."""
 
-from tracker.config.base import Section, read_yaml, validate_section
+from tracker.config.base import Section, parse_duration, parse_limit, read_yaml, validate_section
 from tracker.config.evaluation import DetectorEvalConfig, EmbedderEvalConfig
 from tracker.config.network import DetectorNetwork, EmbedderNetwork, detector_network
 from tracker.config.run import (
@@ -56,6 +56,8 @@ __all__ = [
     "detector_network",
     "load_config",
     "merge_config",
+    "parse_duration",
+    "parse_limit",
     "read_yaml",
     "read_zones",
     "validate_section",

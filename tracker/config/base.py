@@ -1,13 +1,25 @@
 """Base class, value ranges and validation of all settings, and reading them from YAML files."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 
 from tracker.errors import InputError, did_you_mean
 from tracker.parsing import read_yaml_file
@@ -65,6 +77,67 @@ def check_clock_time(text: str) -> str:
 
 
 ClockTime = Annotated[str, AfterValidator(check_clock_time)]
+
+
+def parse_duration(text: str) -> float:
+    """Returns a duration in seconds; that of an empty text is infinite.
+
+    Example:
+        >>> parse_duration("90s"), parse_duration("1h"), parse_duration("30 d")
+        (90.0, 3600.0, 2592000.0)
+
+    Raises:
+        ValueError: It is none, or shorter than a second.
+    """
+    if not text:
+        return inf
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|m|min|h|d|w)", text.strip().lower())
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if seconds < 1:
+        raise ValueError("give a number with a unit, such as 30m, 1h or 1d (s, m, h, d, w), from 1s on")
+    return seconds
+
+
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_limit(text: str) -> tuple[float, float]:
+    """Returns a limit on what is kept, in seconds and in bytes; the one that is not given is infinite.
+
+    Example:
+        >>> parse_limit("30d"), parse_limit("200GB")
+        ((2592000.0, inf), (inf, 200000000000.0))
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return parse_duration(text), inf
+    except ValueError:
+        try:
+            size = 0 if text.strip().isdecimal() else int(_SIZE.validate_python(text))
+        except ValidationError:
+            size = 0
+        if size <= 0:
+            raise ValueError("give a duration such as 30d, or a size such as 200GB") from None
+        return inf, float(size)
+
+
+_SIZE: TypeAdapter[ByteSize] = TypeAdapter(ByteSize)
+
+
+def _check_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _check_limit(text: str) -> str:
+    parse_limit(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_check_duration)]
+Limit = Annotated[str, AfterValidator(_check_limit)]
 
 
 class Section(BaseModel):

@@ -14,8 +14,10 @@ from pydantic import Field
 from tracker.config.base import (
     ClockTime,
     Count,
+    Duration,
     Fraction01,
     FrameRate,
+    Limit,
     NonNegative,
     Positive,
     Section,
@@ -350,7 +352,15 @@ class OutputConfig(ResultConfig):
     """CSV file for the tracks of all sources together, with a column that names the source."""
     state: str = ""
     """File in which the tracks of a live source are kept, written every few seconds; a run that finds it goes on with
-    its ids. {name} as for output."""
+    its ids. {name} as for output. With `segment` it is state.safetensors in the folder of the results, unless named."""
+    segment: Duration = ""
+    """Length of the segments, such as 1h or 1d, in which the results of a live source are written: a folder for each,
+    named by its start in UTC, in that of the run, or of the named outputs. A run over the same source adds to them."""
+    keep: Limit = ""
+    """Age or size, such as 30d or 200GB, beyond which the oldest segments are removed; empty keeps all."""
+    disk_full: Literal["stop", "remove"] = "stop"
+    """stop: a run whose disk is full says so and ends. remove: the oldest segments are removed when less than 1 GiB, or
+    5 % of a small disk, is free."""
     show: bool = False
     """Also show the annotated video in a window, if there is a screen; q closes it and ends the run."""
 

@@ -130,6 +130,10 @@ def read_run_tracks(folder: str | Path) -> RunTracks:
         raise InputError(f"{folder} {what}: give one that `track VIDEO` wrote, such as tracked/video")
     record = read_json(folder / RECORD, "the record of a run")
     path = folder / TRACKS
+    if not path.is_file() and isinstance(record, dict) and (known := record.get("segments")):
+        raise InputError(
+            f"{folder} is written in segments: give one of its folders, such as {folder / known['latest']}"
+        )
     if not path.is_file():
         raise InputError(f"{folder} has no {TRACKS} (the run is not finished): finish it by `track --resume {folder}`")
     table = pa.concat_tables([_with_texts(part.select(_COLUMNS)) for part in RunTable(folder).parts()])

@@ -10,6 +10,7 @@ from threading import Lock
 from tracker.config import OutputConfig
 from tracker.data.files import is_special, sync
 from tracker.errors import InputError
+from tracker.parsing import read_json
 
 DEFAULT_ROOT = Path("tracked")
 DEFAULT_NAMES = ("video.mp4", "tracks.csv", "tracks.parquet", "tracks_summary.parquet", "summary.csv")
@@ -110,13 +111,16 @@ def _check_file(path: Path, source_files: Sequence[Path], overwrite: bool) -> No
         raise InputError(f"there is no permission to write {path}: choose another folder")
 
 
-def make_results_folder(config: OutputConfig, name: str, reserved: Collection[Path] = ()) -> Path | None:
+def make_results_folder(config: OutputConfig, name: str, reserved: Collection[Path] = (), uri: str = "") -> Path | None:
     """Creates the folder tracked/NAME/, or tracked/NAME-2/ and so on, unless outputs are named (None is returned).
+
+    With segments, the folder of an earlier run over the same source is used again.
 
     Args:
         config: Named outputs, and whether an existing folder may be used.
         name: NAME.
         reserved: Folders that may not be used in any case.
+        uri: The source, as the record of a run names it; empty for none that is run again.
 
     Example:
         >>> import contextlib, tempfile
@@ -133,7 +137,7 @@ def make_results_folder(config: OutputConfig, name: str, reserved: Collection[Pa
     with _FOLDER_LOCK:
         try:
             DEFAULT_ROOT.mkdir(exist_ok=True)
-            chosen = next(folder for folder in folders if folder not in reserved and _claim(folder, config.overwrite))
+            chosen = next(folder for folder in folders if folder not in reserved and _claim(folder, config, uri))
             sync(DEFAULT_ROOT)
             return chosen
         except OSError as error:
@@ -170,10 +174,21 @@ def remove_empty_folder(folder: Path | None) -> None:
                 path.rmdir()
 
 
-def _claim(folder: Path, overwrite: bool) -> bool:
+def _claim(folder: Path, config: OutputConfig, uri: str) -> bool:
     """Creates a folder and returns True if it may be used. A test before it would let two runs use the same one."""
     try:
         folder.mkdir()
     except FileExistsError:
-        return overwrite and folder.is_dir()
+        if config.segment:
+            return _has_segments_of(folder, uri)
+        return config.overwrite and folder.is_dir()
     return True
+
+
+def _has_segments_of(folder: Path, uri: str) -> bool:
+    """Checks whether a folder is that of a run over a source, written in segments."""
+    try:
+        record = read_json(folder / "run.json", "the record of a run")
+        return bool(record["source"]["name"] == uri and record["config"]["output"]["segment"])
+    except (InputError, KeyError, TypeError):
+        return False

@@ -33,11 +33,17 @@ from tracker.pipeline.prefetch import BackgroundWorker
 from tracker.pipeline.resume import ResumedAnalyzer, StartedRun
 from tracker.pipeline.run_record import RunRecord, config_to_json, source_record, versions
 from tracker.pipeline.run_result import RunResult
+from tracker.pipeline.segment_repair import repair_segments
+from tracker.pipeline.segments import SegmentedOutputs
 from tracker.pipeline.summary import Summary
 from tracker.pipeline.tracking_run import AnalysisCallback, TrackingRun, check_source
+from tracker.structures.dates import format_utc
 from tracker.structures.end_reason import EndReason
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source
+
+STATE = "state.safetensors"
+"""File of the tracker's state in the folder of a run that is written in segments."""
 
 
 @dataclass(eq=False)
@@ -72,6 +78,7 @@ class FileRun:
 
     def __post_init__(self) -> None:
         self._recorder: AnalysisRecorder | None = None
+        self._segments: SegmentedOutputs | None = None
 
     def run(self) -> RunResult:
         """Runs to the end of the source, or until the monitor stops it.
@@ -88,7 +95,7 @@ class FileRun:
             if self.resumed is not None:
                 self.resumed.check_source(source)
                 self.folder = self.resumed.folder
-            folder = self.folder or make_results_folder(config.output, source.name)
+            folder = self.folder or make_results_folder(config.output, source.name, uri=source.uri)
             stack.callback(remove_empty_folder, folder)
             paths, record_path = resolve_outputs(config.output, folder, self.input_files, _unwritable(source))
             table_path = None if self.table else combined_table_path(config.output, self.input_files)
@@ -117,13 +124,16 @@ class FileRun:
         config, source = self.config, self.source
         analyzer, reader = self._load(stack, record)
         run = TrackingRun(source, analyzer, config, self.overlap)
-        run.state_file = Path(config.output.state).expanduser() if config.output.state else None
+        run.state_file = _state_file(config, folder)
         result.summary.categories = analyzer.categories
         result.seconds, result.queue_stats = run.timer.seconds, run.queue_stats
         if table is not None:
             output = config.output
             combined = CombinedTable(table, [source.uri], _has_fine_classes(config), output.overwrite, output.datetime)
             self.table = stack.enter_context(combined)
+        if config.output.segment:
+            self._segments = SegmentedOutputs(result.output_paths, config, video_info(source, config), analyzer, record)
+            return run
         kept = -1 if reader is None else reader.complete_until
         self._recorder = AnalysisRecorder(config, video_info(source, config), analyzer, folder, kept)
         return run
@@ -149,6 +159,8 @@ class FileRun:
             self.resumed.remove_leftovers()
         source = self.resumed.record["source"] if self.resumed else source_record(self.source)
         content = {"source": source, "versions": versions(), "config": config_to_json(self.config)}
+        if self.config.output.segment:
+            content |= {"started": format_utc(time.time()), "earlier": repair_segments(path.parent)}
         return RunRecord(path, content, self.source.status)
 
     def _load(self, stack: ExitStack, record: RunRecord | None) -> tuple[FrameAnalyzer, PartReader | None]:
@@ -186,6 +198,8 @@ class FileRun:
             queue_size = run.queue_size() if images else 0
             with BackgroundWorker(queue_size, "write", run.queue_stats) as worker:
                 recorder = files.enter_context(self._recorder) if self._recorder else None
+                if self._segments is not None:
+                    files.enter_context(self._segments)
                 with closing(run.tracks(self._on_analysis(run, result, worker), images)) as frames:
                     for frame, tracks in frames:
                         if not writers:
@@ -207,11 +221,11 @@ class FileRun:
 
     def _on_analysis(self, run: TrackingRun, result: RunResult, worker: BackgroundWorker) -> AnalysisCallback:
         """Returns a callback that stores analyses, where the config asks for it, and follows the first pass."""
-        recorder = self._recorder
+        store = self._segments.store if self._segments else self._recorder.write if self._recorder else None
 
         def on_analysis(analysis: FrameAnalysis) -> bool:
-            if recorder is not None:
-                worker(partial(_store, recorder, run, analysis))
+            if store is not None:
+                worker(partial(_store, store, run, analysis))
             if self.config.tracker.offline:
                 self.monitor.on_first_pass(self.source, analysis.frame)
                 if self.monitor.stop_requested():
@@ -229,10 +243,15 @@ class FileRun:
                 writer.close()
         # A name that was taken during the run is replaced by another one.
         result.output_paths = [writer.path for writer in writers[: len(result.output_paths)]]
+        if self._segments is not None and not self.config.output.output:
+            result.output_paths = []  # the record alone stands for the folder
 
     @contextmanager
     def _open_writers(self, run: TrackingRun, result: RunResult) -> Iterator[list[ResultWriter]]:
         """Opens the writers; their files are removed again if not even the first frame could be written."""
+        if self._segments is not None:
+            yield [self._segments]
+            return
         writers: list[ResultWriter] = []
         info, overwrite = video_info(self.source, self.config), self.config.output.overwrite
         categories = run.analyzer.categories
@@ -249,9 +268,16 @@ class FileRun:
                     remove_file(writer.path)
 
 
-def _store(recorder: AnalysisRecorder, run: TrackingRun, analysis: FrameAnalysis) -> None:
+def _store(store: Callable[[FrameAnalysis], None], run: TrackingRun, analysis: FrameAnalysis) -> None:
     with run.timer.measure("write"):
-        recorder.write(analysis)
+        store(analysis)
+
+
+def _state_file(config: Config, folder: Path | None) -> Path | None:
+    """Returns the file of the tracker's state; segments in one folder have one, so that their ids are unique."""
+    if config.output.state:
+        return Path(config.output.state).expanduser()
+    return folder / STATE if config.output.segment and folder is not None else None
 
 
 def _write(

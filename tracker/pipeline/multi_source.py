@@ -214,7 +214,7 @@ class _MultiSourceRunner:
 
     def _make_folder(self, planned: PlannedSource) -> Path | None:
         reserved = [*self._folders, *(run.folder for run in self._resumed.values())]
-        return make_results_folder(self._config.output, planned.folder_name, reserved)
+        return make_results_folder(self._config.output, planned.folder_name, reserved, planned.uri)
 
     def _may_start(self, number: int) -> bool:
         files = sum(not self._sources[other].is_endless for other in self._running.values())

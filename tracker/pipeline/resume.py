@@ -90,9 +90,14 @@ class StartedRun:
 
     def remove_leftovers(self) -> None:
         """Removes the hidden files of a killed run; the claim on the folder has to be held."""
-        for path in [*self.folder.glob(".*.part"), *self.folder.glob(".*.mp4"), *self.folder.glob("detections/.*")]:
-            with suppress(OSError):
-                path.unlink()
+        remove_leftovers(self.folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the hidden files of a killed run from its folder; the claim on it has to be held."""
+    for path in [*folder.glob(".*.part"), *folder.glob(".*.mp4"), *folder.glob("detections/.*")]:
+        with suppress(OSError):
+            path.unlink()
 
 
 def is_run(folder: str | Path) -> bool:

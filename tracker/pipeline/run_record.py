@@ -123,6 +123,16 @@ class RunRecord:
         self._content |= values
         self._write()
 
+    def part(self, folder: Path) -> "RunRecord":
+        """Returns the record of a part of this run, in a folder of its own.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        of_the_run = ("status", "end", "reason", "frames", "live", "earlier", "segments")
+        content = {name: value for name, value in self._content.items() if name not in of_the_run}
+        return RunRecord(folder / self.path.name, content)
+
     def count(self, frames: int) -> None:
         """Takes the number of frames so far, and writes it now and then."""
         self._content["frames"] = frames

@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between two times that the state is written."""
+_SPARE_IDS = 1000
+"""Ids that a run which goes on after a killed one leaves out: more than can be given in `INTERVAL`."""
 
 
 class StateKeeper:
@@ -40,7 +42,7 @@ class StateKeeper:
             self._written = frame.time
         elif frame.time - self._written >= INTERVAL:
             self._written = frame.time
-            self._write()
+            self._write(_SPARE_IDS)
 
     def close(self) -> None:
         """Writes the state, if there was a frame."""
@@ -59,11 +61,12 @@ class StateKeeper:
         if state.time - elapsed < time:  # else the clock was set back meanwhile
             self._tracker.restore(state, elapsed)
 
-    def _write(self) -> None:
+    def _write(self, spare_ids: int = 0) -> None:
         if self._path is None or self._unix_start is None:
             return
         try:
-            state = replace(self._tracker.state(), unix_start=self._unix_start)
+            state = self._tracker.state()
+            state = replace(state, unix_start=self._unix_start, confirmed=state.confirmed + spare_ids)
             state.save(self._path, self._categories)
         except InputError as error:
             logger.warning("%s", error)

@@ -220,6 +220,7 @@ def check_config(config: Config) -> None:
         InputError: They do not.
     """
     check_time_range(config.source)
+    _check_segments(config)
     if config.tracker.offline and config.detector.realtime:
         raise InputError("--offline reads all frames before it writes, and cannot keep a pace: leave out --realtime")
     if config.appearance.save_embeddings:
@@ -228,6 +229,22 @@ def check_config(config: Config) -> None:
         outputs = config.output.output
         if outputs and not any(name.endswith(".parquet") and not name.endswith("_summary.parquet") for name in outputs):
             raise InputError("--save-embeddings writes a column of .parquet files of tracks: add one with --output")
+
+
+def _check_segments(config: Config) -> None:
+    output = config.output
+    if not output.segment:
+        if output.keep or output.disk_full == "remove":
+            flag = "--keep" if output.keep else "--disk-full remove"
+            raise InputError(f"{flag} removes the oldest segments: give --segment too, such as --segment 1h")
+        return
+    for flag, value in (("--all-tracks", output.all_tracks), ("--detections", output.detections)):
+        if value:
+            raise InputError(f"{flag} is one table that grows without end: leave it out with --segment")
+    if output.overwrite:
+        raise InputError("--segment adds to the segments that exist: leave out --overwrite")
+    if len({Path(name).expanduser().parent for name in output.output}) > 1:
+        raise InputError("--segment makes its folders in that of the outputs: name all of them in one folder")
 
 
 def check_source(config: Config, source: Source) -> None:
@@ -244,6 +261,8 @@ def check_source(config: Config, source: Source) -> None:
         raise InputError(f"offline tracking reads {source.uri} twice, which an iterator cannot: give a list, or a file")
     if config.output.state and not source.live:
         raise InputError(f"{source.uri} is not live, and --state keeps tracks of live sources: leave it out")
+    if config.output.segment and not source.live:
+        raise InputError(f"{source.uri} is not live, and --segment divides the results of live sources: leave it out")
     if config.tracker.camera_motion in ("flow", "ecc") and not source.has_images:
         raise InputError("--camera-motion needs images: give --video, or leave it out")
     if config.detector.roi and not source.has_images and not source.width:
