@@ -32,6 +32,8 @@ def main() -> None:
     app.command(commands.batch_speed)
     app.command(commands.killed_runs)
     app.command(commands.store)
+    app.command(commands.live_faults)
+    app.command(commands.glass_to_page)
     try:
         for text in app(result_action="return_value") or ():
             print(text, flush=True)

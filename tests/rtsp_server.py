@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 SYSTEM_PYTHON = "/usr/bin/python3"
-_BITS, _BLOCK, _GRAY = 16, 8, 140  # the number of a frame: gray and black squares at the bottom, lowest bit left
+BITS, BLOCK, _GRAY = 16, 8, 140  # the number of a frame: gray and black squares at the bottom, lowest bit left
 
 
 @dataclass
@@ -71,7 +71,7 @@ class RtspServer:
 
 def read_frame_number(image: Any) -> int:
     """Returns the number of a frame of the server, by its RGB image."""
-    squares = image[-_BLOCK:, : _BITS * _BLOCK].reshape(_BLOCK, _BITS, -1).mean(axis=(0, 2))
+    squares = image[-BLOCK:, : BITS * BLOCK].reshape(BLOCK, BITS, -1).mean(axis=(0, 2))
     return sum(int(mean > _GRAY / 2) << bit for bit, mean in enumerate(squares))
 
 
@@ -170,10 +170,10 @@ def _gray(number: int, width: int, height: int) -> bytes:
     x = 10 + number * 2 % (width - 40)
     for y in range(15, 55):
         rows[y][x : x + 16] = bytes([230]) * 16
-    for bit in range(_BITS):
+    for bit in range(BITS):
         shade = _GRAY if number >> bit & 1 else 0
-        for y in range(height - _BLOCK, height):
-            rows[y][bit * _BLOCK : (bit + 1) * _BLOCK] = bytes([shade]) * _BLOCK
+        for y in range(height - BLOCK, height):
+            rows[y][bit * BLOCK : (bit + 1) * BLOCK] = bytes([shade]) * BLOCK
     return b"".join(rows)
 
 

@@ -441,3 +441,40 @@ def batch_speed(
     from benchmarks.batch_speed import compare_workers
 
     yield from compare_workers(clip, copies, minutes, repetitions, ray)
+
+
+def live_faults(*, minutes: float = 30.0, faults: int = 20, seed: int = 0, flags: str = "") -> Iterator[str]:
+    """Tracks a real RTSP server that is killed, freezes and changes its size, and checks counts, events and memory.
+
+    Args:
+        minutes: Length of the run.
+        faults: Number of faults, at random moments.
+        seed: Of the faults.
+        flags: Further flags of `track live`, separated by spaces: --flags="--segment 1m --keep 5m".
+
+    Raises:
+        InputError: No server can be started, or the run failed.
+    """
+    from benchmarks.live_service import soak
+
+    yield from soak(minutes, faults, seed, flags.split())
+
+
+def glass_to_page(
+    *, seconds: float = 30.0, width: int = 640, height: int = 360, rate: int = 10, flags: str = ""
+) -> Iterator[str]:
+    """Measures the time from a frame of an RTSP server, as it is drawn, until Chromium shows it on the page.
+
+    Args:
+        seconds: Length of the measurement.
+        width: Of the frames, pixels.
+        height: Of the frames, pixels.
+        rate: Frames per second.
+        flags: Further flags of `track live`, separated by spaces.
+
+    Raises:
+        InputError: No server or no browser can be started.
+    """
+    from benchmarks.live_service import glass_to_page as measure
+
+    yield from measure(seconds, width, height, rate, flags.split())

@@ -153,7 +153,7 @@ def _sample_memory(process: "subprocess.Popen[bytes]") -> list[tuple[float, floa
     samples: list[tuple[float, float]] = []
     start = time.monotonic()
     while process.poll() is None:
-        samples.append((time.monotonic() - start, _resident_memory(process.pid)))
+        samples.append((time.monotonic() - start, resident_memory(process.pid)))
         try:
             process.wait(INTERVAL)
         except subprocess.TimeoutExpired:
@@ -161,7 +161,7 @@ def _sample_memory(process: "subprocess.Popen[bytes]") -> list[tuple[float, floa
     return [sample for sample in samples if sample[1]]
 
 
-def _resident_memory(pid: int) -> float:
+def resident_memory(pid: int) -> float:
     """Returns the resident memory of a process, MiB; 0 if it has just ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
