@@ -69,8 +69,8 @@ def running(root: Path, *names: str, **output: object) -> Iterator[Run]:
     """Yields a run into a folder, which ends whole."""
     root.mkdir(exist_ok=True)
     config = Config.model_validate({"output": {"segment": "1h", "output": names, **output}})
-    info = VideoInfo("camera", 160, 120, Fraction(1, RATE), Fraction(RATE), has_dates=True, source="rtsp://camera")
-    record = {"source": {"name": info.source, "frame_rate": "10", "width": 160, "height": 120}}
+    info = VideoInfo("camera", 160, 120, Fraction(1, RATE), Fraction(RATE), has_dates=True)
+    record = {"source": {"name": "rtsp://camera", "frame_rate": "10", "width": 160, "height": 120}}
     content = {**record, "config": config.model_dump(mode="json")}
     paths = [root / Path(name).name for name in names or DEFAULT_NAMES]
     with NetworkAnalyzer(config) as analyzer:

@@ -23,6 +23,7 @@ from tracker.parsing import read_json
 from tracker.pipeline.resume import RECORD, remove_leftovers
 from tracker.pipeline.segments import segment_folders
 from tracker.structures.types import Frame, Tracks
+from tracker.video import source_name
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _write_tables(folder: Path, record: dict[str, Any]) -> None:
     table = _read_rows(folder / "tracks.csv")
     names, categories = table.column_names, table["class"].unique().to_pylist()
     info = VideoInfo(
-        name=folder.name,
+        name=source_name(str(source["name"])),
         width=0,  # the rows are clipped already
         height=0,
         time_base=1 / rate,
@@ -85,7 +86,6 @@ def _write_tables(folder: Path, record: dict[str, Any]) -> None:
         clip=False,
         has_fine_classes="fine_class" in names,
         has_dates="datetime" in names,
-        source=source["name"],
     )
     for name in _FROM_ROWS:
         with open_writer(folder / name, info, categories, OutputConfig()) as writer:
