@@ -12,6 +12,7 @@ import pytest
 
 from live_streams import MotionJpegHandler, serve
 from tracker.video.connection import Connection
+from tracker.video.live import _Pace
 from video_clips import open_uri, read_number
 
 
@@ -49,6 +50,19 @@ def test_slow_consumer_gets_current_frames() -> None:
     assert gaps[:-1].max() >= 5  # 0.2 s at 50 frames per second
     numbers = np.array([read_number(frame.image) - read_number(frames[0].image) for frame in frames])
     assert (numbers == [frame.index for frame in frames]).all()
+
+
+def test_frames_wait_only_where_there_is_time_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer that is hardly faster than the source would otherwise stay behind it for as long as it runs."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for busy, seconds in [(0.02, 0.075), (0.09, 2.7), (0.11, np.inf), (0.3, np.inf)]:
+        pace = _Pace()
+        for number in range(20):
+            pace.arrived(number / 10)
+            now += 1.0 if number == 18 else busy  # a single pause does not count
+            pace.taken()
+        assert pace.seconds_to_process(3) == pytest.approx(seconds)
 
 
 def test_stopping_early_leaves_no_thread() -> None:

@@ -32,7 +32,7 @@ JOIN_MARGIN = 1.0
 MOST_WAITING = {"latest": 10.0, "all": 60.0}
 """Seconds of packets that may wait, by `SourceConfig.live`."""
 MOST_DELAY = 0.5
-"""Seconds that a frame may wait with `latest`, as long as the machine is faster than the source."""
+"""Seconds that a frame may wait with `latest`, and within which those that wait must be expected to be processed."""
 _BURST = {False: 1.0, True: 30.0}
 """Seconds of video that may arrive at once: of a camera, and of a server that keeps what was not read yet."""
 _SILENCE = {False: 0.03, True: 0.3}
@@ -55,9 +55,9 @@ class LiveSource(Source):
     """Reads a camera or stream on a thread of its own, which also restores the connection (see `StreamReader`).
 
     Time is the stream's own (see `LiveClock`), from the first frame on. `Frame.index` counts the dropped frames too.
-    With `latest` a consumer that is slower than the source gets the newest frame; one that is faster on average gets
-    them all, also those that come in bursts. With `all`, up to a minute of frames waits for the consumer. What does
-    not fit is dropped, and counted in `status`.
+    With `latest` a consumer that is slower than the source, or hardly faster, gets the newest frame, or others would
+    wait all the time; one with time to spare gets them all, also those that come in bursts. With `all`, up to a minute
+    of frames waits for the consumer. What does not fit is dropped, and counted in `status`.
 
     Iteration ends with the stream, when the connection is given up, or when `stop_requested` returns True. `close`
     waits at most for `config.timeout` for a read that has begun: the driver of a stalled camera may never return, and
@@ -227,9 +227,10 @@ class LiveSource(Source):
 
     def _is_late(self, waited: float) -> bool:
         """Returns True if the frame is to be dropped, as there is a newer one."""
-        if self._policy == "all" or not self._buffer.waiting():
+        waiting = self._buffer.waiting()
+        if self._policy == "all" or not waiting:
             return False
-        return waited > MOST_DELAY or not self._pace.keeps_up
+        return waited > MOST_DELAY or self._pace.seconds_to_process(waiting) > MOST_DELAY
 
     def _decode(self) -> Generator[tuple[VideoFrame, Connection, float]]:
         """Yields the decoded frames of all connections, progressive, with connection and arrival."""
@@ -317,7 +318,17 @@ class _Pace:
         """Tells that the consumer asks for another frame."""
         self._busy.append(time.monotonic() - self._yielded)
 
-    @property
-    def keeps_up(self) -> bool:
-        """True if the consumer takes frames faster than they come; a single pause does not count."""
-        return median(self._busy) <= self._interval
+    def seconds_to_process(self, waiting: int) -> float:
+        """Returns the seconds until none of the frames that wait is left, while others come.
+
+        A single pause of the consumer does not count.
+
+        Example:
+            >>> pace = _Pace()
+            >>> pace.arrived(0.0), pace.arrived(0.1)  # ten frames a second
+            (None, None)
+            >>> pace.seconds_to_process(3)
+            0.0
+        """
+        busy = median(self._busy)
+        return waiting * busy / (1 - busy / self._interval) if busy < self._interval else inf

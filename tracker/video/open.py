@@ -202,7 +202,8 @@ def _open_url(text: str, config: SourceConfig, threads: int, quiet: bool) -> Sou
     uri, name = redact_password(text), source_name(text)
     text = insert_credentials(text)
     is_http = scheme.startswith("http")
-    options = {} if is_http else {"rtsp_flags": "prefer_tcp"}
+    # FFmpeg would wait for 20 frames to guess a rate, for seconds on end, although each frame has its own time.
+    options = {} if is_http else {"rtsp_flags": "prefer_tcp", "fpsprobesize": "0"}
     open_container = partial(_open_container, text, uri, config.timeout, options=options)
     container = open_container()
     if not (is_http and _is_file(container)):
