@@ -9,6 +9,8 @@ from pathlib import Path
 from paths import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+UNIT = REPOSITORY / "docs" / "deploy" / "tracker.service"
+COMPOSE = REPOSITORY / "docs" / "deploy" / "compose.yaml"
 
 
 def fenced_blocks(text: str, language: str) -> list[str]:
@@ -30,6 +32,13 @@ def marked_commands(mark: str) -> list[list[str]]:
     block = re.search(rf"<!-- {mark} -->\n(```bash\n.*?^```)", found[0], re.DOTALL | re.MULTILINE)
     assert block
     return shell_commands(block[1], "track")
+
+
+def unit_command() -> list[str]:
+    """Returns the arguments of `track` in the unit of systemd."""
+    found = re.search(r"^ExecStart=\S*/track (.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    return shlex.split(found[1])
 
 
 def run_track(arguments: list[str], folder: Path) -> str:

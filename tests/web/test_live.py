@@ -17,7 +17,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from live_streams import HlsEncoder, serve_folder
+from doc_commands import unit_command
+from live_streams import HlsEncoder, QuietHandler, serve, serve_folder
 from paths import STUB
 from rtsp_server import missing_packages, rtsp_server
 from stub_networks import moving_rectangles
@@ -35,14 +36,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(folder: Path, *arguments: object, port: int, code: int = 0) -> Iterator[subprocess.Popen[str]]:
-    """Runs `track live` with stub networks in a process of its own, and ends it as Ctrl-C does."""
+def service(
+    folder: Path, *arguments: object, port: int, code: int = 0, stop: signal.Signals = signal.SIGINT
+) -> Iterator[subprocess.Popen[str]]:
+    """Runs `track live` with stub networks in a process of its own, and ends it by a signal, that of Ctrl-C."""
     command = [sys.executable, str(STUB), "0", "0", "live", *map(str, arguments), "--port", str(port)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         _, errors = process.communicate(timeout=90)
         assert process.returncode == code, errors
 
@@ -82,14 +85,39 @@ TOKEN = "secret"
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yields the address of a service with a token, which is shared since it takes seconds to start."""
+def posted() -> list[dict[str, Any]]:
+    """Returns the events that the service has posted so far."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, posted: list[dict[str, Any]]) -> Iterator[str]:
+    """Yields the address of a service as docs/deploy/tracker.service starts and stops it, with a token and a webhook.
+
+    It is shared since it takes seconds to start.
+    """
+
+    class Hook(QuietHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
     folder = tmp_path_factory.mktemp("service")
+    (folder / "zones.yaml").write_text("lines: {gate: [[0.1, 0], [0.1, 1]]}")
     port = free_port()
-    with hls(folder / "shared") as url, service(folder, url, "--host", "0.0.0.0", "--token", TOKEN, port=port):
-        address = f"http://127.0.0.1:{port}"
-        wait_until(lambda: get(f"{address}/healthz"))
-        yield address
+    command, _, *flags = unit_command()
+    assert command == "live"
+    access = "--host", "0.0.0.0", "--token", TOKEN
+    with hls(folder / "shared") as url, serve(Hook) as hook:
+        arguments = [url, *flags, *access, "--zones", "zones.yaml", "--webhook", f"{hook}/?token=abc"]
+        with service(folder, *arguments, port=port, stop=signal.SIGTERM):
+            address = f"http://127.0.0.1:{port}"
+            wait_until(lambda: get(f"{address}/healthz"))
+            yield address
+    assert {event["event"] for event in posted} >= {"track_ended", "ended"}
+    for segment in folder.glob("tracked/127.0.0.1/*Z"):
+        assert json.loads((segment / "run.json").read_text())["status"] in ("finished", "stopped")
 
 
 def test_a_token_guards_all_but_the_health(root: str) -> None:
@@ -138,6 +166,26 @@ def test_the_service_answers_and_slow_clients_do_not_slow_it(root: str) -> None:
         open_url(f"{root}/cameras/other/picture.mjpeg", TOKEN)
     assert caught.value.code == 404
     caught.value.close()
+
+
+def test_events_of_tracks_are_posted_as_the_page_gets_them(root: str, posted: list[dict[str, Any]]) -> None:
+    wait_until(lambda: [event for event in posted if event["event"] == "line_crossed"])
+    crossed = next(event for event in posted if event["event"] == "line_crossed")
+    assert crossed["line"] == "gate" and crossed["camera"] == "127.0.0.1"
+    assert crossed["direction"] == {"person": "left", "car": "right"}[crossed["class"]]
+    began = next(event for event in posted if event["event"] == "track_began" and event["track"] == crossed["track"])
+    assert began["class"] == crossed["class"] and began["datetime"] < crossed["datetime"]
+    with open_url(f"{root}/api/events", TOKEN) as answer:
+        for line in answer:
+            if line.startswith(b"data: ") and json.loads(line[6:])["n"] == crossed["n"]:
+                assert json.loads(line[6:]) == crossed
+                break
+    with open_url(f"{root}/metrics", TOKEN) as answer:
+        metrics = answer.read().decode()
+    delivered = next(line for line in metrics.splitlines() if line.startswith("tracker_events_delivered_total{"))
+    assert float(delivered.split()[-1]) >= crossed["n"] - 1 and "abc" not in delivered
+    seconds = next(line for line in metrics.splitlines() if line.startswith("tracker_inference_seconds_total{"))
+    assert 0 < float(seconds.split()[-1]) < 60
 
 
 @pytest.mark.long

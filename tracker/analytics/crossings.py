@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from tracker.analytics.trajectories import Floats, Link, Trajectory
@@ -72,7 +73,7 @@ def find_crossings(
         size: Width and height of the image, pixels.
         config: The hysteresis.
     """
-    geometry = _Line(name, line, size, config or AnalyticsConfig())
+    geometry = Line(name, line, size, config or AnalyticsConfig())
     found = [crossing for path in paths for crossing in geometry.crossings(path)]
     certain = {(crossing.track_id, crossing.direction) for crossing in found if crossing.counts}
     bridged = [crossing for link in links for crossing in geometry.between(link)]
@@ -92,10 +93,11 @@ def find_crossings(
     return sorted(best.values(), key=lambda crossing: (crossing.time_s, crossing.track_id))
 
 
-class _Line:
+class Line:
     """A line in pixels."""
 
     def __init__(self, name: str, line: LineConfig, size: tuple[int, int], config: AnalyticsConfig) -> None:
+        """Takes its name, its ends as fractions of the size of the image (pixels), and the hysteresis."""
         self._name = name
         self._directions = {1: line.right, -1: line.left}
         self._start, end = np.array(line.points) * size
@@ -107,7 +109,7 @@ class _Line:
         """Returns the first crossing of a path in each direction."""
         distances = self._distances(path.points)
         margins = self._hysteresis * path.heights
-        sides = np.where(np.abs(distances) > margins, np.sign(distances), 0).astype(int)
+        sides = self.sides(path.points, path.heights)
         weights = np.where(sides != 0, 1.0, norm.cdf(2 * np.abs(distances) / np.maximum(margins, 1e-9)))
         for edge in (0, -1):  # nothing before or after tells the side
             sides[edge] = sides[edge] or int(np.sign(distances[edge]))
@@ -121,6 +123,11 @@ class _Line:
                 if crossing is not None:
                     found[side] = crossing
         return list(found.values())
+
+    def sides(self, points: Floats, heights: Floats) -> NDArray[np.int64]:
+        """Returns the sides of (N, 2) points, by the heights of their boxes: 1 right, -1 left, 0 too near to tell."""
+        distances = self._distances(points)
+        return np.where(np.abs(distances) > self._hysteresis * heights, np.sign(distances), 0).astype(np.int64)
 
     def between(self, link: Link) -> list[Crossing]:
         """Returns the crossing in the gap between two paths that may be of one object."""

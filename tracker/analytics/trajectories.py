@@ -73,8 +73,7 @@ def trajectories(tracks: RunTracks, config: AnalyticsConfig | None = None) -> li
     config = config or AnalyticsConfig()
     found = []
     for track in tracks.by_track():
-        x1, y1, x2, y2 = track.boxes.T
-        points = np.stack([(x1 + x2) / 2, y2 if config.anchor == "bottom" else (y1 + y2) / 2], 1)
+        points = anchor_points(track.boxes, config)
         label = int(track.labels[-1])  # by vote over the whole track so far
         found.append(
             Trajectory(
@@ -88,6 +87,17 @@ def trajectories(tracks: RunTracks, config: AnalyticsConfig | None = None) -> li
             )
         )
     return found
+
+
+def anchor_points(boxes: NDArray[np.floating[Any]], config: AnalyticsConfig) -> Floats:
+    """Returns the points of (N, 4) boxes (xyxy) that count, float64 (N, 2).
+
+    Example:
+        >>> anchor_points(np.array([[0.0, 0.0, 10.0, 20.0]]), AnalyticsConfig()).tolist()
+        [[5.0, 20.0]]
+    """
+    x1, y1, x2, y2 = boxes.astype(np.float64).T
+    return np.stack([(x1 + x2) / 2, y2 if config.anchor == "bottom" else (y1 + y2) / 2], 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from tracker.config.run import (
     load_config,
     merge_config,
 )
-from tracker.config.tools import BatchConfig, BlurConfig, CropsConfig, ExportConfig, WebConfig
+from tracker.config.tools import BatchConfig, BlurConfig, CropsConfig, EventsConfig, ExportConfig, WebConfig
 from tracker.config.training import (
     ClassifierTrainingConfig,
     CropTrainingConfig,
@@ -43,6 +43,7 @@ __all__ = [
     "EmbedderEvalConfig",
     "EmbedderNetwork",
     "EmbedderTrainingConfig",
+    "EventsConfig",
     "ExportConfig",
     "OutputConfig",
     "ResultConfig",

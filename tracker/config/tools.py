@@ -90,3 +90,14 @@ class WebConfig(Section):
     """Port of the page; the next free one if it is the default and taken, any free one if it is 0."""
     token: str = ""
     """Secret that the page's address has to contain."""
+
+
+class EventsConfig(Section):
+    """Settings of the events of `track live`, and of where they are sent."""
+
+    zones: str = ""
+    """YAML file of lines, as for `track count`, whose crossings are events; {name} stands for the source's name."""
+    webhook: str = ""
+    """Address (http or https) to which each event is posted as JSON."""
+    mqtt: str = ""
+    """Topic of a broker to which each event is published as JSON: mqtt://HOST/TOPIC, or mqtts:// for TLS."""

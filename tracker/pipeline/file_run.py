@@ -127,6 +127,7 @@ class FileRun:
         run.state_file = _state_file(config, folder)
         result.summary.categories = analyzer.categories
         result.seconds, result.queue_stats = run.timer.seconds, run.queue_stats
+        self.monitor.on_start(source, run.timer)
         if table is not None:
             output = config.output
             combined = CombinedTable(table, [source.uri], _has_fine_classes(config), output.overwrite, output.datetime)

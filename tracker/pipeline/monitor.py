@@ -1,5 +1,6 @@
 """The interface by which a caller follows a run and can stop it."""
 
+from tracker.pipeline.stage_timer import StageTimer
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source
 
@@ -19,6 +20,9 @@ class RunMonitor:
         ...     def stop_requested(self):
         ...         return self.frames >= 100
     """
+
+    def on_start(self, source: Source, timer: StageTimer) -> None:
+        """Called before the first frame of a run that writes files, with the time spent in each stage so far."""
 
     def on_first_pass(self, source: Source, frame: Frame) -> None:
         """Called with `offline`, after each frame of the first pass over the source."""

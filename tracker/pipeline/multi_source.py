@@ -21,6 +21,7 @@ from tracker.pipeline.networks import NetworkAnalyzer
 from tracker.pipeline.resume import StartedRun
 from tracker.pipeline.run_result import RunResult
 from tracker.pipeline.source_list import PlannedSource, Uri, expand_sources, plan_sources
+from tracker.pipeline.stage_timer import StageTimer
 from tracker.pipeline.tracking_run import check_config
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source, open_source
@@ -88,6 +89,9 @@ class _CancellableMonitor(RunMonitor):
     def __init__(self, monitor: RunMonitor, runner: "_MultiSourceRunner") -> None:
         self._monitor = monitor
         self._runner = runner
+
+    def on_start(self, source: Source, timer: StageTimer) -> None:
+        self._monitor.on_start(source, timer)
 
     def on_first_pass(self, source: Source, frame: Frame) -> None:
         self._runner.check_cancelled()

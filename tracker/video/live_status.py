@@ -4,7 +4,8 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -87,14 +88,16 @@ class DropReason(StrEnum):
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """Something that happened to a live source.
+    """Something that happened to a live source, or was seen in it.
 
     Attributes:
-        number: Counted from 1 over all events of the source.
+        number: Counted from 1 over all events of a log.
         time: Seconds since 1970 (UTC).
-        kind: The state that was entered, or "reconnected", "dropped", "format" or "clock".
+        kind: The state that was entered, or "reconnected", "dropped", "format" or "clock"; of what was seen
+            "track_began", "track_ended" or "line_crossed".
         text: A sentence about it.
         error: What was wrong, if something was.
+        details: Further values by name, such as the track.
     """
 
     number: int
@@ -102,11 +105,49 @@ class LiveEvent:
     kind: str
     text: str
     error: LiveError | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the event as JSON can hold it; its time is in ISO 8601."""
         event = {"n": self.number, "datetime": format_utc(self.time), "event": self.kind, "text": self.text}
-        return event | ({"error": self.error.value} if self.error else {})
+        return event | ({"error": self.error.value} if self.error else {}) | dict(self.details)
+
+
+class EventLog:
+    """The latest `MOST_EVENTS` events; may be read and added to by any thread.
+
+    Example:
+        >>> log = EventLog()
+        >>> log.add("running", "connected")
+        >>> [event.text for event in log.after(0)], log.after(1)
+        (['connected'], [])
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[LiveEvent] = deque(maxlen=MOST_EVENTS)
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def add(
+        self,
+        kind: str,
+        text: str,
+        error: LiveError | None = None,
+        moment: float | None = None,
+        details: Mapping[str, Any] = {},
+    ) -> None:
+        """Adds an event, of now if no moment (seconds since 1970) is given; see `LiveEvent`."""
+        with self._lock:
+            self._count += 1
+            moment = time.time() if moment is None else moment
+            self._events.append(LiveEvent(self._count, moment, kind, mask_passwords(text), error, details))
+
+    def after(self, number: int) -> list[LiveEvent]:
+        """Returns the events after a number, of those that are kept."""
+        with self._lock:
+            if number >= self._count:
+                return []
+            return [event for event in self._events if event.number > number]
 
 
 class LiveStatus:
@@ -136,8 +177,7 @@ class LiveStatus:
         self.delay = self.drift = 0.0
         self.error: LiveError | None = None
         self._lock = threading.Lock()
-        self._events: deque[LiveEvent] = deque(maxlen=MOST_EVENTS)
-        self._count = 0
+        self._events = EventLog()
         self._undisclosed: Counter[DropReason] = Counter()  # dropped since the latest event about it
         self._last_drop_event = -_DROP_INTERVAL
 
@@ -154,9 +194,7 @@ class LiveStatus:
 
     def tell(self, kind: str, text: str, error: LiveError | None = None) -> None:
         """Adds an event and logs it; `text` has no password."""
-        with self._lock:
-            self._count += 1
-            self._events.append(LiveEvent(self._count, time.time(), kind, mask_passwords(text), error))
+        self._events.add(kind, text, error)
         calm = kind in (LiveState.RUNNING, LiveState.ENDED, "clock")
         logger.log(logging.INFO if calm else logging.WARNING, "%s: %s", self.uri, text)
 
@@ -197,8 +235,7 @@ class LiveStatus:
 
     def events(self, after: int = 0) -> list[LiveEvent]:
         """Returns the events after number `after`, of the latest `MOST_EVENTS`."""
-        with self._lock:
-            return [event for event in self._events if event.number > after]
+        return self._events.after(after)
 
     def to_json(self) -> dict[str, Any]:
         """Returns state and counts as JSON can hold them, without the events."""

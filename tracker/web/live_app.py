@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -13,17 +13,23 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from tracker.web.app import create_app
 from tracker.web.live_camera import LiveCamera
 
+if TYPE_CHECKING:  # it is of another extra
+    from tracker.web.event_delivery import EventDelivery
+
 _PICTURE_POLL, _EVENT_POLL = 0.015, 0.5  # seconds
 _KEEP_ALIVE = 15.0
 """Seconds after which a comment is sent where nothing happens, so that a lost client is noticed."""
 
 
-def create_live_app(cameras: Sequence[LiveCamera], token: str = "") -> FastAPI:
+def create_live_app(
+    cameras: Sequence[LiveCamera], token: str = "", deliveries: Sequence["EventDelivery"] = ()
+) -> FastAPI:
     """Returns the app of some sources.
 
     Args:
         cameras: The sources.
         token: See `create_app`.
+        deliveries: What sends their events to other programs.
 
     Example:
         >>> app = create_live_app([])
@@ -33,7 +39,7 @@ def create_live_app(cameras: Sequence[LiveCamera], token: str = "") -> FastAPI:
     app = create_app("live", token)
     known = {camera.name: camera for camera in cameras}
     registry = CollectorRegistry()
-    registry.register(_Metrics(cameras))
+    registry.register(_Metrics(cameras, deliveries))
 
     def find(name: str) -> LiveCamera:
         if name not in known:
@@ -100,7 +106,7 @@ async def _events(cameras: Sequence[LiveCamera], request: Request) -> AsyncItera
         for camera in cameras:
             for event in camera.events(last[camera.name]):
                 last[camera.name], waited = event.number, 0.0
-                yield f"data: {json.dumps({'camera': camera.name, **event.to_json()})}\n\n"
+                yield f"data: {json.dumps(camera.event_json(event))}\n\n"
         if waited >= _KEEP_ALIVE:
             waited = 0.0
             yield ": nothing new\n\n"
@@ -111,8 +117,8 @@ async def _events(cameras: Sequence[LiveCamera], request: Request) -> AsyncItera
 class _Metrics:
     """Gives Prometheus the counts of all sources."""
 
-    def __init__(self, cameras: Sequence[LiveCamera]) -> None:
-        self._cameras = cameras
+    def __init__(self, cameras: Sequence[LiveCamera], deliveries: Sequence["EventDelivery"]) -> None:
+        self._cameras, self._deliveries = cameras, deliveries
 
     def collect(self) -> Iterator[Metric]:
         states = [camera.to_json() for camera in self._cameras]
@@ -120,6 +126,7 @@ class _Metrics:
             "frames_captured": ("captured", "Frames that arrived."),
             "frames_processed": ("processed", "Frames that were tracked."),
             "reconnects": ("reconnects", "How often the connection was restored."),
+            "inference_seconds": ("inference_s", "Time that the networks computed."),
         }
         for name, (key, text) in counters.items():
             counter = CounterMetricFamily(f"tracker_{name}", text, labels=["camera"])
@@ -144,3 +151,8 @@ class _Metrics:
                 value = state[key]
                 gauge.add_metric([state["name"]], float(value == "running" if key == "state" else value))
             yield gauge
+        for name, text in (("delivered", "Events that arrived."), ("undelivered", "Events that did not arrive.")):
+            counter = CounterMetricFamily(f"tracker_events_{name}", text, labels=["target"])
+            for delivery in self._deliveries:
+                counter.add_metric([delivery.name], getattr(delivery, name))
+            yield counter

@@ -3,22 +3,26 @@
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cv2
 
-from tracker.config import ResultConfig
+from tracker.config import Config, ZonesConfig
 from tracker.output.drawing import Annotator
 from tracker.pipeline.monitor import RunMonitor
+from tracker.pipeline.stage_timer import StageTimer
 from tracker.structures.dates import format_utc
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source
-from tracker.video.live_status import LiveEvent, LiveStatus
+from tracker.video.live_status import EventLog, LiveEvent, LiveState, LiveStatus
+from tracker.web.track_events import TrackEvent, TrackEvents
 
 PICTURE_SIDE = 1280
 """Longest side of the pictures, pixels."""
 _QUALITY = 80
+INFERENCE = ("detect", "embed")
+"""Stages of a run in which networks compute."""
 _RATE_FRAMES = 50
 """Frames over which the rate is averaged."""
 _HOUR = 3600.0
@@ -36,14 +40,20 @@ class LiveCamera(RunMonitor):
         viewers: Open connections to its pictures.
     """
 
-    def __init__(self, name: str, uri: str, drawing: ResultConfig, stop: Callable[[], bool]) -> None:
-        """Takes name, source, what is drawn, and the function that tells to stop."""
+    def __init__(
+        self, name: str, uri: str, settings: Config, stop: Callable[[], bool], zones: ZonesConfig | None = None
+    ) -> None:
+        """Takes name, source, settings of its run, the function that tells to stop, and lines whose crossings count."""
         self.name, self.uri, self.error = name, uri, ""
         self.viewers = 0
         self.tracks: dict[str, Any] = {"frame": None, "datetime": None, "tracks": []}
         self.width = self.height = 0
-        self._drawing, self._stop = drawing, stop
+        self._settings, self._stop, self._zones = settings, stop, zones
         self._status: LiveStatus | None = None
+        self._timer = StageTimer()
+        self._log = EventLog()
+        self._logged = 0  # number of the latest event of the status that is in the log
+        self._track_events: TrackEvents | None = None
         self._annotator: Annotator | None = None
         self._picture: tuple[int, bytes] = 0, b""
         self._times: deque[float] = deque(maxlen=_RATE_FRAMES)
@@ -52,11 +62,18 @@ class LiveCamera(RunMonitor):
         self._lag = 0.0
         self._lock = threading.Lock()
 
+    def on_start(self, source: Source, timer: StageTimer) -> None:
+        with self._lock:
+            self._status, self._timer = source.status, timer
+            self.width, self.height = source.width, source.height
+            self._track_events = TrackEvents(self._settings.tracker.max_age, self._zones, (self.width, self.height))
+
     def on_frame(self, source: Source, frame: Frame, tracks: Tracks) -> None:
         now = time.time()
         with self._lock:
-            self._status = source.status
-            self.width, self.height = source.width, source.height
+            self._log_status()
+            if self._track_events is not None:
+                self._log_tracks(self._track_events.update(frame, tracks, frame.unix_time or now))
             self._times.append(time.monotonic())
             self._lag = now - frame.unix_time if frame.unix_time else 0.0
             self._count(tracks, now)
@@ -72,8 +89,24 @@ class LiveCamera(RunMonitor):
         return self._picture
 
     def events(self, after: int) -> list[LiveEvent]:
-        """Returns the events after number `after`."""
-        return self._status.events(after) if self._status else []
+        """Returns the events after number `after`, of the source and of its tracks."""
+        with self._lock:
+            self._log_status()
+        return self._log.after(after)
+
+    def event_json(self, event: LiveEvent) -> dict[str, Any]:
+        """Returns one of the events as the page, and other programs, get it."""
+        return {"camera": self.name, **event.to_json()}
+
+    def finish(self, error: str, has_failed: bool) -> None:
+        """Tells that the run has ended, and why."""
+        with self._lock:
+            self.error = error
+            if self._track_events is not None:
+                self._log_tracks(self._track_events.finish())
+            self._log_status()
+            if has_failed and self._status is None:
+                self._log.add(LiveState.FAILED, error)
 
     @property
     def is_ready(self) -> bool:
@@ -98,10 +131,20 @@ class LiveCamera(RunMonitor):
                 "frames_per_s": round(self._rate(), 1),
                 "lag_s": round(self._lag, 3),
                 "latest_s": None if since is None else round(since, 1),
+                "inference_s": round(sum(self._timer.seconds.get(stage, 0.0) for stage in INFERENCE), 3),
                 "tracks_live": len(self.tracks["tracks"]),
                 "last_hour": dict(counts),
                 "viewers": self.viewers,
             }
+
+    def _log_status(self) -> None:
+        for event in self._status.events(self._logged) if self._status else ():
+            self._logged = event.number
+            self._log.add(event.kind, event.text, event.error, event.time)
+
+    def _log_tracks(self, events: Iterable[TrackEvent]) -> None:
+        for event in events:
+            self._log.add(event.kind, event.text, moment=event.time, details=event.details)
 
     def _rate(self) -> float:
         if len(self._times) < 2 or time.monotonic() - self._times[-1] > 2:
@@ -132,7 +175,7 @@ class LiveCamera(RunMonitor):
 
     def _draw(self, source: Source, frame: Frame, tracks: Tracks) -> None:
         if self._annotator is None:
-            self._annotator = Annotator(tracks.categories, source.width, source.height, self._drawing)
+            self._annotator = Annotator(tracks.categories, source.width, source.height, self._settings.output)
         image = self._annotator.annotate(frame, tracks)
         height, width = image.shape[:2]
         scale = PICTURE_SIDE / max(height, width)

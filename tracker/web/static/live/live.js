@@ -73,7 +73,8 @@ function addEvent(event) {
   const card = cards.get(event.camera);
   if (!card) return;
   const line = document.createElement("li");
-  line.textContent = `${new Date(event.datetime).toLocaleTimeString()} ${event.event}: ${event.text}`;
+  const text = event.track ? event.text : `${event.event}: ${event.text}`;
+  line.textContent = `${new Date(event.datetime).toLocaleTimeString()} ${text}`;
   const list = card.querySelector(".events");
   list.prepend(line);
   while (list.children.length > MOST_EVENTS) list.lastElementChild.remove();
