@@ -4,12 +4,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from doc_commands import COMPOSE, UNIT, unit_command
+from paths import REPOSITORY
 from tracker.cli.app import app
 from tracker.cli.usage import normalize_tokens
 from tracker.config import WebConfig
@@ -44,6 +46,12 @@ def test_the_command_of_the_compose_file_is_accepted_and_guarded() -> None:
     check_access(web)
     assert web.token == "TRACKER_TOKEN" and service["ports"] == [f"127.0.0.1:{web.port}:{web.port}"]
     assert f":{web.port}/healthz" in service["healthcheck"]["test"][-1]
+    installed = re.search(r"pip install --no-cache-dir (.*)", service["build"]["dockerfile_inline"])
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    needed = {re.split("[>=<]", name)[0] for name in extras["web"] + extras["live"]} - {"video-tracker[web]"}
+    assert installed and set(installed[1].split()) == needed
 
 
 @pytest.mark.skipif(
