@@ -1,5 +1,6 @@
 """The page of live sources."""
 
+import asyncio
 import json
 import shutil
 import signal
@@ -10,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+import av
 import pytest
 
 from doc_commands import unit_command
@@ -25,6 +28,8 @@ from stub_networks import moving_rectangles
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
+
+from tracker.web.live_app import _pictures
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")]
 
@@ -166,6 +171,34 @@ def test_the_service_answers_and_slow_clients_do_not_slow_it(root: str) -> None:
         open_url(f"{root}/cameras/other/picture.mjpeg", TOKEN)
     assert caught.value.code == 404
     caught.value.close()
+
+
+def test_other_programs_read_the_pictures(root: str) -> None:
+    wait_until(lambda: get(f"{root}/readyz", TOKEN)["ready"])
+    options = {"headers": f"Authorization: Bearer {TOKEN}\r\n"}
+    with av.open(f"{root}/cameras/127.0.0.1/picture.mjpeg", options=options, timeout=10) as container:
+        frames = container.decode(video=0)
+        assert [(frame.width, frame.height) for frame, _ in zip(frames, range(3), strict=False)] == [(640, 360)] * 3
+
+
+def test_a_picture_comes_with_the_header_of_the_next_one() -> None:
+    """Chromium shows a picture when it has read that header: otherwise each came when the next one was there."""
+    camera = SimpleNamespace(viewers=0, picture=lambda: (camera.number, b"JPEG"), number=0)
+
+    async def is_disconnected() -> bool:
+        return False
+
+    async def read() -> list[bytes]:
+        pictures = _pictures(camera, SimpleNamespace(is_disconnected=is_disconnected))  # type: ignore[arg-type]
+        parts = [await anext(pictures)]
+        camera.number = 1
+        parts.append(await anext(pictures))
+        await pictures.aclose()  # type: ignore[attr-defined]
+        return parts
+
+    header, part = asyncio.run(read())
+    assert header == b"--picture\r\nContent-Type: image/jpeg\r\n\r\n"
+    assert part == b"JPEG\r\n" + header and camera.viewers == 0
 
 
 def test_events_of_tracks_are_posted_as_the_page_gets_them(root: str, posted: list[dict[str, Any]]) -> None:

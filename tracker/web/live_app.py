@@ -82,18 +82,22 @@ def create_live_app(
 
 
 async def _pictures(camera: LiveCamera, request: Request) -> AsyncIterator[bytes]:
-    """Yields each new picture; a client that is slower gets the newest one when it has taken the one before."""
+    """Yields each new picture; a client that is slower gets the newest one when it has taken the one before.
+
+    The header of each comes with the picture before it: Chromium shows a picture when it has the header after it.
+    """
+    header = b"--picture\r\nContent-Type: image/jpeg\r\n\r\n"
     camera.viewers += 1
     try:
         number = camera.picture()[0]
+        yield header
         while not await request.is_disconnected():
             newest, jpeg = camera.picture()
             if newest == number:
                 await asyncio.sleep(_PICTURE_POLL)
                 continue
             number = newest
-            header = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            yield header.encode() + jpeg + b"\r\n"
+            yield jpeg + b"\r\n" + header
     finally:
         camera.viewers -= 1
 
