@@ -461,7 +461,7 @@ def live_faults(*, minutes: float = 30.0, faults: int = 20, seed: int = 0, flags
 
 
 def glass_to_page(
-    *, seconds: float = 30.0, width: int = 640, height: int = 360, rate: int = 10, flags: str = ""
+    *, seconds: float = 30.0, width: int = 640, height: int = 360, rate: int = 10, viewers: int = 1, flags: str = ""
 ) -> Iterator[str]:
     """Measures the time from a frame of an RTSP server, as it is drawn, until Chromium shows it on the page.
 
@@ -470,6 +470,7 @@ def glass_to_page(
         width: Of the frames, pixels.
         height: Of the frames, pixels.
         rate: Frames per second.
+        viewers: Connections to the pictures, that of the browser included.
         flags: Further flags of `track live`, separated by spaces.
 
     Raises:
@@ -477,4 +478,4 @@ def glass_to_page(
     """
     from benchmarks.live_service import glass_to_page as measure
 
-    yield from measure(seconds, width, height, rate, flags.split())
+    yield from measure(seconds, width, height, rate, viewers, flags.split())

@@ -1,6 +1,7 @@
 """A real RTSP server, and `track live` over it: faults for as long as is asked for, and the time from glass to page."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -80,8 +82,12 @@ def soak(minutes: float, faults: int, seed: int, flags: Sequence[str] = ()) -> I
     yield _growth([sample for sample in samples if sample[0] >= WARM_UP * 60 * minutes])
 
 
-def glass_to_page(seconds: float, width: int, height: int, rate: int, flags: Sequence[str] = ()) -> Iterator[str]:
+def glass_to_page(
+    seconds: float, width: int, height: int, rate: int, viewers: int, flags: Sequence[str] = ()
+) -> Iterator[str]:
     """Yields the time from a numbered picture, as it is drawn, until Chromium shows it on the page.
+
+    All viewers but that one are connections that read the pictures. What they cost is told by the service's CPU time.
 
     Raises:
         InputError: No server can be started, or no browser is there.
@@ -94,8 +100,9 @@ def glass_to_page(seconds: float, width: int, height: int, rate: int, flags: Seq
     with (
         tempfile.TemporaryDirectory() as folder,
         _server(width, height, rate) as server,
-        _service(server.url, Path(folder), flags) as (_, page_url),
+        _service(server.url, Path(folder), flags) as (process, page_url),
         sync_playwright() as playwright,
+        _readers(f"{page_url}cameras/127.0.0.1/picture.mjpeg", viewers - 1),
     ):
         drawn = _record_times(server)
         browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
@@ -104,7 +111,9 @@ def glass_to_page(seconds: float, width: int, height: int, rate: int, flags: Seq
         page.wait_for_function("document.querySelector('img')?.naturalHeight > 0", timeout=1000 * START_SECONDS)
         page.wait_for_timeout(3000)
         page.evaluate(_SIGHT, [module.BITS, module.BLOCK])
+        used = _cpu_seconds(process.pid)
         page.wait_for_timeout(1000 * seconds)
+        used = _cpu_seconds(process.pid) - used
         seen = page.evaluate("window.seen")
         browser.close()
     delays = [moment / 1000 - drawn[number] for number, moment in seen if number in drawn]
@@ -112,7 +121,35 @@ def glass_to_page(seconds: float, width: int, height: int, rate: int, flags: Seq
         raise InputError(f"only {len(delays)} of {len(seen)} pictures that were shown could be read")
     median, most = np.percentile(delays, [50, 95])
     yield f"{width}x{height} at {rate} frames/s: {len(delays)} of {len(seen)} pictures read in {seconds:g} s"
+    yield f"viewers: {viewers}, {1000 * used / len(seen):.0f} ms of CPU for a picture, with tracking"
     yield f"from drawing to page: median {1000 * median:.0f} ms, 95 % within {1000 * most:.0f} ms"
+
+
+@contextmanager
+def _readers(url: str, count: int) -> Iterator[None]:
+    """Reads the pictures in so many connections until the end of the block."""
+    ended = threading.Event()
+
+    def read() -> None:
+        with urlopen(url, timeout=10) as answer:
+            while not ended.is_set() and answer.read1():
+                pass
+
+    threads = [threading.Thread(target=read) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Returns the CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _disturb(server: Any, kind: str, chance: random.Random) -> str:
