@@ -1,10 +1,12 @@
 """The soak over a live source: what it says of counts, events and memory."""
 
+import re
+import shutil
 from collections import Counter
 
 import pytest
 
-from benchmarks.live_service import _counts, _growth, soak
+from benchmarks.live_service import _counts, _growth, glass_to_page, soak
 from rtsp_server import missing_packages
 
 
@@ -27,3 +29,13 @@ def test_growth_of_memory() -> None:
 def test_a_short_soak() -> None:
     lines = list(soak(1.0, 3, 0, ["--segment", "10s", "--keep", "30s"]))
     assert any(line.startswith("captured = ") for line in lines), lines
+
+
+@pytest.mark.long
+@pytest.mark.skipif(bool(missing_packages()), reason=f"no RTSP server: {missing_packages()}")
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_the_page_shows_what_is_there_within_700_ms() -> None:
+    pytest.importorskip("playwright")
+    lines = list(glass_to_page(10, 640, 360, 10, viewers=5))
+    median = re.search(r"median (\d+) ms", lines[-1])
+    assert median and int(median[1]) <= 700, lines
