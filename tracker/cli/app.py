@@ -32,6 +32,7 @@ COMMANDS = {
     "batch": ("batch", "Track many files by several workers or on a Ray cluster; a second call does what is missing."),
     "crops": ("crops", "Extract crops of the tracks of videos, a folder for each track, to train on."),
     "view": ("view", "Open a page with the video and the tracks of a run, to look at and to repair."),
+    "why": ("why", "Explain a track: why it was born, matched, lost, found again and ended."),
     "edit": ("edit", "Repair the tracks of a run: merge, split, swap, rename, delete; undo and redo."),
     "count": ("analytics:count_app", "Count tracks that cross lines, and their visits and ways between zones."),
     "speed": ("analytics:speed_app", "Measure speeds in metres per second by known points on the ground."),

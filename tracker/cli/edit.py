@@ -106,8 +106,8 @@ def _frame(table: "RunTable", at: str, frame: int | None) -> int:
     return -1 if frame is None else frame
 
 
-def parse_time(text: str) -> float:
-    """Returns seconds of a text: 75.5, 1:15.5 or 0:01:15.5.
+def parse_time(text: str, flag: str = "--at") -> float:
+    """Returns seconds of a text that a flag has: 75.5, 1:15.5 or 0:01:15.5.
 
     Raises:
         InputError: It is no time.
@@ -123,7 +123,7 @@ def parse_time(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < 1e9:
-        raise InputError(f"--at {text}: give seconds, such as 75.5, or 0:01:15.5")
+        raise InputError(f"{flag} {text}: give seconds, such as 75.5, or 0:01:15.5")
     return seconds
 
 

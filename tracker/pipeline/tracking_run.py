@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracker.config import Config
 from tracker.errors import InputError
@@ -18,7 +19,11 @@ from tracker.pipeline.state_keeper import StateKeeper
 from tracker.pipeline.tile_follower import TileFollower
 from tracker.structures.types import Frame, Tracks
 from tracker.tracking.camera_motion import CameraMotion
+from tracker.tracking.decisions import DecisionLog
 from tracker.video import Source, check_time_range
+
+if TYPE_CHECKING:
+    from tracker.tracking.linking import LinkLog
 
 AnalysisCallback = Callable[[FrameAnalysis], bool]
 """Called with the analysis of each frame before it is tracked. False ends the first pass of an offline run there."""
@@ -46,6 +51,8 @@ class TrackingRun:
         frames_predicted: Frames on which the detector did not run, because of `detect_every` or `realtime`.
         state_file: File in which the tracker's state is kept every few seconds, so that ids of a live source go on when
             it is run again; None for none.
+        decisions: Takes the tracker's decisions about some tracks, if the run is not offline; None for nothing.
+        links: Takes what is linked, if the run is offline; None for nothing.
     """
 
     def __init__(
@@ -74,6 +81,8 @@ class TrackingRun:
         self.outside_roi = 0
         self._regions = Regions(config.detector)
         self.state_file: Path | None = None
+        self.decisions: DecisionLog | None = None
+        self.links: LinkLog | None = None
         self._overlap = overlap
 
     def tracks(self, on_analysis: AnalysisCallback = _go_on, images: bool = True) -> Generator[tuple[Frame, Tracks]]:
@@ -102,11 +111,14 @@ class TrackingRun:
 
     def _online(self, on_analysis: AnalysisCallback) -> Generator[tuple[Frame, Tracks]]:
         tracker = OnlineTracker(self.config, self.analyzer, _size(self.source))
+        tracker.sort.log = self.decisions
         keeper = StateKeeper(self.state_file, tracker.sort, tuple(self.analyzer.categories))
         with closing(keeper), closing(self.analyses()) as analyses:
             for analysis in analyses:
                 keeper.on_frame(analysis.frame)
                 on_analysis(analysis)
+                if self.decisions is not None:
+                    self.decisions.frame = analysis.frame.index
                 analysis = self._in_regions(analysis)
                 if analysis.detector_ran:
                     with self.timer.measure("associate"):
@@ -120,6 +132,7 @@ class TrackingRun:
         from tracker.tracking.offline import OfflineTracker
 
         tracker = OfflineTracker(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
+        tracker.log = self.links
         if images:
             self.source.keep_media(for_frames=True)
         camera = CameraMotion(self.config.tracker.camera_motion)

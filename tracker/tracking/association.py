@@ -8,6 +8,7 @@ from tracker.tracking import costs
 from tracker.tracking.assignment import assign, cascade
 from tracker.tracking.association_inputs import PredictedTracks, PreparedDetections
 from tracker.tracking.candidate_pairs import CandidatePairs, Indices, Mask, candidate_pairs
+from tracker.tracking.decisions import DecisionLog, Obstacle, PairTerms, Round
 from tracker.tracking.evidence import EVEN_SCORE
 from tracker.tracking.gallery import Gallery
 from tracker.tracking.image_border import border_reentry_pairs
@@ -21,22 +22,29 @@ _REENTRY_TIME = 0.5
 class _AssociationState:
     """The matches so far, and the tracks and detections that are still unmatched."""
 
-    def __init__(self, tracks: int, detections: int) -> None:
-        self._tracks, self.unmatched_detections = np.ones(tracks, np.bool_), np.ones(detections, np.bool_)
+    def __init__(self, table: TrackTable, detections: int, log: DecisionLog | None) -> None:
+        self._tracks, self.unmatched_detections = np.ones(len(table), np.bool_), np.ones(detections, np.bool_)
         self._matches: list[CandidatePairs] = []
+        self._table, self._log = table, log
 
     def available(self, pairs: CandidatePairs) -> Mask:
         """Returns True for pairs of which neither side is matched, bool (P,)."""
         return self._tracks[pairs.tracks] & self.unmatched_detections[pairs.detections]
 
-    def add(self, pairs: CandidatePairs, assigned: Indices) -> None:
-        """Matches some of the pairs."""
+    def match(self, name: Round, pairs: CandidatePairs, cost: Floats, limit: float) -> None:
+        """Matches pairs by their costs, float64 (P,), of at most `limit`; see `assign`."""
+        self.add(name, pairs, cost, assign(pairs, cost, limit))
+
+    def add(self, name: Round, pairs: CandidatePairs, cost: Floats, assigned: Indices) -> None:
+        """Matches some of the pairs, whose costs are float64 (P,)."""
         self._matches.append(pairs[assigned])
         self._tracks[self._matches[-1].tracks] = False
         self.unmatched_detections[self._matches[-1].detections] = False
+        if self._log is not None:
+            self._log.add_match(self._table, name, self._matches[-1], cost[assigned])
 
-    def add_by_overlap(
-        self, pairs: CandidatePairs, track_boxes: Floats, detection_boxes: Floats, min_iou: float
+    def match_by_overlap(
+        self, name: Round, pairs: CandidatePairs, track_boxes: Floats, detection_boxes: Floats, min_iou: float
     ) -> None:
         """Matches the pairs of greatest total IoU, of at least `min_iou` each, among those that are available."""
         pairs = pairs[self.available(pairs)]
@@ -44,7 +52,7 @@ class _AssociationState:
             return
         overlap = paired_iou(track_boxes[pairs.tracks], detection_boxes[pairs.detections])
         index = np.flatnonzero(overlap >= min_iou)
-        self.add(pairs[index], assign(pairs[index], 1 - overlap[index], 1.0))
+        self.match(name, pairs[index], 1 - overlap[index], 1.0)
 
     def matches(self) -> tuple[Indices, Indices]:
         """Returns the rows of the tracks and of the detections of all matches, int64 (P,) each."""
@@ -76,10 +84,14 @@ class Associator:
     detected with those missed for long. With "iou" a pair is admissible by its overlap, and appearance may lower its
     cost. With "mahalanobis", classes with embeddings are matched by distance and appearance inside both gates, and the
     others as with "iou".
+
+    Attributes:
+        log: Takes what is decided; None for nothing.
     """
 
     def __init__(self, config: TrackerConfig, kalman: KalmanFilter, size: tuple[float, float]) -> None:
         """Takes the settings, the tracks' filter, and width and height of the image, pixels."""
+        self.log: DecisionLog | None = None
         self._config = config
         self._size = size
         self._filter = kalman
@@ -100,42 +112,47 @@ class Associator:
             gallery: The embeddings of the tracks; None before the first embedding.
             time: Of this frame, seconds.
         """
-        config, state = self._config, _AssociationState(len(table), len(detections.boxes))
+        config, state = self._config, _AssociationState(table, len(detections.boxes), self.log)
         if not len(table) or not len(detections.boxes):
             return state.matches()
         predicted = PredictedTracks.from_table(table, self._filter, config, time)
         established, high = ~table.weak & (table.hits >= config.n_init), detections.scores >= config.high_score
-        nearby = self._candidates(predicted, detections)
+        everything = self._candidates(predicted, detections)
+        nearby = everything[self._same_class(everything, table, detections)]
         weak = table.weak[nearby.tracks]
         weak_pairs, nearby = nearby[weak], nearby[~weak]
         pairs, cost = self._costs(nearby[high[nearby.detections]], predicted, detections, gallery)
         first = established[pairs.tracks]
         if config.cascade:
             assigned = cascade(pairs[first], cost[first], self._max_cost, table.misses[pairs.tracks[first]])
+            state.add(Round.COST, pairs[first], cost[first], assigned)
         else:
-            assigned = assign(pairs[first], cost[first], self._max_cost)
-        state.add(pairs[first], assigned)
+            state.match(Round.COST, pairs[first], cost[first], self._max_cost)
         if not high.all():
             recent = established & (table.misses == 1)
             low_pairs = nearby[~high[nearby.detections] & recent[nearby.tracks]]
-            state.add_by_overlap(low_pairs, predicted.boxes, detections.boxes, config.low_iou)
+            state.match_by_overlap(Round.LOW_SCORE, low_pairs, predicted.boxes, detections.boxes, config.low_iou)
         if config.recover_iou:
             self._match_by_last_box(state, table, detections, gallery, established, high)
         if config.association == "mahalanobis":
             recent = ~established | (table.misses == 1)
             rest = nearby[high[nearby.detections] & recent[nearby.tracks]]
-            state.add_by_overlap(rest, predicted.expanded_boxes, detections.expanded_boxes, config.min_iou)
+            boxes = predicted.expanded_boxes, detections.expanded_boxes
+            state.match_by_overlap(Round.OVERLAP, rest, *boxes, config.min_iou)
         else:
             tentative = np.flatnonzero(~first & state.available(pairs))
-            state.add(pairs[tentative], assign(pairs[tentative], cost[tentative], self._max_cost))
+            state.match(Round.TENTATIVE, pairs[tentative], cost[tentative], self._max_cost)
         if config.border_overlap and self._size[0] < np.inf:
             self._match_at_border(state, table, detections, time)
         weak_pairs = weak_pairs[detections.scores[weak_pairs.detections] > EVEN_SCORE]
-        state.add_by_overlap(weak_pairs, predicted.boxes, detections.boxes, config.low_iou)
+        state.match_by_overlap(Round.WEAK, weak_pairs, predicted.boxes, detections.boxes, config.low_iou)
+        if self.log is not None:
+            terms, obstacles = self._explain(everything, predicted, detections, gallery)
+            self.log.add_terms(terms, obstacles, predicted, detections, config, time)
         return state.matches()
 
     def _candidates(self, predicted: PredictedTracks, detections: PreparedDetections) -> CandidatePairs:
-        """Returns the pairs of classes that may match, and that are near enough for any of the costs."""
+        """Returns the pairs that are near enough for any of the costs, also those of different classes."""
         config, table = self._config, predicted.table
         reach = np.zeros((len(table), 2))
         if config.association == "mahalanobis":
@@ -145,20 +162,50 @@ class Associator:
             max_nll += config.appearance_evidence * config.neutral_distance * (table.gallery_index >= 0)
             max_nll[~predicted.missed] = 0
             reach = np.sqrt(2 * np.maximum(max_nll, 0)[:, None] * predicted.innovation_variance[:, :2])
-        pairs = candidate_pairs(predicted.expanded_boxes, reach, detections.expanded_boxes)
-        if config.match_across_classes:
-            return pairs
-        return pairs[table.labels[pairs.tracks] == detections.labels[pairs.detections]]
+        return candidate_pairs(predicted.expanded_boxes, reach, detections.expanded_boxes)
+
+    def _same_class(self, pairs: CandidatePairs, table: TrackTable, detections: PreparedDetections) -> Mask:
+        """Returns True for pairs of classes that may match, bool (P,)."""
+        same: Mask = table.labels[pairs.tracks] == detections.labels[pairs.detections]
+        return np.ones_like(same) if self._config.match_across_classes else same
 
     def _costs(
         self, pairs: CandidatePairs, predicted: PredictedTracks, detections: PreparedDetections, gallery: Gallery | None
     ) -> tuple[CandidatePairs, Floats]:
         """Returns the admissible pairs and their costs, for the first and the fourth round."""
+        overlap, cost, near = self._overlap_costs(pairs, predicted, detections)
+        if self._config.association != "mahalanobis":  # whose gates alone count where there are embeddings
+            index = np.flatnonzero(near)
+            pairs, overlap, cost = pairs[index], overlap[index], cost[index]
+        terms = self._terms(pairs, overlap, cost, predicted, detections, gallery)
+        return pairs[terms.admissible], terms.cost[terms.admissible]
+
+    def _overlap_costs(
+        self, pairs: CandidatePairs, predicted: PredictedTracks, detections: PreparedDetections
+    ) -> tuple[Floats, Floats, Mask]:
+        """Returns the IoU of pairs, its cost, and True where it does not exclude the pair."""
+        config, t, d = self._config, pairs.tracks, pairs.detections
+        boxes = predicted.expanded_boxes[t], detections.expanded_boxes[d]
+        overlap, cost = costs.overlap_cost(*boxes, detections.scores[d], config.score_weight, config.generalized_iou)
+        admissible = (overlap >= config.min_iou) & (overlap > 0)
+        if config.association == "likelihood":
+            admissible |= predicted.missed[t]
+        return overlap, cost, admissible
+
+    def _terms(
+        self,
+        pairs: CandidatePairs,
+        overlap: Floats,
+        cost: Floats,
+        predicted: PredictedTracks,
+        detections: PreparedDetections,
+        gallery: Gallery | None,
+    ) -> PairTerms:
+        """Returns the terms of the cost of pairs, of which the IoU and its cost are known."""
         config, table = self._config, predicted.table
-        pairs, overlap, cost = self._overlap_costs(pairs, predicted, detections)
         known, cosine = _cosine_distances(pairs, table, detections, gallery)
         t, d = pairs.tracks, pairs.detections
-        admissible = np.ones(len(pairs), np.bool_)
+        admissible, distance = np.ones(len(pairs), np.bool_), None
         if config.association == "likelihood":
             variances = predicted.innovation_variance, predicted.measurement_variance
             nll = costs.negative_log_likelihood(
@@ -168,35 +215,40 @@ class Associator:
             nll[known] += config.appearance_evidence * (cosine - config.neutral_distance)
             admissible = nll < config.max_nll
             admissible[known] &= cosine <= config.max_cosine_distance
-            cost = cost + config.likelihood_weight * nll
+            cost, distance = cost + config.likelihood_weight * nll, nll
         elif config.association == "mahalanobis":
             admissible = (overlap >= config.min_iou) & (overlap > 0)
             mean, covariance = table.mean[t[known]], table.covariance[t[known]]
-            motion = self._filter.gating_distance(mean, covariance, detections.measurements[d[known]])
+            distance = self._filter.gating_distance(mean, covariance, detections.measurements[d[known]])
             cost[known], admissible[known] = costs.motion_appearance_cost(
-                motion, self._gate, cosine, config.max_cosine_distance, config.appearance_weight
+                distance, self._gate, cosine, config.max_cosine_distance, config.appearance_weight
             )
         else:
             cost[known] = costs.min_of_both(overlap[known], cost[known], cosine, config.max_cosine_distance)
         if config.direction_weight:
             angle = costs.direction_cost(table.earlier_box[t], table.last_box[t], detections.boxes[d])
             cost = cost + config.direction_weight * np.clip(detections.scores[d], 0, 1) * angle
-        return pairs[admissible], cost[admissible]
+        return PairTerms(pairs, overlap, known, distance, cosine, cost, admissible)
 
-    def _overlap_costs(
-        self, pairs: CandidatePairs, predicted: PredictedTracks, detections: PreparedDetections
-    ) -> tuple[CandidatePairs, Floats, Floats]:
-        """Returns the pairs that their overlap does not exclude, with their IoU and its cost."""
-        config, t, d = self._config, pairs.tracks, pairs.detections
-        boxes = predicted.expanded_boxes[t], detections.expanded_boxes[d]
-        overlap, cost = costs.overlap_cost(*boxes, detections.scores[d], config.score_weight, config.generalized_iou)
-        if config.association == "mahalanobis":
-            return pairs, overlap, cost
-        admissible = (overlap >= config.min_iou) & (overlap > 0)
-        if config.association == "likelihood":
-            admissible |= predicted.missed[t]
-        index = np.flatnonzero(admissible)
-        return pairs[index], overlap[index], cost[index]
+    def _explain(
+        self, pairs: CandidatePairs, predicted: PredictedTracks, detections: PreparedDetections, gallery: Gallery | None
+    ) -> tuple[PairTerms, list[Obstacle]]:
+        """Returns the terms of all pairs, and what keeps each from being matched by its cost."""
+        config, table = self._config, predicted.table
+        overlap, cost, near = self._overlap_costs(pairs, predicted, detections)
+        terms = self._terms(pairs, overlap, cost, predicted, detections, gallery)
+        obstacles = np.full(len(pairs), Obstacle.NONE, object)
+        obstacles[terms.known[terms.cosine > config.max_cosine_distance]] = Obstacle.APPEARANCE
+        if config.association == "likelihood" and terms.distance is not None:
+            obstacles[terms.distance >= config.max_nll] = Obstacle.LIKELIHOOD
+        if config.association == "mahalanobis" and terms.distance is not None:
+            obstacles[terms.known[terms.distance > self._gate]] = Obstacle.GATE
+            near[terms.known] = True
+        obstacles[~near] = Obstacle.OVERLAP
+        least = np.where(table.weak[pairs.tracks], EVEN_SCORE, config.high_score)
+        obstacles[detections.scores[pairs.detections] < least] = Obstacle.SCORE
+        obstacles[~self._same_class(pairs, table, detections)] = Obstacle.CLASS
+        return terms, [Obstacle(name) for name in obstacles.tolist()]  # NumPy has made texts of them
 
     def _match_by_last_box(
         self,
@@ -210,8 +262,7 @@ class Associator:
         """Matches by the last detected box, unless the appearance speaks against it."""
         last_boxes = expand(table.last_box, self._config.buffer_scale)
         pairs = candidate_pairs(last_boxes, np.zeros((len(table), 2)), detections.expanded_boxes)
-        same_class = table.labels[pairs.tracks] == detections.labels[pairs.detections]
-        same_class |= self._config.match_across_classes
+        same_class = self._same_class(pairs, table, detections)
         if self._config.association == "likelihood":
             established = established & (table.misses == 1)
         pairs = pairs[same_class & established[pairs.tracks] & high[pairs.detections]]
@@ -220,7 +271,7 @@ class Associator:
             different = np.zeros(len(pairs), np.bool_)
             different[known] = cosine > self._config.neutral_distance
             pairs = pairs[~different]
-        state.add_by_overlap(pairs, last_boxes, detections.expanded_boxes, self._config.recover_iou)
+        state.match_by_overlap(Round.LAST_BOX, pairs, last_boxes, detections.expanded_boxes, self._config.recover_iou)
 
     def _match_at_border(
         self, state: _AssociationState, table: TrackTable, detections: PreparedDetections, time: float
@@ -237,7 +288,7 @@ class Associator:
         index, overlap = border_reentry_pairs(
             table.last_box[t], table.mean[t, 4:6], same_class, detections.boxes[d], min_overlap, self._size
         )
-        state.add(pairs[index], assign(pairs[index], 1 - overlap, 1.0))
+        state.match(Round.BORDER, pairs[index], 1 - overlap, 1.0)
 
 
 def _cosine_distances(

@@ -13,6 +13,7 @@ from tracker.structures.types import Detections, Tracks
 from tracker.tracking.association import Associator
 from tracker.tracking.association_inputs import PreparedDetections
 from tracker.tracking.common_motion import CommonMotion
+from tracker.tracking.decisions import DecisionLog, EndCause
 from tracker.tracking.evidence import EVEN_SCORE, has_own_evidence, log_odds, settle_weak_tracks
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
@@ -59,6 +60,7 @@ class DeepSort:
         table: The live tracks.
         camera_motion: float64 (2, 3), the motion of the camera that the latest frame was compensated for: the one that
             was given, followed by the one that the tracks showed.
+        log: Takes what is decided about some tracks; None for nothing.
 
     Example:
         >>> tracker = DeepSort(TrackerConfig(n_init=2))
@@ -94,6 +96,14 @@ class DeepSort:
         self._gallery: Gallery | None = None  # made for the first embedding, whose length it takes
         self._time = -inf
         self._started = self._confirmed = 0
+
+    @property
+    def log(self) -> DecisionLog | None:
+        return self._associator.log
+
+    @log.setter
+    def log(self, log: DecisionLog | None) -> None:
+        self._associator.log = log
 
     def update(
         self,
@@ -141,7 +151,7 @@ class DeepSort:
         if self._config.rescore:
             self._rescore_missed(rescore, prepared.boxes, time)
         update_presence(self.table, elapsed)
-        self._end_tracks()
+        self._end_tracks(time)
         unmatched = np.ones(len(prepared.scores), np.bool_)
         unmatched[matched] = False
         may_start = prepared.scores >= max(self._config.start_score, self._config.high_score)
@@ -149,7 +159,9 @@ class DeepSort:
         if self._config.min_evidence:
             weak = unmatched & ~may_start & (prepared.scores > EVEN_SCORE)
             self._start_tracks(prepared, np.flatnonzero(weak), time, weak=True)
-        self._confirm_tracks()
+        self._confirm_tracks(time)
+        if self.log is not None:
+            self.log.end_frame(self.table, time)
         return self._output(time, self.table.mean, self.table.misses == 0)
 
     def add_reid_class_ids(self, class_ids: Collection[int]) -> None:
@@ -236,12 +248,12 @@ class DeepSort:
     def _predict(self, time: float, camera_motion: Floats) -> None:
         table = self.table
         # Before the association, so that a long gap ends tracks with or without empty frames in it.
-        self._keep(time - table.last_time <= self._config.max_age + TIME_TOLERANCE)
+        self._keep(time - table.last_time <= self._config.max_age + TIME_TOLERANCE, EndCause.AGE, time)
         if len(table):
             if camera_motion is not IDENTITY:
                 self._warp(camera_motion)
             table.mean, table.covariance = self._filter.predict(table.mean, table.covariance, time - self._time)
-        self._keep((table.mean[:, 2] > 0) & (table.mean[:, 3] > 0))
+        self._keep((table.mean[:, 2] > 0) & (table.mean[:, 3] > 0), EndCause.AREA, time)
         table.misses += 1
         table.detection_index[:] = -1
         self._time = time
@@ -320,34 +332,38 @@ class DeepSort:
                 accepted[best] = True
         self._correct(missed[accepted], boxes[accepted], scores[accepted], rescored.labels[accepted], time)
 
-    def _end_tracks(self) -> None:
+    def _end_tracks(self, time: float) -> None:
         """Ends tentative tracks that were missed too often, tracks that have left the image, and duplicates."""
         table, config = self.table, self._config
-        missed = table.misses > 0
-        if not missed.any():
+        if not (table.misses > 0).any():
             return
-        ended = (table.ids == 0) & (table.misses > config.tentative_misses)
-        rows = np.flatnonzero(missed & ~ended)
+        self._keep((table.ids > 0) | (table.misses <= config.tentative_misses), EndCause.TENTATIVE, time)
+        missed = table.misses > 0
+        rows, detected = np.flatnonzero(missed), np.flatnonzero(~missed)
         boxes = xyah_to_xyxy(table.mean[rows, :4])
+        left, duplicate = np.zeros(len(table), np.bool_), np.zeros(len(table), np.bool_)
         if self._size[0] < inf:
             # Given boxes may reach out of the image: such a track leaves once less of it is visible than before.
             visible, before = self._visible(boxes), self._visible(table.last_box[rows])
-            ended[rows] = visible < config.min_visible * before
+            left[rows] = visible < config.min_visible * before
         if config.duplicate_iou and len(rows):
-            detected = np.flatnonzero(~missed)
             overlap = iou(boxes, xyah_to_xyxy(table.mean[detected, :4]))
             overlap[table.labels[rows][:, None] != table.labels[detected]] = 0
-            ended[rows] |= overlap.max(1, initial=0) > config.duplicate_iou
-        self._keep(~ended)
+            duplicate[rows] = overlap.max(1, initial=0) > config.duplicate_iou
+        self._keep(~left, EndCause.LEFT, time)
+        self._keep(~duplicate[~left], EndCause.DUPLICATE, time)
 
     def _visible(self, boxes: Floats) -> Floats:
         """Returns the fraction of each box that lies inside the image, float64 (N,)."""
         fraction: Floats = area(clip(boxes, *self._size)) / area(boxes)
         return fraction
 
-    def _keep(self, mask: NDArray[np.bool_]) -> None:
+    def _keep(self, mask: NDArray[np.bool_], cause: EndCause, time: float) -> None:
+        """Ends the tracks for which `mask`, bool (T,), is False; cause and time are for the log."""
         if mask.all():
             return
+        if self.log is not None:
+            self.log.add_ends(self.table.serials[~mask], cause, time)
         released = self.table.gallery_index[~mask]
         if self._gallery is not None:
             self._gallery.release(released[released >= 0])
@@ -366,15 +382,21 @@ class DeepSort:
         table.weak[tracks], table.evidence[tracks] = weak, log_odds(detections.scores[rows])
         self._voter.add(table, tracks, labels)
         self._add_embeddings(tracks, detections.embeddings[rows], detections.has_embedding[rows])
+        if self.log is not None:
+            self.log.add_starts(table, first, weak, time)
 
-    def _confirm_tracks(self) -> None:
+    def _confirm_tracks(self, time: float) -> None:
         table, detected = self.table, self.table.misses == 0
         due = np.flatnonzero(detected & (table.ids == 0) & ~table.weak & (table.hits >= self._config.n_init))
+        own = np.ones(len(due), np.bool_)
         if self._config.max_occlusion and len(due):
             others = np.flatnonzero(detected & (table.ids > 0))
-            due = due[has_own_evidence(table, due, others, self._config)]
+            own = has_own_evidence(table, due, others, self._config)
+        covered, due = due[~own], due[own]
         table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
+        if self.log is not None:
+            self.log.add_confirmed(table, due, covered, time)
 
     def _output(self, time: float, mean: Floats, observed: NDArray[np.bool_]) -> Tracks:
         """Returns the confirmed tracks that were detected in the latest frame of `update`, and those that coast.

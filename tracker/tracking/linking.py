@@ -1,5 +1,7 @@
 """Linking of the tracklets of a file that show one object: one assignment of their ends to their starts."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tracker.config import TrackerConfig
@@ -20,7 +22,40 @@ _BLOCK = 8192
 """Pairs whose costs are computed at a time: bounds the memory of the copies of their states and embeddings."""
 
 
-def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> Indices:
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkTerms:
+    """The terms of the costs of P links of the end of a tracklet and the start of a later one."""
+
+    pairs: CandidatePairs  # rows of the tracklets before, and of those after
+    gaps: Floats  # float64 (P,), seconds
+    motion: Floats  # float64 (P,), nats, the mean of both directions
+    cosine: Floats  # float64 (P,), NaN where one has no embedding
+    nll: Floats  # float64 (P,), nats, what the assignment minimizes; infinite where the appearance excludes the link
+
+
+class LinkLog:
+    """What was linked, and what could have been; `OfflineTracker` fills it where its `log` is one.
+
+    Attributes:
+        tracklets: All of them.
+        serials: Number of the track of each, int64 (K,), see `TrackTable`.
+        numbers: Id of the final track of each, int64 (K,); 0 where it was dropped.
+        terms: Of all pairs that are near enough in time.
+        linked: True for those that were linked, bool (P,).
+    """
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        none, rows = np.zeros(0), np.zeros(0, np.int64)
+        self.tracklets = Tracklets(
+            np.zeros(1, np.int64), rows, none, np.zeros((0, 4)), none, rows, rows, np.zeros((0, 0))
+        )
+        self.serials = self.numbers = rows
+        self.terms = LinkTerms(CandidatePairs(rows, rows), none, none, none, none)
+        self.linked = np.zeros(0, np.bool_)
+
+
+def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig, log: LinkLog | None = None) -> Indices:
     """Links tracklets to chains.
 
     Each end may be linked with one start, at most `link_gap` seconds later, and each start with one end. The assignment
@@ -37,10 +72,16 @@ def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> I
         return np.arange(len(tracklets))
     ends, starts = _states(tracklets, kalman, backward=False), _states(tracklets, kalman, backward=True)
     parts = np.split(np.arange(len(pairs)), np.arange(_BLOCK, len(pairs), _BLOCK))
-    cost = np.concatenate([_costs(pairs[part], tracklets, ends, starts, kalman, config) for part in parts])
-    admissible = cost < config.max_nll
-    pairs, cost = pairs[admissible], cost[admissible]
-    links = pairs[assign(pairs, cost, config.max_nll)]
+    terms = [_terms(pairs[part], tracklets, ends, starts, kalman, config) for part in parts]
+    cost = np.concatenate([part.nll for part in terms])
+    admissible = np.flatnonzero(cost < config.max_nll)
+    chosen = admissible[assign(pairs[admissible], cost[admissible], config.max_nll)]
+    links = pairs[chosen]
+    if log is not None:
+        gaps, motion = np.concatenate([part.gaps for part in terms]), np.concatenate([part.motion for part in terms])
+        log.terms = LinkTerms(pairs, gaps, motion, np.concatenate([part.cosine for part in terms]), cost)
+        log.linked = np.zeros(len(pairs), np.bool_)
+        log.linked[chosen] = True
     chains = np.arange(len(tracklets))
     for n in np.argsort(tracklets.times[tracklets.first[links.detections]], kind="stable"):
         chains[links.detections[n]] = chains[links.tracks[n]]
@@ -61,20 +102,21 @@ def _candidates(tracklets: Tracklets, config: TrackerConfig) -> CandidatePairs:
     return pairs[labels[before] == labels[pairs.detections]]
 
 
-def _costs(
+def _terms(
     pairs: CandidatePairs,
     tracklets: Tracklets,
     ends: States,
     starts: States,
     kalman: KalmanFilter,
     config: TrackerConfig,
-) -> Floats:
-    """Returns the negative log-likelihood of each link, in nats, float64 (P,)."""
+) -> LinkTerms:
+    """Returns the terms of the cost of each link."""
     before, after = pairs.tracks, pairs.detections
     gap = tracklets.times[tracklets.first[after]] - tracklets.times[tracklets.last[before]]
     forward = _motion_cost(ends, before, starts, after, gap, kalman, config.height_weight)
     backward = _motion_cost(starts, after, ends, before, gap, kalman, config.height_weight)
-    nll = (forward + backward) / 2 + config.absence_penalty * gap
+    motion = (forward + backward) / 2
+    nll, cosines = motion + config.absence_penalty * gap, np.full(len(pairs), np.nan)
     if tracklets.embeddings.shape[1]:
         length = np.linalg.norm(tracklets.embeddings, axis=1)
         known = (length[before] > 0) & (length[after] > 0)
@@ -83,7 +125,8 @@ def _costs(
         cosine = 1 - similarity
         nll[known] += config.appearance_evidence * (cosine - config.neutral_distance)
         nll[known] = np.where(cosine <= config.max_cosine_distance, nll[known], np.inf)
-    return nll
+        cosines[known] = cosine
+    return LinkTerms(pairs, gap, motion, cosines, nll)
 
 
 def _motion_cost(

@@ -14,7 +14,7 @@ from tracker.tracking.candidate_pairs import Mask
 from tracker.tracking.deepsort import DeepSort, Rescorer, no_rescoring
 from tracker.tracking.gallery import Embeddings
 from tracker.tracking.kalman import IDENTITY, KalmanFilter
-from tracker.tracking.linking import link
+from tracker.tracking.linking import LinkLog, link
 from tracker.tracking.smoothing import fill_gaps, keep_likely_fills, smooth
 from tracker.tracking.track_table import Indices
 from tracker.tracking.tracklets import TrackletRecorder, Tracklets
@@ -33,12 +33,16 @@ class OfflineTracker:
     Memory: 83 bytes for each detection of a track, 40 for each frame, or 250 where the camera moves, and an embedding
     for each tracklet; from the last frame on, up to 1100 bytes for each row in all. The result depends on the frames
     alone.
+
+    Attributes:
+        log: Takes what is linked; None for nothing.
     """
 
     def __init__(
         self, config: TrackerConfig, reid_class_ids: Collection[int] = (), size: tuple[float, float] = (inf, inf)
     ) -> None:
         """Starts without tracks; the arguments are those of `DeepSort`."""
+        self.log: LinkLog | None = None
         self._config = config
         self._tracker = DeepSort(config, reid_class_ids, size)
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
@@ -74,8 +78,12 @@ class OfflineTracker:
         """Yields the final tracks of every frame, in order."""
         times, camera_motions, tracklets = self._recorder.finish()
         analyzed = self._recorder.analyzed
-        chains = link(tracklets, self._filter, self._config)
-        trajectories = tracklets.join(chains, self._config.min_detections).split()
+        chains = link(tracklets, self._filter, self._config, self.log)
+        joined = tracklets.join(chains, self._config.min_detections)
+        if self.log is not None:
+            self.log.tracklets, self.log.serials = tracklets, self._recorder.serials
+            self.log.numbers = _numbers(tracklets, chains, joined)
+        trajectories = joined.split()
         parts = [
             self._finalize(each, number, times, analyzed, camera_motions) for number, each in enumerate(trajectories, 1)
         ]
@@ -113,6 +121,19 @@ class OfflineTracker:
             observed=observed,
             detection_index=np.where(observed, trajectory.detection_index[latest], -1),
         )
+
+
+def _numbers(tracklets: Tracklets, chains: Indices, joined: Tracklets) -> Indices:
+    """Returns the number of the trajectory that each tracklet is part of, int64 (K,) from 1; 0 for none."""
+    firsts = zip(joined.frames[joined.first].tolist(), joined.detection_index[joined.first].tolist(), strict=True)
+    number = {first: n for n, first in enumerate(firsts, 1)}  # no two tracks have the same detection
+    of_chain = np.zeros(int(chains.max(initial=-1)) + 1, np.int64)
+    rows = zip(
+        tracklets.frames[tracklets.first].tolist(), tracklets.detection_index[tracklets.first].tolist(), strict=True
+    )
+    for chain, first in zip(chains.tolist(), rows, strict=True):
+        of_chain[chain] = number.get(first, of_chain[chain])
+    return of_chain[chains]
 
 
 def _concatenate(parts: list[Tracks]) -> Tracks:

@@ -86,10 +86,15 @@ class Tracklets:
 
 
 class TrackletRecorder:
-    """A recorder of the detections of all tracks of a `DeepSort`, frame by frame."""
+    """A recorder of the detections of all tracks of a `DeepSort`, frame by frame.
+
+    Attributes:
+        serials: After `finish`, the number of the track of each tracklet, int64 (K,); see `TrackTable`.
+    """
 
     def __init__(self, max_gap: float) -> None:
         """Takes the seconds without a detection after which a track continues as another tracklet."""
+        self.serials = np.zeros(0, np.int64)
         self._max_gap = max_gap
         self._times: list[float] = []
         self._skipped: list[int] = []
@@ -158,7 +163,8 @@ class TrackletRecorder:
         confirmed = self._of_serial[serials, 1] > 0
         rows = np.lexsort((frames, tracklets))
         rows = rows[confirmed[rows]]
-        numbers, count = np.unique(tracklets[rows], return_counts=True)
+        numbers, first, count = np.unique(tracklets[rows], return_index=True, return_counts=True)
+        self.serials = serials[rows][first]
         times, frames = np.array(self._times), frames[rows]
         sums = np.zeros((self._count, self._sums.shape[1]))
         sums[: len(self._sums)] = self._sums[: self._count]

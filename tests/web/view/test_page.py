@@ -224,6 +224,36 @@ def test_doubtful_moments_and_a_box_that_is_drawn(open_page: Any) -> None:
     assert page.inner_text("#selection") == "track 1"
 
 
+def test_why_a_track_was_matched_in_the_frame_that_is_shown(open_page: Any, track: Any) -> None:
+    page, run = open_page("variable")
+    page.keyboard.press("w")
+    assert "Select a track" in page.inner_text("#why")
+    seek(page, 1.0)
+    page.keyboard.press("]")
+    wait(page, "document.querySelectorAll('#why table tr').length > 3")
+    frame, chosen = int(page.inner_text("#frame")), page.inner_text("#selection").split()[-1]
+    wait(page, f"document.querySelector('#why h3').textContent.startsWith('Frame {frame},')")
+    track("why", run, chosen, "--output", "why.json")
+    told = json.loads(Path("why.json").read_text())
+    row = next(one for one in told["decisions"] if one["frame"] == frame and one["event"] == "matched")
+    cells = dict(line.split("\t")[:2] for line in page.inner_text("#why table").splitlines()[1:])
+    assert float(cells["cost"]) == pytest.approx(row["cost"], abs=0.006)
+    assert float(cells["overlap"]) == pytest.approx(row["overlap"], abs=0.006)
+    assert row["text"] in page.inner_text("#why .now") and page.locator("#why li").count() == len(told["account"])
+    page.click("#why li >> nth=0")
+    wait(page, f"document.getElementById('frame').textContent === '{told['account'][0]['frame']}'")
+    page.keyboard.press("w")
+    assert page.is_hidden("#why") and page.is_visible("#tracks")
+
+
+def test_a_run_without_stored_detections_tells_so_in_the_panel(open_page: Any) -> None:
+    page, run = open_page()
+    shutil.rmtree(run / "detections")
+    page.click(".track >> nth=0")
+    page.keyboard.press("w")
+    wait(page, "document.getElementById('why').textContent.includes('has no stored detections')")
+
+
 def test_a_phone_in_the_dark(open_page: Any) -> None:
     phone = {"width": 390, "height": 844}
     page, _ = open_page(viewport=phone, color_scheme="dark", has_touch=True, is_mobile=True)

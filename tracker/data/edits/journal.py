@@ -93,6 +93,10 @@ class Journal:
         """Returns the edits that count: those that were not undone."""
         return replay_entries(self.entries())[0]
 
+    def effective(self) -> list[Entry]:
+        """Returns the lines of the edits that count; see `edits`."""
+        return _replay(self.entries())[0]
+
     def add(self, make: Callable[[list[Edit]], Edit], author: str = "", seen: int | None = None) -> str:
         """Adds an edit, and returns it in words.
 
@@ -165,11 +169,16 @@ class Journal:
 
 def replay_entries(entries: list[Entry]) -> tuple[list[Edit], list[Edit]]:
     """Returns the edits that count, and those that were undone and can be redone, the next one last."""
-    done: list[Edit] = []
-    undone: list[Edit] = []
+    done, undone = _replay(entries)
+    return [entry.edit for entry in done if entry.edit], [entry.edit for entry in undone if entry.edit]
+
+
+def _replay(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    done: list[Entry] = []
+    undone: list[Entry] = []
     for entry in entries:
         if entry.edit is not None:
-            done.append(entry.edit)
+            done.append(entry)
             undone.clear()
         elif entry.action == "undo" and done:
             undone.append(done.pop())

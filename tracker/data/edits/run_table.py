@@ -151,6 +151,15 @@ class RunTable:
                 return track
         raise InputError(f"{self.folder} has no track {track_id}")
 
+    def observed_frames(self, track_id: int) -> list[int]:
+        """Returns the frames in which the run, before any edit, detected a track."""
+        chosen = [("track_id", "==", track_id), ("observed", "==", True)]
+        try:
+            frames = pq.read_table(self._path, columns=["frame"], filters=chosen, partitioning=None)["frame"]
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(self._path, error) from None
+        return frames.to_pylist()  # type: ignore[no-any-return]
+
     def complete(self, edit: Edit, edits: list[Edit]) -> Edit:
         """Returns an edit with what follows from the tracks: the new id, the class, and the anchors.
 

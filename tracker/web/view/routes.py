@@ -58,6 +58,10 @@ def create_view_app(runs: Sequence[ViewedRun], token: str = "") -> FastAPI:
     def best(number: int, track: int) -> dict[str, Any] | None:
         return find(number).best_box(track)
 
+    @app.get("/api/runs/{number}/why/{track}")
+    def why(number: int, track: int, start: float, end: float) -> dict[str, Any]:
+        return find(number).why(track, start, end)
+
     @app.get("/api/runs/{number}/media")
     def media(number: int) -> dict[str, Any]:
         return find(number).media.open()

@@ -1,11 +1,12 @@
 """The runs that a page shows, and the parts of their tracks that it asks for."""
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,17 @@ from tracker.data.edits import Edit, RunTable
 from tracker.errors import InputError
 from tracker.parsing import read_json
 from tracker.web.view.doubtful import find_moments
+from tracker.web.view.explanations import window_of_account
 from tracker.web.view.media import Media
+
+if TYPE_CHECKING:
+    from tracker.pipeline.explain import Account, RunExplainer
 
 RECORD = "run.json"
 MAX_SECONDS = 120.0
 """Longest part of a run in one answer."""
+ACCOUNTS = 8
+"""Accounts of tracks that are kept."""
 _FEW_FRAMES = 9
 """Frames of a track among which its clearest box is chosen."""
 
@@ -41,6 +48,9 @@ class ViewedRun:
         self.record = record
         self.media = Media(folder, self.record, self.table)
         self._tracks: tuple[list[Edit], dict[str, list[Any]]] | None = None
+        self._explainer: RunExplainer | None = None
+        self._accounts: dict[tuple[int, int], Account] = {}  # by track, and version of the journal
+        self._explaining = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -96,6 +106,30 @@ class ViewedRun:
         """Returns the next doubtful moments after a time, seconds; see `find_moments`."""
         found, until = find_moments(self.table, after, limit)
         return {"moments": [asdict(moment) for moment in found], "until": until if math.isfinite(until) else None}
+
+    def why(self, track_id: int, start: float, end: float) -> dict[str, Any]:
+        """Returns why a track is as it is, with the decisions between two times, seconds; a `problem` if it cannot."""
+        if not 0 <= start < end <= start + MAX_SECONDS:
+            raise InputError(f"ask for at most {MAX_SECONDS:g} s of a run")
+        try:
+            with self._explaining:
+                account = self._account(track_id)
+        except InputError as error:
+            return {"problem": str(error)}
+        return window_of_account(account, start, end)
+
+    def _account(self, track_id: int) -> "Account":
+        # It takes time and memory, which a look does without.
+        from tracker.pipeline.explain import RunExplainer
+
+        key = track_id, self.table.journal.version
+        if key not in self._accounts:
+            if self._explainer is None:
+                self._explainer = RunExplainer(self.folder)
+            found = self._explainer.explain(track_id)
+            kept = list(self._accounts.items())[1 - ACCOUNTS :]
+            self._accounts = dict([*kept, (key, found)])
+        return self._accounts[key]
 
     def best_box(self, track_id: int) -> dict[str, Any] | None:
         """Returns time and box of a track where it is large, with a high score; None if it was edited away."""

@@ -4,6 +4,7 @@ import { Frames } from "./frames.js";
 import { TrackList } from "./list.js";
 import { Overlay } from "./overlay.js";
 import { Timeline, clock } from "./timeline.js";
+import { Why } from "./why.js";
 
 const $ = (id) => document.getElementById(id);
 const video = $("video");
@@ -17,6 +18,11 @@ const list = new TrackList($("list"), $("rows"), (id, isSecond, time) => {
   if (!isSecond && !(current && current.boxes.some((box) => box.id === id))) seek(time);
   select(id, isSecond);
 });
+
+const why = new Why($("why"), (time) => {
+  video.pause();
+  seek(time);
+}, () => draw());
 
 function say(text, isWarning = false) {
   $("message").textContent = text;
@@ -40,7 +46,8 @@ function draw() {
   $("clock").textContent = clock(state.now, 3);
   $("frame").textContent = frame ? frame.index : "-";
   const trail = $("trails").checked ? (id, time, seconds) => frames.trail(id, time, seconds) : null;
-  overlay.draw(frame, { first: state.first, second: state.second, trail, drawn: state.drawn });
+  why.show(base(), state.version, state.first, frame, state.now);
+  overlay.draw(frame, { first: state.first, second: state.second, trail, drawn: state.drawn, rival: why.rivalBox });
   timeline.draw(state.now, state.first, state.second);
 }
 
@@ -288,6 +295,7 @@ const KEYS = {
   "]": () => cycle(false, 1),
   "{": () => cycle(true, -1),
   "}": () => cycle(true, 1),
+  w: () => openTab($("why").hidden ? "why" : "tracks"),
   m: () => repair("merge"),
   x: () => repair("swap"),
   s: () => repair("split"),
@@ -350,15 +358,15 @@ $("rate").addEventListener("change", () => (video.playbackRate = parseFloat($("r
 $("filter").addEventListener("input", () => list.arrange($("filter").value));
 $("sort").addEventListener("change", () => list.arrange(undefined, $("sort").value));
 for (const button of document.querySelectorAll("[data-verb]")) button.addEventListener("click", (event) => repair(button.dataset.verb, event.shiftKey));
-for (const tab of document.querySelectorAll("[role=tab]")) {
-  tab.addEventListener("click", () => {
-    for (const other of document.querySelectorAll("[role=tab]")) {
-      other.setAttribute("aria-selected", String(other === tab));
-      $(other.dataset.tab).hidden = other !== tab;
-    }
-    if (tab.dataset.tab === "moments" && !state.moments.length) attempt(() => findMoments(true));
-  });
+function openTab(name) {
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    tab.setAttribute("aria-selected", String(tab.dataset.tab === name));
+    $(tab.dataset.tab).hidden = tab.dataset.tab !== name;
+  }
+  if (name === "moments" && !state.moments.length) attempt(() => findMoments(true));
+  if (frames) draw();
 }
+for (const tab of document.querySelectorAll("[role=tab]")) tab.addEventListener("click", () => openTab(tab.dataset.tab));
 video.addEventListener("play", () => ($("play").textContent = "❚❚"));
 video.addEventListener("pause", () => ($("play").textContent = "▶"));
 video.addEventListener("loadedmetadata", () => {

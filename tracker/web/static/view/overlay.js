@@ -27,7 +27,7 @@ export class Overlay {
     return [(x - left) / scaleX, (y - top) / scaleY];
   }
 
-  draw(frame, { first, second, trail, drawn }) {
+  draw(frame, { first, second, trail, drawn, rival }) {
     const ratio = window.devicePixelRatio || 1;
     const { clientWidth, clientHeight } = this.canvas;
     if (this.canvas.width !== Math.round(clientWidth * ratio) || this.canvas.height !== Math.round(clientHeight * ratio)) {
@@ -63,11 +63,12 @@ export class Overlay {
       context.fillStyle = "#fff";
       context.fillText(text, x + 3, above + 13);
     }
-    if (drawn) {
+    for (const [box, dash] of [[drawn, [4, 3]], [rival, [1, 3]]]) {
+      if (!box) continue;
       context.strokeStyle = "#fff";
       context.lineWidth = 2;
-      context.setLineDash([4, 3]);
-      context.strokeRect(toX(drawn[0]), toY(drawn[1]), (drawn[2] - drawn[0]) * scaleX, (drawn[3] - drawn[1]) * scaleY);
+      context.setLineDash(dash);
+      context.strokeRect(toX(box[0]), toY(box[1]), (box[2] - box[0]) * scaleX, (box[3] - box[1]) * scaleY);
       context.setLineDash([]);
     }
   }
