@@ -23,13 +23,13 @@ def view(
     from tracker.web.view import create_view_app, find_runs
 
     found = find_runs(runs)
-    try:
-        with stop_signals() as signals, WebServer(create_view_app(found, settings.token), settings) as server:
+    with stop_signals() as signals, WebServer(create_view_app(found, settings.token), settings) as server:
+        try:
             signals.graceful = True
             say(f"{server.url}", "Ctrl-C ends the page.")
             while not signals.signal and server.wait(0.2):
                 pass
-    finally:
-        for run in found:
-            run.media.close()
+        finally:
+            for run in found:  # before the server waits for its last answers
+                run.close()
     return signals.exit_code

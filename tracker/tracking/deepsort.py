@@ -339,19 +339,21 @@ class DeepSort:
             return
         self._keep((table.ids > 0) | (table.misses <= config.tentative_misses), EndCause.TENTATIVE, time)
         missed = table.misses > 0
-        rows, detected = np.flatnonzero(missed), np.flatnonzero(~missed)
+        rows = np.flatnonzero(missed)
         boxes = xyah_to_xyxy(table.mean[rows, :4])
-        left, duplicate = np.zeros(len(table), np.bool_), np.zeros(len(table), np.bool_)
+        left = duplicate = np.zeros(len(table), np.bool_)
+        if config.duplicate_iou and len(rows):
+            detected, duplicate = np.flatnonzero(~missed), duplicate.copy()
+            overlap = iou(boxes, xyah_to_xyxy(table.mean[detected, :4]))
+            overlap[table.labels[rows][:, None] != table.labels[detected]] = 0
+            duplicate[rows] = overlap.max(1, initial=0) > config.duplicate_iou
         if self._size[0] < inf:
             # Given boxes may reach out of the image: such a track leaves once less of it is visible than before.
             visible, before = self._visible(boxes), self._visible(table.last_box[rows])
             left[rows] = visible < config.min_visible * before
-        if config.duplicate_iou and len(rows):
-            overlap = iou(boxes, xyah_to_xyxy(table.mean[detected, :4]))
-            overlap[table.labels[rows][:, None] != table.labels[detected]] = 0
-            duplicate[rows] = overlap.max(1, initial=0) > config.duplicate_iou
-        self._keep(~left, EndCause.LEFT, time)
-        self._keep(~duplicate[~left], EndCause.DUPLICATE, time)
+            self._keep(~left, EndCause.LEFT, time)
+        if config.duplicate_iou:
+            self._keep(~duplicate[~left], EndCause.DUPLICATE, time)
 
     def _visible(self, boxes: Floats) -> Floats:
         """Returns the fraction of each box that lies inside the image, float64 (N,)."""
@@ -388,11 +390,11 @@ class DeepSort:
     def _confirm_tracks(self, time: float) -> None:
         table, detected = self.table, self.table.misses == 0
         due = np.flatnonzero(detected & (table.ids == 0) & ~table.weak & (table.hits >= self._config.n_init))
-        own = np.ones(len(due), np.bool_)
+        covered = due[:0]
         if self._config.max_occlusion and len(due):
             others = np.flatnonzero(detected & (table.ids > 0))
             own = has_own_evidence(table, due, others, self._config)
-        covered, due = due[~own], due[own]
+            covered, due = due[~own], due[own]
         table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
         if self.log is not None:

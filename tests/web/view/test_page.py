@@ -101,7 +101,7 @@ def page_opener(
     if opened:
         opened[2].close()
         opened[0].__exit__()
-        opened[1].media.close()
+        opened[1].close()
     assert not problems
 
 

@@ -2,6 +2,6 @@
 
 from tracker.pipeline.explain.account import Account, Line, Part
 from tracker.pipeline.explain.decision_rows import DecisionRow, decision_rows
-from tracker.pipeline.explain.explainer import RunExplainer
+from tracker.pipeline.explain.explainer import RunExplainer, Superseded
 
-__all__ = ["Account", "DecisionRow", "Line", "Part", "RunExplainer", "decision_rows"]
+__all__ = ["Account", "DecisionRow", "Line", "Part", "RunExplainer", "Superseded", "decision_rows"]

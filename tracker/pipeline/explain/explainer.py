@@ -22,8 +22,14 @@ from tracker.tracking.decisions import DecisionLog, Step, TrackEvent
 from tracker.tracking.linking import LinkLog
 
 
+class Superseded(InputError):
+    """Another track was asked for before this one was explained."""
+
+
 class RunExplainer:
-    r"""Explains the tracks of a run, one at a time.
+    r"""Explains the tracks of a run, one at a time; in a run of hours each may take minutes.
+
+    Whoever asks, from another thread, for another track ends the work on the one before.
 
     Example:
         >>> explainer = RunExplainer(Path("tracked/video"))  # doctest: +SKIP
@@ -48,13 +54,21 @@ class RunExplainer:
         self._version = str(run.record.get("versions", {}).get("tracker", ""))
         self._links: LinkLog | None = None
         self._lock = threading.Lock()
+        self._asked = self._current = 0  # numbers of the latest question, and of that which is worked on
+
+    def close(self) -> None:
+        """Ends the work on a track in another thread."""
+        self._asked += 1
 
     def explain(self, track_id: int) -> Account:
         """Returns the account of a track, as the journal of the run has repaired it.
 
         Raises:
             InputError: There is no such track, or tracking again does not give it.
+            Superseded: Another one was asked for meanwhile.
         """
+        self._asked += 1
+        number = self._asked
         entries = self.table.journal.effective()
         trace = Trace([track.id for track in self.table.tracks([])], entries)
         try:
@@ -63,6 +77,7 @@ class RunExplainer:
             raise InputError(f"{self._folder}: {error}") from None
         row = self.table.track(track_id)
         with self._lock:
+            self._current = number
             parts, settings = self._track([piece for piece in pieces if _holds(piece, row)])
         return Account(row, parts, trace, trace.entries(track_id), settings)
 
@@ -96,6 +111,7 @@ class RunExplainer:
                 run.decisions = log
                 with closing(run.tracks(images=False)) as frames:
                     for frame, _ in frames:
+                        self._check_current()
                         if log.is_complete or frame.time > last:
                             break
         return log, run.config
@@ -111,7 +127,12 @@ class RunExplainer:
                     with closing(run.tracks(images=False)) as frames:
                         next(frames, None)
             self._links = run.links
+        self._check_current()
         return self._links
+
+    def _check_current(self) -> None:
+        if self._current != self._asked:
+            raise Superseded("another track was asked for meanwhile")
 
     def _check(self, part: Part) -> None:
         """Checks that a track was detected in the frames in which the table of the run says so."""

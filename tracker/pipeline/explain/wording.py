@@ -194,7 +194,7 @@ class Words:
             text = f"the likeliest detection, of score {own.score:.2f}, could not be it: {self.obstacle(own)}"
             return f"{text}; it {taken}" if taken else text
         if taken:
-            return f"its likeliest detection {taken}; its own cost was {own.cost:.2f} ({self.terms(own)})"
+            return f"its likeliest detection {taken}; its own match: {self.terms(own)}"
         return f"the assignment of least cost left it out ({self.terms(own)})"
 
     def reason(self, step: Step) -> str:

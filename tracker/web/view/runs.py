@@ -108,28 +108,32 @@ class ViewedRun:
         return {"moments": [asdict(moment) for moment in found], "until": until if math.isfinite(until) else None}
 
     def why(self, track_id: int, start: float, end: float) -> dict[str, Any]:
-        """Returns why a track is as it is, with the decisions between two times, seconds; a `problem` if it cannot."""
+        """Returns why a track is as it is, with the decisions between two times, seconds.
+
+        The answer is a `problem` in words if there is one, and `superseded` if another track was asked for meanwhile.
+        """
         if not 0 <= start < end <= start + MAX_SECONDS:
             raise InputError(f"ask for at most {MAX_SECONDS:g} s of a run")
-        try:
-            with self._explaining:
-                account = self._account(track_id)
-        except InputError as error:
-            return {"problem": str(error)}
-        return window_of_account(account, start, end)
-
-    def _account(self, track_id: int) -> "Account":
         # It takes time and memory, which a look does without.
-        from tracker.pipeline.explain import RunExplainer
+        from tracker.pipeline.explain import RunExplainer, Superseded
 
         key = track_id, self.table.journal.version
-        if key not in self._accounts:
-            if self._explainer is None:
-                self._explainer = RunExplainer(self.folder)
-            found = self._explainer.explain(track_id)
-            kept = list(self._accounts.items())[1 - ACCOUNTS :]
-            self._accounts = dict([*kept, (key, found)])
-        return self._accounts[key]
+        try:
+            with self._explaining:
+                self._explainer = self._explainer or RunExplainer(self.folder)
+            account = self._accounts.get(key) or self._explainer.explain(track_id)
+        except Superseded:
+            return {"superseded": True}
+        except InputError as error:
+            return {"problem": str(error)}
+        self._accounts = dict([*list(self._accounts.items())[1 - ACCOUNTS :], (key, account)])
+        return window_of_account(account, start, end)
+
+    def close(self) -> None:
+        """Ends what goes on in other threads."""
+        self.media.close()
+        if self._explainer is not None:
+            self._explainer.close()
 
     def best_box(self, track_id: int) -> dict[str, Any] | None:
         """Returns time and box of a track where it is large, with a high score; None if it was edited away."""

@@ -52,6 +52,10 @@ export class Why {
       this.answers.set(key, "loading");
       const asked = get(path, { start: part * SECONDS, end: (part + 1) * SECONDS });
       asked.catch((error) => ({ problem: error.message })).then((found) => {
+        if (found.superseded) {
+          this.answers.delete(key); // asked for again with the next frame or track that is shown
+          return;
+        }
         this.answers.set(key, found);
         while (this.answers.size > KEPT) this.answers.delete(this.answers.keys().next().value);
         this.onLoad();

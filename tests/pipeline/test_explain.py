@@ -1,0 +1,44 @@
+"""The explanation of tracks while another one is asked for."""
+
+import threading
+from pathlib import Path
+
+from hidden_person import write_hidden_person
+from tracker import Config, track_to_files
+from tracker.pipeline.explain import RunExplainer, Superseded
+
+RUN = Path("tracked/video")
+
+
+def test_a_later_question_ends_the_work_on_the_one_before(stubbed: None, working_folder: Path) -> None:
+    write_hidden_person(Path("video.mp4"))
+    track_to_files("video.mp4", Config())
+    explainer = RunExplainer(RUN)
+    refused: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            explainer.explain(2)
+        except Superseded as error:
+            refused.append(error)
+
+    with explainer._lock:  # as if it worked on yet another one
+        first = threading.Thread(target=ask)
+        first.start()
+        while not explainer._asked:
+            first.join(0.01)
+        explainer.close()
+    first.join()
+    assert len(refused) == 1
+    assert explainer.explain(1).row.id == 1
+    assert [line.kind for line in explainer.explain(1).lines()][:2] == ["born", "matched"]
+
+
+def test_steps_are_known_in_every_frame_and_edits_cut_them(stubbed: None, working_folder: Path) -> None:
+    write_hidden_person(Path("video.mp4"))
+    track_to_files("video.mp4", Config())
+    (part,) = RunExplainer(RUN).explain(1).parts
+    assert [step.frame for step in part.steps] == list(range(1, 50))
+    cut = part.between(10, 20)
+    assert [step.frame for step in cut.steps] == list(range(10, 20)) and not cut.events and not cut.is_open
+    assert part.is_open and part.final_track(part.steps[0].serial, 3.0) == 1
