@@ -76,9 +76,11 @@ def page_opener(
     problems: list[str] = []
     opened: list[Any] = []
 
-    def open_page(kind: str = "constant", refused: str = "", **options: Any) -> tuple[Any, Path]:
+    def open_page(
+        kind: str = "constant", refused: str = "", config: Config | None = None, **options: Any
+    ) -> tuple[Any, Path]:
         write_clip(tmp_path / "video.mp4", FRAMES, size=SIZE, draw=numbered_scene, **CLIPS[kind])
-        track_to_files("video.mp4", Config())
+        track_to_files("video.mp4", config or Config())
         runs = find_runs([Path("tracked/video")])
         server = WebServer(create_view_app(runs), WebConfig(port=0))
         opened.extend([server.__enter__(), runs[0]])
@@ -252,6 +254,30 @@ def test_a_run_without_stored_detections_tells_so_in_the_panel(open_page: Any) -
     page.click(".track >> nth=0")
     page.keyboard.press("w")
     wait(page, "document.getElementById('why').textContent.includes('has no stored detections')")
+
+
+def test_regions_of_interest_are_drawn_at_their_place(open_page: Any) -> None:
+    ignored = {"sky": [[0.6, 0], [1, 0], [1, 0.05], [0.6, 0.05]]}
+    page, _ = open_page(config=Config.model_validate({"detector": {"roi": {"ignore": ignored}}}))
+    drawn = """() => {
+      const canvas = document.getElementById("boxes"), copy = document.createElement("canvas");
+      [copy.width, copy.height] = [canvas.width, canvas.height];
+      const context = copy.getContext("2d", { willReadFrequently: true });
+      context.drawImage(canvas, 0, 0);
+      const [w, h] = [canvas.width, canvas.height], shown = Math.min(w / (4 / 3), h);
+      const [left, top] = [(w - shown * 4 / 3) / 2, (h - shown) / 2];
+      const count = (x1, x2) => {
+        const part = context.getImageData(left + x1 * shown * 4 / 3, top + 1, (x2 - x1) * shown * 4 / 3, 0.04 * shown);
+        return part.data.filter((value, n) => n % 4 === 3 && value > 0).length;
+      };
+      return [count(0.9, 0.99), count(0.1, 0.55)];
+    }"""
+    inside, outside = page.evaluate(drawn)
+    assert inside > 50 and outside == 0
+    page.keyboard.press("o")
+    assert page.evaluate(drawn) == [0, 0]
+    page.keyboard.press("o")
+    assert page.evaluate(drawn) == [inside, outside]
 
 
 def test_a_phone_in_the_dark(open_page: Any) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracker.config.zones import parse_regions
 from tracker.data.edits import Edit, RunTable
 from tracker.errors import InputError
 from tracker.parsing import read_json
@@ -67,8 +68,15 @@ class ViewedRun:
             "height": source.get("height") or 0,
             "duration": self.duration,
             "status": self.record.get("status", ""),
+            "regions": self.regions,
             **self.journal(),
         }
+
+    @cached_property
+    def regions(self) -> dict[str, Any]:
+        """The polygons of `--roi`, by name, their corners as fractions of the picture: `zones` and `ignore`."""
+        detector = self.record.get("config", {}).get("detector", {})
+        return parse_regions(detector.get("roi", "")).model_dump(include={"zones", "ignore"}, mode="json")
 
     @cached_property
     def duration(self) -> float:

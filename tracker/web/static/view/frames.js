@@ -51,6 +51,7 @@ export class Frames {
     if (!part) return null;
     let found = nearest(part.times, time);
     if (found >= 0) return { index: part.frames[found], time: part.times[found], boxes: part.byFrame.get(part.frames[found]) || [] };
+    if (time < SECONDS) return null; // before the first frame that is known
     const before = this.part(Math.max(0, (Math.floor(time / SECONDS) - 1) * SECONDS)); // a frame that is shown for long
     const last = before && before.times.length - 1;
     if (!before || last < 0) return null;

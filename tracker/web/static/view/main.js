@@ -47,7 +47,7 @@ function draw() {
   $("frame").textContent = frame ? frame.index : "-";
   const trail = $("trails").checked ? (id, time, seconds) => frames.trail(id, time, seconds) : null;
   why.show(base(), state.version, state.first, frame, state.now);
-  overlay.draw(frame, { first: state.first, second: state.second, trail, drawn: state.drawn, rival: why.rivalBox });
+  overlay.draw(frame, { first: state.first, second: state.second, trail, drawn: state.drawn, rival: why.rivalBox, regions: $("regions").checked ? state.run.regions : null });
   timeline.draw(state.now, state.first, state.second);
 }
 
@@ -103,6 +103,7 @@ async function openRun(number) {
   state.run = run;
   document.title = run.name;
   $("source").textContent = run.source;
+  $("regions").parentElement.hidden = ![run.regions.zones, run.regions.ignore].some((polygons) => Object.keys(polygons).length);
   const size = [run.width || 1920, run.height || 1080];
   overlay = new Overlay($("boxes"), size);
   list.size = size;
@@ -305,6 +306,7 @@ const KEYS = {
   Delete: () => repair("delete"),
   Backspace: () => repair("delete"),
   z: (event) => change(event.shiftKey ? "redo" : "undo"),
+  o: () => !$("regions").parentElement.hidden && $("regions").click(),
   "+": () => timeline.zoom(0.5, state.now),
   "-": () => timeline.zoom(2, state.now),
   "?": () => $("help").showModal(),
@@ -354,6 +356,7 @@ $("next").addEventListener("click", () => goToMoment(state.moment + 1));
 $("previous").addEventListener("click", () => goToMoment(state.moment - 1));
 $("help-button").addEventListener("click", () => $("help").showModal());
 $("trails").addEventListener("change", draw);
+$("regions").addEventListener("change", draw);
 $("rate").addEventListener("change", () => (video.playbackRate = parseFloat($("rate").value)));
 $("filter").addEventListener("input", () => list.arrange($("filter").value));
 $("sort").addEventListener("change", () => list.arrange(undefined, $("sort").value));

@@ -1,6 +1,7 @@
 // The boxes, ids and trails over the video.
 
 const TRAIL = 2; // seconds
+const HATCH = 12; // pixels between the lines over what is ignored
 
 export function color(id, light = 62) {
   return `hsl(${(id * 137.508) % 360} 85% ${light}%)`;
@@ -27,7 +28,7 @@ export class Overlay {
     return [(x - left) / scaleX, (y - top) / scaleY];
   }
 
-  draw(frame, { first, second, trail, drawn, rival }) {
+  draw(frame, { first, second, trail, drawn, rival, regions }) {
     const ratio = window.devicePixelRatio || 1;
     const { clientWidth, clientHeight } = this.canvas;
     if (this.canvas.width !== Math.round(clientWidth * ratio) || this.canvas.height !== Math.round(clientHeight * ratio)) {
@@ -40,6 +41,7 @@ export class Overlay {
     const { scaleX, scaleY, left, top } = this.place();
     const toX = (x) => left + x * scaleX, toY = (y) => top + y * scaleY;
     context.font = "600 12px system-ui, sans-serif";
+    if (regions) this.drawRegions(context, regions, (x) => toX(x * this.size[0]), (y) => toY(y * this.size[1]));
     for (const box of frame ? frame.boxes : []) {
       const chosen = box.id === first || box.id === second;
       const [x, y, w, h] = [toX(box.x1), toY(box.y1), (box.x2 - box.x1) * scaleX, (box.y2 - box.y1) * scaleY];
@@ -70,6 +72,40 @@ export class Overlay {
       context.setLineDash(dash);
       context.strokeRect(toX(box[0]), toY(box[1]), (box[2] - box[0]) * scaleX, (box[3] - box[1]) * scaleY);
       context.setLineDash([]);
+    }
+  }
+
+  // Draws the regions of interest as dashed lines, and hatches what is ignored.
+  drawRegions(context, { zones, ignore }, toX, toY) {
+    const { clientWidth, clientHeight } = this.canvas;
+    for (const [kind, polygons] of [["zone", zones], ["ignored", ignore]]) {
+      for (const [name, corners] of Object.entries(polygons)) {
+        const path = new Path2D();
+        corners.forEach(([x, y], n) => (n ? path.lineTo(toX(x), toY(y)) : path.moveTo(toX(x), toY(y))));
+        path.closePath();
+        context.save();
+        context.strokeStyle = context.fillStyle = kind === "zone" ? "#7fd4ff" : "#ffd27f";
+        context.lineWidth = 2;
+        context.setLineDash(kind === "zone" ? [8, 5] : []);
+        context.stroke(path);
+        context.clip(path);
+        context.setLineDash([]);
+        context.lineWidth = 1;
+        context.globalAlpha = 0.7;
+        context.beginPath();
+        for (let x = -clientHeight; kind === "ignored" && x < clientWidth; x += HATCH) {
+          context.moveTo(x, clientHeight);
+          context.lineTo(x + clientHeight, 0);
+        }
+        context.stroke();
+        context.restore();
+        const left = Math.min(...corners.map(([x]) => toX(x))), top = Math.min(...corners.map(([, y]) => toY(y)));
+        const text = kind === "zone" ? name : `${name} (ignored)`, width = context.measureText(text).width + 8;
+        context.fillStyle = "#000a";
+        context.fillRect(Math.max(0, left), Math.max(0, top), width, 18);
+        context.fillStyle = kind === "zone" ? "#7fd4ff" : "#ffd27f";
+        context.fillText(text, Math.max(0, left) + 4, Math.max(0, top) + 13);
+      }
     }
   }
 
