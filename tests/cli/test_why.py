@@ -55,6 +55,7 @@ def test_moments_in_detail_and_tables(run: Track) -> None:
         rows = list(csv.DictReader(file))
     table = pq.read_table("why.parquet").to_pylist()
     assert len(rows) == len(table) == FRAMES + 1  # born and confirmed, and an association in every frame but the first
+    assert rows[0]["cost"] == "" and table[0]["cost"] is None and rows[0]["event"] == "born"
     missed = [int(row["frame"]) for row in rows if row["event"] == "missed"]
     assert missed == list(HIDDEN)
     content = json.loads(Path("why.json").read_text())

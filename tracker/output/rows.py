@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import astuple, fields
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def write_rows(path: Path, kind: "type[DataclassInstance]", rows: Sequence["Data
     Args:
         path: Ends with .csv or .parquet. A file there is replaced.
         kind: The dataclass, whose fields are texts, numbers and booleans.
-        rows: Its instances. Numbers are rounded to 1/10,000.
+        rows: Its instances. Numbers are rounded to 1/10,000; NaN is an empty cell.
 
     Raises:
         InputError: The file cannot be written.
@@ -61,7 +62,9 @@ def write_rows(path: Path, kind: "type[DataclassInstance]", rows: Sequence["Data
 
 
 def _rounded(value: Any) -> Any:
-    return round(value, _DIGITS) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return None if isnan(value) else round(value, _DIGITS)
+    return value
 
 
 def _cell(value: Any) -> Any:

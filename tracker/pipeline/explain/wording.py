@@ -65,8 +65,8 @@ class Words:
         if nearest is None:
             return f"{text}; no track was near it"
         name = self._name(nearest.serial, event.frame, event.time)
-        reason = self.obstacle(nearest) if nearest.obstacle else "which was matched with a better one"
-        return f"{text}; the nearest was {name}: {reason}"
+        reason = f": {self.obstacle(nearest)}" if nearest.obstacle else ", which was matched with another detection"
+        return f"{text}; the nearest was {name}{reason}"
 
     def _cause(self, cause: EndCause | None) -> str:
         config = self._config
