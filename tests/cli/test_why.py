@@ -103,6 +103,16 @@ def test_what_cannot_be_explained_is_one_sentence(run: Track) -> None:
     record = json.loads((RUN / "run.json").read_text())
     (RUN / "run.json").write_text(json.dumps(record | {"status": "running"}))
     assert "is not finished: let it run to its end" in run("why", RUN, 1)[2]
+    for setting, value, reason in [
+        ("rescore", 0.5, "was made with --rescore"),
+        ("camera_motion", "ecc", "there is no gone.mp4"),
+    ]:
+        source = record["source"] | {"name": "gone.mp4", "path": "gone.mp4"}
+        tracker = record["config"]["tracker"] | {setting: value}
+        other = record | {"config": record["config"] | {"tracker": tracker}, "source": source}
+        (RUN / "run.json").write_text(json.dumps(other))
+        code, _, error = run("why", RUN, 1)
+        assert code == 2 and reason in error
     changed = record["config"] | {"tracker": record["config"]["tracker"] | {"max_age": 0.5}}
     (RUN / "run.json").write_text(json.dumps(record | {"config": changed}))
     code, _, error = run("why", RUN, 1)

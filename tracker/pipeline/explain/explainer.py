@@ -1,5 +1,6 @@
 """Tracks the stored detections of a run again, as `track retrack` does, and records the decisions about a track."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -40,7 +41,8 @@ class RunExplainer:
         """Takes the folder of the run, and its video where that is no longer at its place; nothing is tracked yet.
 
         Raises:
-            InputError: It is no run, has not ended, or stored no detections.
+            InputError: It is no run, has not ended, stored too little to be tracked again, or its video is needed and
+                not there.
         """
         run = started_run(folder)
         if run.record["status"] == "running":
@@ -49,8 +51,16 @@ class RunExplainer:
         self._folder = folder
         self._store = _store(folder, run.record)
         self._config = merge_config(retrack_settings(folder), {}, where=str(folder))
-        needs_images = self._config.tracker.camera_motion in ("flow", "ecc")
+        if self._config.tracker.rescore:
+            raise InputError(
+                f"{folder} was made with --rescore, whose boxes are not stored: its tracks cannot be explained"
+            )
+        motion = self._config.tracker.camera_motion
+        needs_images = motion in ("flow", "ecc")
         self._video = video or (run.source if needs_images else "")
+        if needs_images and not os.path.exists(self._video):
+            needed = f"--camera-motion {motion} of {folder} needs its video"
+            raise InputError(f"there is no {self._video}, and {needed}: name it by --video")
         self._version = str(run.record.get("versions", {}).get("tracker", ""))
         self._links: LinkLog | None = None
         self._lock = threading.Lock()
