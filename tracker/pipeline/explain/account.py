@@ -156,6 +156,11 @@ class Account:
     entries: list[Entry]
     config: Config
 
+    @property
+    def step_count(self) -> int:
+        """Number of associations."""
+        return sum(len(part.steps) for part in self.parts)
+
     def heading(self) -> str:
         """Returns the track in one sentence."""
         row = self.row

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 RECORD = "run.json"
 MAX_SECONDS = 120.0
 """Longest part of a run in one answer."""
-ACCOUNTS = 8
-"""Accounts of tracks that are kept."""
+KEPT_STEPS = 30_000
+"""Frames of all accounts of tracks that are kept, about 1 KB each."""
 _FEW_FRAMES = 9
 """Frames of a track among which its clearest box is chosen."""
 
@@ -134,8 +134,17 @@ class ViewedRun:
             return {"superseded": True}
         except InputError as error:
             return {"problem": str(error)}
-        self._accounts = dict([*list(self._accounts.items())[1 - ACCOUNTS :], (key, account)])
+        self._keep(key, account)
         return window_of_account(account, start, end)
+
+    def _keep(self, key: tuple[int, int], account: "Account") -> None:
+        """Keeps the latest account, and of those before as many as there is room for."""
+        kept, steps = [(key, account)], account.step_count
+        for known, older in reversed(list(self._accounts.items())):
+            steps += older.step_count
+            if known != key and steps <= KEPT_STEPS:
+                kept.append((known, older))
+        self._accounts = dict(reversed(kept))
 
     def close(self) -> None:
         """Ends what goes on in other threads."""
