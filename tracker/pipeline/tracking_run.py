@@ -18,6 +18,7 @@ from tracker.pipeline.state_keeper import StateKeeper
 from tracker.pipeline.tile_follower import TileFollower
 from tracker.structures.types import Frame, Tracks
 from tracker.tracking.camera_motion import CameraMotion
+from tracker.tracking.object_limits import check_limits, read_limits
 from tracker.video import Source, check_time_range
 
 AnalysisCallback = Callable[[FrameAnalysis], bool]
@@ -60,10 +61,11 @@ class TrackingRun:
             overlap: False to let each stage wait for the others, so that its time is its own.
 
         Raises:
-            InputError: The settings ask for what the source cannot give (see `check_source`).
+            InputError: The settings ask for what the source cannot give (see `check_source`), or name unknown classes.
         """
         config = config or analyzer.config
         check_source(config, source)
+        check_limits(config.tracker, analyzer.categories)
         settings = config.tracker.with_neutral_distance(analyzer.neutral_distance)
         self.source = source
         self.analyzer = analyzer
@@ -114,12 +116,14 @@ class TrackingRun:
                     yield analysis.frame, tracker.complete(analysis, tracks)
                 else:
                     yield analysis.frame, tracker.predict(analysis.frame.time)
+        tracker.sort.limits.warn()
 
     def _offline(self, on_analysis: AnalysisCallback, images: bool) -> Generator[tuple[Frame, Tracks]]:
         # Few runs need it, and it takes time to import.
         from tracker.tracking.offline import OfflineTracker
 
         tracker = OfflineTracker(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
+        tracker.categories = self.analyzer.categories
         if images:
             self.source.keep_media(for_frames=True)
         camera = CameraMotion(self.config.tracker.camera_motion)
@@ -220,6 +224,7 @@ def check_config(config: Config) -> None:
         InputError: They do not.
     """
     check_time_range(config.source)
+    read_limits(config.tracker)
     if config.tracker.offline and config.detector.realtime:
         raise InputError("--offline reads all frames before it writes, and cannot keep a pace: leave out --realtime")
     if config.appearance.save_embeddings:

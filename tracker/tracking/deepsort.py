@@ -16,6 +16,7 @@ from tracker.tracking.common_motion import CommonMotion
 from tracker.tracking.evidence import EVEN_SCORE, has_own_evidence, log_odds, settle_weak_tracks
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
+from tracker.tracking.object_limits import ObjectLimits
 from tracker.tracking.presence import count_misses, update_presence
 from tracker.tracking.re_update import re_update
 from tracker.tracking.state import TrackerState
@@ -59,6 +60,7 @@ class DeepSort:
         table: The live tracks.
         camera_motion: float64 (2, 3), the motion of the camera that the latest frame was compensated for: the one that
             was given, followed by the one that the tracks showed.
+        limits: The known numbers of objects.
 
     Example:
         >>> tracker = DeepSort(TrackerConfig(n_init=2))
@@ -83,6 +85,7 @@ class DeepSort:
         """
         self.table = TrackTable.empty()
         self.camera_motion = IDENTITY
+        self.limits = ObjectLimits(config)
         self._config = config
         self._size = size
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
@@ -348,10 +351,20 @@ class DeepSort:
     def _keep(self, mask: NDArray[np.bool_]) -> None:
         if mask.all():
             return
+        if self.limits:
+            held = np.flatnonzero(~mask & self.limits.held(self.table))
+            self._rest(held)
+            mask = mask.copy()
+            mask[held] = True
         released = self.table.gallery_index[~mask]
         if self._gallery is not None:
             self._gallery.release(released[released >= 0])
         self.table.keep(mask)
+
+    def _rest(self, rows: Indices) -> None:
+        """Puts tracks of the table that were lost for long, but never end, where they were detected last."""
+        table = self.table
+        table.mean[rows], table.covariance[rows] = self._filter.initiate(xyxy_to_xyah(table.last_box[rows]))
 
     def _start_tracks(self, detections: PreparedDetections, rows: Indices, time: float, weak: bool = False) -> None:
         if not len(rows):
@@ -373,8 +386,13 @@ class DeepSort:
         if self._config.max_occlusion and len(due):
             others = np.flatnonzero(detected & (table.ids > 0))
             due = due[has_own_evidence(table, due, others, self._config)]
+        replaced = due[:0]
+        if self.limits:
+            due, replaced = self.limits.admit(table, due, self._gallery, self._time)
         table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
+        if len(replaced):
+            self._keep(~np.isin(np.arange(len(table)), replaced))
 
     def _output(self, time: float, mean: Floats, observed: NDArray[np.bool_]) -> Tracks:
         """Returns the confirmed tracks that were detected in the latest frame of `update`, and those that coast.

@@ -35,9 +35,7 @@ def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> I
     pairs = _candidates(tracklets, config)
     if not len(pairs):
         return np.arange(len(tracklets))
-    ends, starts = _states(tracklets, kalman, backward=False), _states(tracklets, kalman, backward=True)
-    parts = np.split(np.arange(len(pairs)), np.arange(_BLOCK, len(pairs), _BLOCK))
-    cost = np.concatenate([_costs(pairs[part], tracklets, ends, starts, kalman, config) for part in parts])
+    cost = link_costs(pairs, tracklets, kalman, config)
     admissible = cost < config.max_nll
     pairs, cost = pairs[admissible], cost[admissible]
     links = pairs[assign(pairs, cost, config.max_nll)]
@@ -45,6 +43,13 @@ def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> I
     for n in np.argsort(tracklets.times[tracklets.first[links.detections]], kind="stable"):
         chains[links.detections[n]] = chains[links.tracks[n]]
     return np.unique(chains, return_inverse=True)[1].astype(np.int64)
+
+
+def link_costs(pairs: CandidatePairs, tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> Floats:
+    """Returns the negative log-likelihood of links of a tracklet and a later one, in nats, float64 (P,)."""
+    ends, starts = _states(tracklets, kalman, backward=False), _states(tracklets, kalman, backward=True)
+    parts = np.split(np.arange(len(pairs)), np.arange(_BLOCK, len(pairs), _BLOCK))
+    return np.concatenate([_costs(pairs[part], tracklets, ends, starts, kalman, config) for part in parts])
 
 
 def _candidates(tracklets: Tracklets, config: TrackerConfig) -> CandidatePairs:

@@ -1,6 +1,6 @@
 """The detections of a video tracked once more, with time running backward, and what both passes say about each."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,16 @@ Indices = NDArray[np.int64]
 
 _MIN_IOU = 0.5
 """Least IoU of a box of a track with the detection that it was made of; its filter moves it a little."""
-_KEPT = ("start_score", "high_score", "neutral_cosine_distance", "match_across_classes", "offline")
-"""Settings of the run that the backward pass shares: those that depend on the detector, the classes and the use."""
+_KEPT = (
+    "start_score",
+    "high_score",
+    "neutral_cosine_distance",
+    "match_across_classes",
+    "max_objects",
+    "exactly",
+    "offline",
+)
+"""Settings of the run that the backward pass shares: those that depend on the detector, the scene and the use."""
 
 
 def reference_settings(config: TrackerConfig) -> TrackerConfig:
@@ -58,7 +66,11 @@ class PassComparison:
 
 
 def compare_with_backward_pass(
-    tracks: RunTracks, frames: Iterable[StoredFrame], config: TrackerConfig, reid_class_ids: Collection[int] = ()
+    tracks: RunTracks,
+    frames: Iterable[StoredFrame],
+    config: TrackerConfig,
+    reid_class_ids: Collection[int] = (),
+    categories: Sequence[str] = (),
 ) -> PassComparison:
     """Tracks stored detections from the last frame to the first, and finds the detection behind each row of a run.
 
@@ -67,8 +79,10 @@ def compare_with_backward_pass(
         frames: Its stored frames, from the last to the first, with the detections that were tracked.
         config: The settings of its tracker; the backward pass has those of `reference_settings`.
         reid_class_ids: See `DeepSort`.
+        categories: Names of the classes by the labels of the detections.
     """
-    backward = _BackwardTracker(config, reid_class_ids, (tracks.width or np.inf, tracks.height or np.inf))
+    size = tracks.width or np.inf, tracks.height or np.inf
+    backward = _BackwardTracker(config, reid_class_ids, size, categories)
     matcher = _RowMatcher(tracks)
     sums: dict[int, Floats] = {}
     counts: dict[int, int] = {}
@@ -98,10 +112,22 @@ def compare_with_backward_pass(
 class _BackwardTracker:
     """The tracker of the backward pass, causal or offline as in the run."""
 
-    def __init__(self, config: TrackerConfig, reid_class_ids: Collection[int], size: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        config: TrackerConfig,
+        reid_class_ids: Collection[int],
+        size: tuple[float, float],
+        categories: Sequence[str],
+    ) -> None:
         config = reference_settings(config)
-        self._sort = None if config.offline else DeepSort(config, reid_class_ids, size)
-        self._offline = OfflineTracker(config, reid_class_ids, size) if config.offline else None
+        self._sort: DeepSort | None = None
+        self._offline: OfflineTracker | None = None
+        if config.offline:
+            self._offline = OfflineTracker(config, reid_class_ids, size)
+            self._offline.categories = categories
+        else:
+            self._sort = DeepSort(config, reid_class_ids, size)
+            self._sort.limits.categories = categories
         self._end: float | None = None
         self._frames: list[tuple[int, int]] = []  # of each frame: the number of its first detection, and of detections
         self._ids: list[Indices] = []

@@ -1,6 +1,6 @@
 """The quality of the tracks of a run as numbers, without ground truth: of each track, and of all together."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 
@@ -85,7 +85,11 @@ class Quality:
 
 
 def measure_quality(
-    tracks: RunTracks, frames: Iterable[StoredFrame], config: TrackerConfig, reid_class_ids: Collection[int] = ()
+    tracks: RunTracks,
+    frames: Iterable[StoredFrame],
+    config: TrackerConfig,
+    reid_class_ids: Collection[int] = (),
+    categories: Sequence[str] = (),
 ) -> Quality:
     """Measures tracks by the detections that they were made of.
 
@@ -94,8 +98,9 @@ def measure_quality(
         frames: Its stored frames, from the last to the first, with the detections that were tracked.
         config: The settings of its tracker; see `reference_settings`.
         reid_class_ids: See `DeepSort`.
+        categories: Names of the classes by the labels of the detections.
     """
-    comparison = compare_with_backward_pass(tracks, frames, config, reid_class_ids)
+    comparison = compare_with_backward_pass(tracks, frames, config, reid_class_ids, categories)
     agreement, hota, idf1 = association_agreement(tracks, comparison)
     appearance = appearance_consistency(tracks, comparison)
     found = tuple(_measure_track(one, comparison, agreement, appearance) for one in tracks.by_track())

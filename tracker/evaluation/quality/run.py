@@ -40,7 +40,7 @@ def measure_run(tracks: RunTracks, detections: str = "") -> Quality:
     info = stored.run_info
     settings = config.tracker.with_neutral_distance(info.neutral_distance if info else 0.0)
     frames = _in_regions(_frames_backward(stored), wanted, tracks)
-    return measure_quality(tracks, frames, settings, info.reid_class_ids if info else ())
+    return measure_quality(tracks, frames, settings, info.reid_class_ids if info else (), stored.categories)
 
 
 def find_detections(tracks: RunTracks) -> Path | None:
