@@ -69,18 +69,20 @@ def check_limits(config: TrackerConfig, categories: Sequence[str]) -> None:
             raise InputError(f"{setting}: unknown class {limit.name!r}{did_you_mean(limit.name, list(categories))}")
 
 
-def distance_cost(distance: Floats, size: Floats, seconds: Floats) -> Floats:
+def distance_cost(distance: Floats, size: Floats, seconds: Floats, measurement_noise: float) -> Floats:
     """Returns how unlikely an object of a size is at a distance from where it was lost, so many seconds later, in nats.
 
-    The density is a Cauchy distribution, whose tails are long: an object that nobody sees may turn, stop or run.
+    The density is a Cauchy distribution, whose tails are long: an object that nobody sees may turn, stop or run. As in
+    `negative_log_likelihood`, it is relative to that of a place that is exactly known, so that both can be compared.
 
     Args:
         distance: Pixels, (N,).
         size: Longer side of its box, pixels, (N,).
         seconds: Since it was lost, (N,).
+        measurement_noise: See `TrackerConfig`.
     """
     spread = np.hypot(_SPREAD, _SPEED * seconds)
-    cost: Floats = 1.5 * np.log1p((distance / (spread * size)) ** 2) + 2 * np.log(spread / _SPREAD)
+    cost: Floats = 1.5 * np.log1p((distance / (spread * size)) ** 2) + 2 * np.log(spread / measurement_noise)
     return cost
 
 
@@ -188,7 +190,8 @@ class ObjectLimits:
         possible = seconds > TIME_TOLERANCE
         before, after = table.last_box[lost], table.last_box[late]
         distance = np.linalg.norm(_centers(after)[:, None] - _centers(before), axis=2)
-        cost = distance_cost(distance, np.maximum(*_sides(before)), np.maximum(seconds, 0))
+        noise = self._config.measurement_noise
+        cost = distance_cost(distance, np.maximum(*_sides(before)), np.maximum(seconds, 0), noise)
         if gallery is not None:
             known = (table.gallery_index[late] >= 0)[:, None] & (table.gallery_index[lost] >= 0)
             a, b = np.nonzero(known)

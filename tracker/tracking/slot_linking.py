@@ -66,7 +66,7 @@ def _link_slots(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfi
     motion = link_costs(pairs, tracklets, kalman, config)
     gap = tracklets.times[tracklets.first[pairs.detections]] - tracklets.times[tracklets.last[pairs.tracks]]
     labels = tracklets.majority_labels()
-    cost = np.minimum(motion, _distance_costs(pairs, tracklets, gap))
+    cost = np.minimum(motion, _distance_costs(pairs, tracklets, gap, config.measurement_noise))
     cost += _OTHER_CLASS * (labels[pairs.tracks] != labels[pairs.detections])
     following = _solve(pairs, cost, config.max_nll + np.diff(tracklets.offsets), slots, _EMPTY if limit.exact else 0.0)
     chosen = np.flatnonzero(following[pairs.tracks] == pairs.detections)
@@ -115,11 +115,11 @@ def _followers(tracklets: Tracklets) -> CandidatePairs:
     return CandidatePairs(before, order[positions])
 
 
-def _distance_costs(pairs: CandidatePairs, tracklets: Tracklets, gap: Floats) -> Floats:
+def _distance_costs(pairs: CandidatePairs, tracklets: Tracklets, gap: Floats, measurement_noise: float) -> Floats:
     ends, starts = tracklets.boxes[tracklets.last[pairs.tracks]], tracklets.boxes[tracklets.first[pairs.detections]]
     distance = np.linalg.norm((starts[:, :2] + starts[:, 2:] - ends[:, :2] - ends[:, 2:]) / 2, axis=1)
     size = np.maximum(ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1])
-    return distance_cost(distance, size, gap)
+    return distance_cost(distance, size, gap, measurement_noise)
 
 
 def _solve(pairs: CandidatePairs, cost: Floats, left_out: Floats, slots: int, empty: float) -> Indices:
