@@ -165,6 +165,21 @@ def association_accuracy(
         yield as_text(entry, result)
 
 
+def leave_one_out(folder: Path, /, *, detections: str = "det.txt") -> Iterator[str]:
+    """Measures settings of the tracker chosen on all kinds of sequences but one, on the kind that was left out: HOTA.
+
+    Args:
+        folder: Sequences in the layout of the MOTChallenge, with gt/gt.txt and det/NAME.
+        detections: Name of the files of detections.
+
+    Raises:
+        InputError: There are no such sequences, or of less than two kinds, or a file is damaged.
+    """
+    from benchmarks.leave_one_out import leave_one_out as lines
+
+    yield from lines(folder, detections)
+
+
 def track_quality(folder: Path, /, *, detections: str = "det.txt") -> Iterator[str]:
     """Measures how far `track quality` tells HOTA and IDF1: rank correlations over sequences, also of spoilt tracks.
 
