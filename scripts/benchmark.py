@@ -11,7 +11,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def main() -> None:
-    if sys.argv[1:2] in (["association"], ["association-accuracy"]):
+    if sys.argv[1:2] in (["association"], ["association-accuracy"], ["leave-one-out"], ["track-quality"]):
         os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")  # numerical libraries read these when they are loaded
     from benchmarks import commands
 
@@ -22,6 +22,8 @@ def main() -> None:
     app.command(commands.baselines)
     app.command(commands.association)
     app.command(commands.association_accuracy)
+    app.command(commands.leave_one_out)
+    app.command(commands.track_quality)
     app.command(commands.ablation)
     app.command(commands.detectors)
     app.command(commands.backends)

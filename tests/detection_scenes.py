@@ -267,6 +267,29 @@ def misclassified(fps: float = 25, seed: int = 0) -> Iterator[SceneFrame]:
     return render_scene(actors, 6, fps, seed)
 
 
+def arena(fps: float = 25, seed: int = 0, animals: int = 4, seconds: float = 20) -> Iterator[SceneFrame]:
+    """Animals in an arena that run, cross and hide in a shelter; some boxes are missed, and some are false."""
+    rng = np.random.default_rng(500 + seed)
+    low, high = np.array([150, 150]), np.array([1130, 680])
+    position, velocity = rng.uniform(low + 50, high - 50, (animals, 2)), rng.normal(0, 120, (animals, 2))
+    paths = np.zeros((round(seconds * fps) + 1, animals, 2))
+    for path in paths:
+        velocity = 0.97 * velocity + rng.normal(0, 35, (animals, 2))
+        position = position + velocity / fps
+        velocity = np.where((position < low) | (position > high), -velocity, velocity)
+        path[:] = position = np.clip(position, low, high)
+
+    def animal(number: int) -> Actor:
+        def feet(time: float) -> tuple[float, float]:
+            x, y = paths[round(time * fps), number]
+            return float(x), float(y)
+
+        return Actor(feet, (70, 60), hidden=lambda time: 560 < feet(time)[0] < 720 and 330 < feet(time)[1] < 500)
+
+    actors = [animal(number) for number in range(animals)]
+    return render_scene(actors, seconds, fps, seed, miss_rate=0.15, false_positives=0.1)
+
+
 SCENES = {
     scene.__name__: scene
     for scene in (crossing, bouncing, occlusion, turning_back, long_absence, pan, crowd, riders, misclassified)

@@ -165,6 +165,48 @@ def association_accuracy(
         yield as_text(entry, result)
 
 
+def leave_one_out(folder: Path, /, *, detections: str = "det.txt") -> Iterator[str]:
+    """Measures settings of the tracker chosen on all kinds of sequences but one, on the kind that was left out: HOTA.
+
+    Args:
+        folder: Sequences in the layout of the MOTChallenge, with gt/gt.txt and det/NAME.
+        detections: Name of the files of detections.
+
+    Raises:
+        InputError: There are no such sequences, or of less than two kinds, or a file is damaged.
+    """
+    from benchmarks.leave_one_out import leave_one_out as lines
+
+    yield from lines(folder, detections)
+
+
+def track_quality(folder: Path, /, *, detections: str = "det.txt") -> Iterator[str]:
+    """Measures how far `track quality` tells HOTA and IDF1: rank correlations over sequences, also of spoilt tracks.
+
+    Args:
+        folder: Sequences in the layout of the MOTChallenge, with gt/gt.txt and det/NAME.
+        detections: Name of the files of detections.
+
+    Raises:
+        InputError: There are no such sequences, or a file is damaged.
+    """
+    from benchmarks.track_quality import CHOSEN_ON, as_text, correlations, heading, measure_variants
+
+    yield heading()
+    measured = []
+    for one in measure_variants(folder, detections):
+        measured.append(one)
+        yield as_text(one)
+    others = [kind for kind in dict.fromkeys(one.kind for one in measured) if kind not in CHOSEN_ON]
+    for kinds, what in ((CHOSEN_ON, "on which the score was chosen"), (others, "kept apart")):
+        rows = [one for one in measured if one.kind in kinds]
+        if len({one.sequence for one in rows}) > 1:
+            yield f"\nSpearman's rank correlation, {len(rows)} results of {', '.join(kinds)} ({what})"
+            yield f"{'':14}{'HOTA':>7}{'IDF1':>7}{'within a sequence: HOTA':>26}{'IDF1':>7}"
+            for term, (hota, idf1, *within) in correlations(measured, kinds).items():
+                yield f"{term:14}{hota:7.2f}{idf1:7.2f}{within[0]:26.2f}{within[1]:7.2f}"
+
+
 def baselines(
     clip: str,
     /,

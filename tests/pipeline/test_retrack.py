@@ -501,6 +501,9 @@ def test_all_tables_are_written(track: Callable[..., Result]) -> None:
         ("det.txt --output a.csv --detections ./a.csv", "two outputs have the same name"),
         ("det.txt --output a.csv --detections old.csv", "old.csv exists"),
         ("det.txt --classes cat", "det.txt: unknown class 'cat'"),
+        ("det.txt --exactly dog=1", "exactly: unknown class 'dog'"),
+        ("det.txt --exactly 0", "--exactly 0: give a number from 1 on"),
+        ("det.txt --max-objects 4 --exactly person=2", "about the same objects: give one of them"),
         ("det.txt --start 5 --end 4", "the end, 4 s, is not after the start, 5 s"),
         ("det.txt --start 50", "beyond the end of det.txt"),
         ("det.txt --model builtin", "Unknown option: --model"),
@@ -516,6 +519,17 @@ def test_bad_input_gets_one_sentence(track: Callable[..., Result], arguments: st
     assert (code, output) == (2, "") and errors.startswith("track: ") and errors.count("\n") == 1
     assert message in errors
     assert set(Path().rglob("*")) == before and Path("old.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("flags", [(), ("--offline",)])
+def test_a_known_number_of_objects(track: Callable[..., Result], flags: tuple[str, ...]) -> None:
+    rows = [row for row in mot_rows(60) if not 30 <= int(row.split(",")[0]) < 40]
+    write_text("det.txt", "\n".join([*rows, *(f"{n},-1,200,300,20,50,0.99,-1,-1,-1" for n in range(40, 50))]))
+    code, _, errors = track("retrack", "det.txt", "--exactly", "person=2", *flags)
+    assert code == 0
+    assert errors.startswith("warning: there are detections of more than 2 person at once at 1.3 to 1.6 s: some of")
+    with Path("tracked/det/tracks.csv").open() as file:
+        assert {row["track_id"] for row in csv.DictReader(file)} == {"1", "2"}
 
 
 def test_a_run_stores_its_detections(track: Callable[..., Result], stubbed: None) -> None:

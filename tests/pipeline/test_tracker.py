@@ -234,3 +234,16 @@ def test_usual_input_is_not_commented_on(caplog: pytest.LogCaptureFixture) -> No
     caplog.set_level(logging.WARNING)
     run(40, size=(1000, 200))
     assert not caplog.text
+
+
+def test_a_known_number_of_objects_of_a_class_that_is_named_later(caplog: pytest.LogCaptureFixture) -> None:
+    third = [400, 300, 440, 380]
+    with Tracker(Config(tracker=TrackerConfig(n_init=1, exactly="cat=1"))) as tracker:
+        for n in range(20):
+            boxes, labels = (boxes_at(n), ["dog", "cat"]) if n < 10 else ([*boxes_at(n), third], ["dog", "cat", "cat"])
+            tracks = tracker.update(boxes, None, labels, time=n / 25)
+    assert len(tracks) == 2
+    (message,) = caplog.messages
+    assert message.startswith("there are detections of more than 1 cat at once at 0.4 to 0.8 s")
+    with pytest.raises(InputError, match="exactly: unknown class 'cat'"):
+        Tracker(Config(tracker=TrackerConfig(exactly="cat=1")), categories=["dog"])

@@ -38,6 +38,7 @@ COMMANDS = {
     "speed": ("analytics:speed_app", "Measure speeds in metres per second by known points on the ground."),
     "heatmap": ("analytics:heatmap_app", "Draw where tracks spent their time."),
     "blur": ("blur", "Write the video of a run with its tracks blurred, in every frame of each."),
+    "quality": ("quality", "Measure tracks without ground truth: agreement with a backward pass, gaps, jumps."),
     "report": ("report", "Write a report of a run: one HTML file that opens anywhere."),
     "import": ("import_tracks", "Make the folder of a run from the tracks of another program."),
     "demo": ("demo", "Draw a short clip, and track it with the built-in networks; works without internet access."),

@@ -1,5 +1,6 @@
 """`track report`: a run as one HTML file."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -28,16 +29,24 @@ def report(
 ) -> None:
     """Runs the command."""
     from tracker.analytics.report import write_report
+    from tracker.evaluation.quality import find_detections, measure_run
 
     check_output(output, (".html",), overwrite)
-    tracks = read_run_tracks(run).of_classes(split_names(classes))
+    every = read_run_tracks(run)
+    tracks = every.of_classes(split_names(classes))
     if not len(tracks):
         raise InputError(f"{run} has no tracks: there is nothing to report")
     file = zones or run / ZONES
     known = read_zones(file) if zones or file.is_file() else None
     path = output or run / "report.html"
+    quality: dict[str, str] = {}
+    if find_detections(every):
+        with suppress(InputError):  # of a run whose settings another version wrote, say: the report does without
+            quality = measure_run(every).describe()
     with progress("reading images") as show:
-        write_report(
-            tracks, path, known, settings, video, lambda done, total: show(done, total, f"{done}/{total} images")
-        )
+
+        def show_images(done: int, total: int) -> None:
+            show(done, total, f"{done}/{total} images")
+
+        write_report(tracks, path, known, settings, video, show_images, quality)
     say(f"wrote {path}")

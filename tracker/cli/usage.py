@@ -32,8 +32,8 @@ Options that most runs need:
   --quiet               Print only errors.
   --resume              Go on with runs that were stopped.
 
-Commands: live retrack batch view why edit count speed heatmap blur report import export crops demo bench models info
-train eval data tune; `track COMMAND --help` says more.
+Commands: live retrack batch view why edit count speed heatmap blur report quality import export crops demo bench
+models info train eval data tune; `track COMMAND --help` says more.
 All options: `track --help-all`. Guide: README.md and docs/.
 """
 

@@ -24,6 +24,7 @@ from tracker.config.base import (
     read_yaml,
     validate_section,
 )
+from tracker.config.limits import ObjectCounts
 from tracker.config.zones import RegionsText
 from tracker.errors import InputError
 
@@ -279,6 +280,13 @@ class TrackerConfig(Section):
     """Momentum of the moving average of a track's embeddings (StrongSORT: 0.9); 0 keeps a gallery instead."""
     gallery_size: Count = 100
     """Most embeddings in a track's gallery, the latest ones, of which the nearest counts (DeepSORT: 100)."""
+
+    max_objects: ObjectCounts = ""
+    """Most objects in the scene at a time: a number, or one for each of some classes: person=2,dog=1. No track starts
+    beyond it; an object that appears then continues a track that was lost. Empty for no limit."""
+    exactly: ObjectCounts = ""
+    """Number of objects that are there from the first to the last frame, covered or not, as in an arena; as in
+    `max_objects`. There are so many identities, and a lost one is kept until it is found again."""
 
     rescore: Fraction01 = 0.0
     """Run the detector's RoI head on the predicted boxes of missed tracks, and use those that score at least this; 0

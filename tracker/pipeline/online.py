@@ -42,6 +42,7 @@ class OnlineTracker:
     def inputs(self, analysis: FrameAnalysis) -> tuple[Detections, Embeddings, float, Floats, Rescorer]:
         """Returns the arguments of `DeepSort.update` for the next frame, on which the detector ran."""
         frame, detections = analysis.frame, analysis.detections
+        self.sort.limits.categories = self._analyzer.categories  # to which a program's detections may add
         motion = self._camera.update(frame.image, detections.boxes)
         return detections, analysis.embeddings, frame.time, motion, analysis.rescore
 

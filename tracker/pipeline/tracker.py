@@ -20,6 +20,7 @@ from tracker.pipeline.frame_analysis import Embeddings, FrameAnalysis
 from tracker.pipeline.online import OnlineTracker
 from tracker.structures.boxes import area, clip
 from tracker.structures.types import Detections, Frame, Tracks
+from tracker.tracking.object_limits import check_limits
 from tracker.video import blank_image
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,9 @@ class Tracker:
         return self._online.predict(TimeCheck()(time))
 
     def close(self) -> None:
-        """Ends the threads of the networks."""
+        """Ends the threads of the networks, and says where there were more objects than there can be."""
+        if self._online is not None:
+            self._online.sort.limits.warn()
         self._analyzer.close()
 
     def __enter__(self) -> Self:
@@ -247,6 +250,8 @@ class _GivenDetections(FrameAnalyzer):
         for name in config.detector.classes if self._names else ():
             if name not in self._names:
                 raise InputError(f"detector.classes: unknown class {name!r}{did_you_mean(name, self._names)}")
+        if self._names:
+            check_limits(config.tracker, self._names)
 
     @property
     def categories(self) -> tuple[str, ...]:

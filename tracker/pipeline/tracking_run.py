@@ -20,6 +20,7 @@ from tracker.pipeline.tile_follower import TileFollower
 from tracker.structures.types import Frame, Tracks
 from tracker.tracking.camera_motion import CameraMotion
 from tracker.tracking.decisions import DecisionLog
+from tracker.tracking.object_limits import check_limits, read_limits
 from tracker.video import Source, check_time_range
 
 if TYPE_CHECKING:
@@ -67,10 +68,11 @@ class TrackingRun:
             overlap: False to let each stage wait for the others, so that its time is its own.
 
         Raises:
-            InputError: The settings ask for what the source cannot give (see `check_source`).
+            InputError: The settings ask for what the source cannot give (see `check_source`), or name unknown classes.
         """
         config = config or analyzer.config
         check_source(config, source)
+        check_limits(config.tracker, analyzer.categories)
         settings = config.tracker.with_neutral_distance(analyzer.neutral_distance)
         self.source = source
         self.analyzer = analyzer
@@ -126,6 +128,7 @@ class TrackingRun:
                     yield analysis.frame, tracker.complete(analysis, tracks)
                 else:
                     yield analysis.frame, tracker.predict(analysis.frame.time)
+        tracker.sort.limits.warn()
 
     def _offline(self, on_analysis: AnalysisCallback, images: bool) -> Generator[tuple[Frame, Tracks]]:
         # Few runs need it, and it takes time to import.
@@ -133,6 +136,7 @@ class TrackingRun:
 
         tracker = OfflineTracker(self.config.tracker, self.analyzer.reid_class_ids, _size(self.source))
         tracker.log = self.links
+        tracker.categories = self.analyzer.categories
         if images:
             self.source.keep_media(for_frames=True)
         camera = CameraMotion(self.config.tracker.camera_motion)
@@ -234,6 +238,7 @@ def check_config(config: Config) -> None:
     """
     check_time_range(config.source)
     _check_segments(config)
+    read_limits(config.tracker)
     if config.tracker.offline and config.detector.realtime:
         raise InputError("--offline reads all frames before it writes, and cannot keep a pace: leave out --realtime")
     if config.appearance.save_embeddings:

@@ -46,6 +46,7 @@ class EndCause(StrEnum):
     TENTATIVE = "tentative"
     LEFT = "left"
     DUPLICATE = "duplicate"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,7 @@ from tracker.tracking.decisions import DecisionLog, EndCause
 from tracker.tracking.evidence import EVEN_SCORE, has_own_evidence, log_odds, settle_weak_tracks
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
+from tracker.tracking.object_limits import ObjectLimits
 from tracker.tracking.presence import count_misses, update_presence
 from tracker.tracking.re_update import re_update
 from tracker.tracking.state import TrackerState
@@ -61,6 +62,7 @@ class DeepSort:
         camera_motion: float64 (2, 3), the motion of the camera that the latest frame was compensated for: the one that
             was given, followed by the one that the tracks showed.
         log: Takes what is decided about some tracks; None for nothing.
+        limits: The known numbers of objects.
 
     Example:
         >>> tracker = DeepSort(TrackerConfig(n_init=2))
@@ -85,6 +87,7 @@ class DeepSort:
         """
         self.table = TrackTable.empty()
         self.camera_motion = IDENTITY
+        self.limits = ObjectLimits(config)
         self._config = config
         self._size = size
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
@@ -351,25 +354,39 @@ class DeepSort:
             # Given boxes may reach out of the image: such a track leaves once less of it is visible than before.
             visible, before = self._visible(boxes), self._visible(table.last_box[rows])
             left[rows] = visible < config.min_visible * before
-            self._keep(~left, EndCause.LEFT, time)
+            duplicate = duplicate[self._keep(~left, EndCause.LEFT, time)]
         if config.duplicate_iou:
-            self._keep(~duplicate[~left], EndCause.DUPLICATE, time)
+            self._keep(~duplicate, EndCause.DUPLICATE, time)
 
     def _visible(self, boxes: Floats) -> Floats:
         """Returns the fraction of each box that lies inside the image, float64 (N,)."""
         fraction: Floats = area(clip(boxes, *self._size)) / area(boxes)
         return fraction
 
-    def _keep(self, mask: NDArray[np.bool_], cause: EndCause, time: float) -> None:
-        """Ends the tracks for which `mask`, bool (T,), is False; cause and time are for the log."""
+    def _keep(self, mask: NDArray[np.bool_], cause: EndCause, time: float) -> NDArray[np.bool_]:
+        """Ends the tracks for which `mask`, bool (T,), is False; cause and time are for the log.
+
+        Returns False for those that ended, bool (T,): of known numbers of objects, none ends.
+        """
         if mask.all():
-            return
+            return mask
+        if self.limits:
+            held = np.flatnonzero(~mask & self.limits.held(self.table))
+            self._rest(held)
+            mask = mask.copy()
+            mask[held] = True
         if self.log is not None:
             self.log.add_ends(self.table.serials[~mask], cause, time)
         released = self.table.gallery_index[~mask]
         if self._gallery is not None:
             self._gallery.release(released[released >= 0])
         self.table.keep(mask)
+        return mask
+
+    def _rest(self, rows: Indices) -> None:
+        """Puts tracks of the table that were lost for long, but never end, where they were detected last."""
+        table = self.table
+        table.mean[rows], table.covariance[rows] = self._filter.initiate(xyxy_to_xyah(table.last_box[rows]))
 
     def _start_tracks(self, detections: PreparedDetections, rows: Indices, time: float, weak: bool = False) -> None:
         if not len(rows):
@@ -395,10 +412,15 @@ class DeepSort:
             others = np.flatnonzero(detected & (table.ids > 0))
             own = has_own_evidence(table, due, others, self._config)
             covered, due = due[~own], due[own]
+        replaced = due[:0]
+        if self.limits:
+            due, replaced = self.limits.admit(table, due, self._gallery, self._time)
         table.ids[due] = self._confirmed + 1 + np.arange(len(due))
         self._confirmed += len(due)
         if self.log is not None:
             self.log.add_confirmed(table, due, covered, time)
+        if len(replaced):
+            self._keep(~np.isin(np.arange(len(table)), replaced), EndCause.REPLACED, time)
 
     def _output(self, time: float, mean: Floats, observed: NDArray[np.bool_]) -> Tracks:
         """Returns the confirmed tracks that were detected in the latest frame of `update`, and those that coast.

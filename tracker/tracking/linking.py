@@ -70,22 +70,26 @@ def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig, log:
     pairs = _candidates(tracklets, config)
     if not len(pairs):
         return np.arange(len(tracklets))
-    ends, starts = _states(tracklets, kalman, backward=False), _states(tracklets, kalman, backward=True)
-    parts = np.split(np.arange(len(pairs)), np.arange(_BLOCK, len(pairs), _BLOCK))
-    terms = [_terms(pairs[part], tracklets, ends, starts, kalman, config) for part in parts]
-    cost = np.concatenate([part.nll for part in terms])
-    admissible = np.flatnonzero(cost < config.max_nll)
-    chosen = admissible[assign(pairs[admissible], cost[admissible], config.max_nll)]
+    terms = link_terms(pairs, tracklets, kalman, config)
+    admissible = np.flatnonzero(terms.nll < config.max_nll)
+    chosen = admissible[assign(pairs[admissible], terms.nll[admissible], config.max_nll)]
     links = pairs[chosen]
     if log is not None:
-        gaps, motion = np.concatenate([part.gaps for part in terms]), np.concatenate([part.motion for part in terms])
-        log.terms = LinkTerms(pairs, gaps, motion, np.concatenate([part.cosine for part in terms]), cost)
-        log.linked = np.zeros(len(pairs), np.bool_)
+        log.terms, log.linked = terms, np.zeros(len(pairs), np.bool_)
         log.linked[chosen] = True
     chains = np.arange(len(tracklets))
     for n in np.argsort(tracklets.times[tracklets.first[links.detections]], kind="stable"):
         chains[links.detections[n]] = chains[links.tracks[n]]
     return np.unique(chains, return_inverse=True)[1].astype(np.int64)
+
+
+def link_terms(pairs: CandidatePairs, tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig) -> LinkTerms:
+    """Returns the terms of the costs of links of a tracklet and a later one."""
+    ends, starts = _states(tracklets, kalman, backward=False), _states(tracklets, kalman, backward=True)
+    parts = np.split(np.arange(len(pairs)), np.arange(_BLOCK, len(pairs), _BLOCK))
+    terms = [_terms(pairs[part], tracklets, ends, starts, kalman, config) for part in parts]
+    columns = [np.concatenate([getattr(each, name) for each in terms]) for name in ("gaps", "motion", "cosine", "nll")]
+    return LinkTerms(pairs, *columns)
 
 
 def _candidates(tracklets: Tracklets, config: TrackerConfig) -> CandidatePairs:

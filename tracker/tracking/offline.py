@@ -1,6 +1,6 @@
 """Offline tracking: the tracks of a whole file, linked, smoothed and interpolated."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from math import inf
 from typing import Any
@@ -15,9 +15,15 @@ from tracker.tracking.deepsort import DeepSort, Rescorer, no_rescoring
 from tracker.tracking.gallery import Embeddings
 from tracker.tracking.kalman import IDENTITY, KalmanFilter
 from tracker.tracking.linking import LinkLog, link
+from tracker.tracking.object_limits import read_limits
+from tracker.tracking.slot_linking import link_known_numbers
 from tracker.tracking.smoothing import fill_gaps, keep_likely_fills, smooth
 from tracker.tracking.track_table import Indices
 from tracker.tracking.tracklets import TrackletRecorder, Tracklets
+
+_KNOWN_GAP = 0.3
+"""Seconds without a detection after which a track is split where the number of objects is known: `relink_gap`, if less.
+All links are then found at once, and what is lost may have moved in any way, so that each part is smoothed alone."""
 
 
 class OfflineTracker:
@@ -36,6 +42,7 @@ class OfflineTracker:
 
     Attributes:
         log: Takes what is linked; None for nothing.
+        categories: Names of the classes by label, for limits of classes; see `ObjectLimits`.
     """
 
     def __init__(
@@ -44,11 +51,15 @@ class OfflineTracker:
         """Starts without tracks; the arguments are those of `DeepSort`."""
         self.log: LinkLog | None = None
         self._config = config
-        self._tracker = DeepSort(config, reid_class_ids, size)
+        self._limits = read_limits(config)
+        self.categories: Sequence[str] = ()
+        # The second pass decides which tracks are too many, by all that it knows.
+        free = config.model_copy(update={"max_objects": "", "exactly": ""})
+        self._tracker = DeepSort(free, reid_class_ids, size)
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
         noise = config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
         self._filter = KalmanFilter(*noise, noise_unit=config.noise_unit)
-        self._recorder = TrackletRecorder(config.relink_gap)
+        self._recorder = TrackletRecorder(min(config.relink_gap, _KNOWN_GAP) if self._limits else config.relink_gap)
 
     def update(
         self,
@@ -78,10 +89,16 @@ class OfflineTracker:
         """Yields the final tracks of every frame, in order."""
         times, camera_motions, tracklets = self._recorder.finish()
         analyzed = self._recorder.analyzed
-        chains = link(tracklets, self._filter, self._config, self.log)
+        serials = self._recorder.serials
+        if self._limits:
+            chains = link_known_numbers(tracklets, self._filter, self._config, self._limits, self.categories)
+            kept = np.flatnonzero(chains >= 0)
+            tracklets, chains, serials = tracklets.keep(kept), chains[kept], serials[kept]
+        else:
+            chains = link(tracklets, self._filter, self._config, self.log)
         joined = tracklets.join(chains, self._config.min_detections)
         if self.log is not None:
-            self.log.tracklets, self.log.serials = tracklets, self._recorder.serials
+            self.log.tracklets, self.log.serials = tracklets, serials
             self.log.numbers = _numbers(tracklets, chains, joined)
         trajectories = joined.split()
         parts = [
@@ -103,6 +120,9 @@ class OfflineTracker:
         if self._config.fill_support:
             frames = keep_likely_fills(frames, trajectory.frames, heights, analyzed, self._config.fill_support)
         boxes, velocities = smooth(trajectory, frames, times, self._filter)
+        for part in trajectory.split_at_gaps(_KNOWN_GAP) if self._limits else ():
+            inside = (frames >= part.frames[0]) & (frames <= part.frames[-1])
+            boxes[inside], velocities[inside] = smooth(part, frames[inside], times, self._filter)
         latest = np.searchsorted(trajectory.frames, frames, side="right") - 1
         observed = trajectory.frames[latest] == frames
         weight = (self._config.detection_weight * observed)[:, None]

@@ -73,11 +73,24 @@ class Tracklets:
         np.add.at(embeddings, chains, self.embeddings)
         return self._select(rows, np.concatenate([[0], np.cumsum(size[order])]), embeddings[order])
 
+    def keep(self, indices: Indices) -> Self:
+        """Returns some of the tracklets, int64 (M,)."""
+        sizes = np.diff(self.offsets)[indices]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        rows = np.arange(offsets[-1]) + np.repeat(self.first[indices] - offsets[:-1], sizes)
+        return self._select(rows, offsets, self.embeddings[indices])
+
     def split(self) -> Iterator[Self]:
         """Yields the tracklets one by one."""
         for k in range(len(self)):
             rows = np.arange(self.offsets[k], self.offsets[k + 1])
             yield self._select(rows, np.array([0, len(rows)]), self.embeddings[[k]])
+
+    def split_at_gaps(self, max_gap: float) -> Iterator[Self]:
+        """Yields the parts of a single tracklet between which it was not detected for more than `max_gap` seconds."""
+        starts = np.flatnonzero(np.diff(self.times, prepend=-np.inf) > max_gap)
+        for start, end in zip(starts, [*starts[1:], len(self.times)], strict=True):
+            yield self._select(np.arange(start, end), np.array([0, end - start]), self.embeddings)
 
     def _select(self, rows: Indices, offsets: Indices, embeddings: Floats) -> Self:
         frames, times, boxes, scores = self.frames[rows], self.times[rows], self.boxes[rows], self.scores[rows]

@@ -52,6 +52,7 @@ def write_report(
     config: AnalyticsConfig | None = None,
     video: str = "",
     on_frame: Callable[[int, int], None] = lambda done, total: None,
+    quality: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the report of a run.
 
@@ -62,6 +63,7 @@ def write_report(
         config: Settings of the counts.
         video: The video of the run, where it is not at its place any more.
         on_frame: Called with the number of frames that were read, and that of all.
+        quality: Measures of the quality of the tracks, texts by name.
 
     Raises:
         InputError: The video cannot be read, or the report not be written.
@@ -87,6 +89,7 @@ def write_report(
         name=tracks.name,
         record=tracks.record,
         summary=_summary(tracks, paths, config),
+        quality=quality or {},
         duration=clock(duration),
         timeline=timeline([_lane(one) for one in shown], duration),
         shown=len(shown),

@@ -66,6 +66,11 @@ class PartReader:
         for path in self.paths:
             yield from _read_part(path, self.info)
 
+    def frames_backward(self) -> Iterator[StoredFrame]:
+        """Yields all stored frames from the last to the first; errors are those of `frames`."""
+        for path in reversed(self.paths):
+            yield from reversed(list(_read_part(path, self.info)))
+
     def read_columns(self, names: list[str]) -> pa.Table:
         """Returns some columns of all parts.
 

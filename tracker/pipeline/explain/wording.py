@@ -77,6 +77,8 @@ class Words:
                 return f"less than min_visible {config.min_visible:g} of its predicted box was left in the image"
             case EndCause.DUPLICATE:
                 return f"a detected track of its class was at its place (duplicate_iou {config.duplicate_iou:g})"
+            case EndCause.REPLACED:
+                return "its id went on with another track, as there are no more objects (--max-objects, --exactly)"
             case EndCause.TENTATIVE:
                 return f"missed in more than {config.tentative_misses} frames before it was confirmed"
         return "its predicted box had no area any more"
