@@ -1,6 +1,7 @@
 """Smoothed paths, compared with dense least squares and filterpy's RTS smoother, and the frames of filled gaps."""
 
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -155,3 +156,10 @@ def test_the_path_is_that_of_the_rts_smoother_of_filterpy():
     expected = smoothed[:, :, 0]
     np.testing.assert_allclose(boxes, xyah_to_xyxy(expected[:, :4]), rtol=0, atol=1e-4)
     np.testing.assert_allclose(velocities, expected[:, 4:6], rtol=0, atol=1e-3)
+
+
+def test_sure_detections_are_kept_where_their_scores_remove_all_noise():
+    frames, times = np.arange(12), np.arange(12) / 25
+    trajectory = replace(random_walk(frames, times), scores=np.ones(12))
+    boxes, velocities = smooth(trajectory, frames, times, KalmanFilter(**NOISE, confidence_noise=1))
+    assert np.abs(boxes - trajectory.boxes).max() < 0.1 and np.isfinite(velocities).all()

@@ -8,6 +8,8 @@ from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.track_table import TIME_TOLERANCE, Indices
 from tracker.tracking.tracklets import Tracklets
 
+_MAX_SCORE = 0.999999
+"""Greatest score that counts: 1 leaves no noise where `confidence_noise` is 1."""
 _MAX_LOG_RATIO = 0.2
 """Largest difference of the logarithms of the heights at both ends of a gap."""
 
@@ -71,7 +73,7 @@ def smooth(trajectory: Tracklets, frames: Indices, times: Floats, kalman: Kalman
     size = np.interp(frame_times, trajectory.times, kalman.size(measurements))
     detected = np.searchsorted(frames, trajectory.frames)
     precision = np.zeros((len(frames), 4))
-    precision[detected] = 1 / kalman.measurement_variance(size[detected], trajectory.scores)
+    precision[detected] = 1 / kalman.measurement_variance(size[detected], np.minimum(trajectory.scores, _MAX_SCORE))
     weighted = np.zeros((len(frames), 4))
     weighted[detected] = precision[detected] * measurements
     initial = 1 / kalman.initiate(measurements[:1])[1][0, 2]
