@@ -239,6 +239,7 @@ def test_what_a_process_left_that_was_killed_at_any_time(rows: str | None, stays
     with running(root) as run:
         run.write(0, 3600)
     (root / "20260301T140000Z").mkdir()
+    (root / "20260301T140000Z" / ".run.json.0123.part").touch()
     folder = root / "20260301T130000Z"
     header = (folder / "tracks.csv").read_text().splitlines()[0] + "\n"
     kill_at(folder, header if rows == "header" else rows)
@@ -246,6 +247,20 @@ def test_what_a_process_left_that_was_killed_at_any_time(rows: str | None, stays
     assert names_in(root) == ["20260301T120000Z", *["20260301T130000Z"] * stays]
     if rows == "header":
         assert pq.read_metadata(folder / "tracks.parquet").num_rows == 0 and (folder / "summary.csv").is_file()
+
+
+@pytest.mark.parametrize("cut", [1, 9, 40])
+def test_a_row_that_was_not_written_to_its_end_is_cut_off(cut: int, tmp_path: Path) -> None:
+    root = tmp_path / "camera"
+    with running(root) as run:
+        run.write(0, 0.1, 0.2)
+    folder = root / "20260301T120000Z"
+    text = (folder / "tracks.csv").read_text()
+    rows = pq.read_table(folder / "tracks.parquet").to_pylist()
+    kill_at(folder, text[:-cut])
+    repair_segments(root)
+    assert pq.read_table(folder / "tracks.parquet").to_pylist() == rows[:-1]
+    assert (folder / "tracks.csv").read_text() == "".join(text.splitlines(keepends=True)[:-1])
 
 
 def test_a_run_over_the_same_source_uses_the_same_folder() -> None:

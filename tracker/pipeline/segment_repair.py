@@ -44,6 +44,7 @@ def repair_segments(root: Path) -> list[dict[str, Any]]:
     for folder in segment_folders(root):
         path = folder / RECORD
         if not path.is_file():  # it was killed before it wrote anything
+            remove_leftovers(folder)
             with suppress(OSError):
                 folder.rmdir()
             continue
@@ -61,6 +62,7 @@ def repair_segments(root: Path) -> list[dict[str, Any]]:
 def _complete(folder: Path, record: dict[str, Any]) -> None:
     remove_leftovers(folder)
     rows = folder / "tracks.csv"
+    _cut_torn_row(rows)
     if not rows.is_file() or not rows.stat().st_size:  # it was killed before the first frame
         shutil.rmtree(folder)
         return
@@ -70,6 +72,13 @@ def _complete(folder: Path, record: dict[str, Any]) -> None:
         logger.warning("%s", error)
     write_json(folder / RECORD, {**record, "status": "stopped", "end": "stopped", "reason": "it was killed"})
     logger.warning("completed the segment %s of a run that was killed", folder)
+
+
+def _cut_torn_row(path: Path) -> None:
+    """Cuts a last row without its end, in the middle of which the process was killed, off a table."""
+    if path.is_file():
+        with path.open("r+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _write_tables(folder: Path, record: dict[str, Any]) -> None:
