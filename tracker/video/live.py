@@ -147,6 +147,8 @@ class LiveSource(Source):
             self._stop_reader()
             self._lose(self._buffer.waiting(), DropReason.UNREAD)
             self.status.tell_drops()
+            if self.stop_requested():  # also where whoever takes the frames noticed it first, and closed this
+                self.status.enter(LiveState.ENDED, "reading was stopped")
         self._raise_unexpected_error()
         self._tell_end()
 
@@ -154,7 +156,6 @@ class LiveSource(Source):
         self.end_reason, text = self._reader.end
         if self.stop_requested():
             self.end_reason = EndReason.STOPPED
-            self.status.enter(LiveState.ENDED, "reading was stopped")
         elif self.end_reason is EndReason.COMPLETE:
             logger.warning("%s: %s", self.uri, text)
 
