@@ -5,12 +5,12 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tracker.config import Config
 from tracker.config.run import merge_config
 from tracker.data.fingerprint import fingerprint
-from tracker.data.store import PartReader, has_parts
+from tracker.data.store import PartReader, StoredFrame, has_parts
 from tracker.errors import InputError
 from tracker.output.paths import DEFAULT_ROOT, numbered_names
 from tracker.parsing import read_json
@@ -156,6 +156,13 @@ def _read(folder: Path) -> StartedRun:
     return StartedRun(folder, record)
 
 
+class StoredFrames(Protocol):
+    """Stored frames, such as those of a `PartReader`."""
+
+    def find(self, index: int) -> StoredFrame | None:
+        """Returns a frame, None if it is not stored; the indices of successive calls ascend."""
+
+
 class ResumedAnalyzer(FrameAnalyzer):
     """Returns the stored analyses of the frames that have one, and lets another analyzer analyze the rest.
 
@@ -163,7 +170,7 @@ class ResumedAnalyzer(FrameAnalyzer):
         frames_kept: Number of stored analyses that were used.
     """
 
-    def __init__(self, analyzer: FrameAnalyzer, reader: PartReader, source: Source) -> None:
+    def __init__(self, analyzer: FrameAnalyzer, reader: StoredFrames, source: Source) -> None:
         """Takes what analyzes the rest, which this closes, the stored frames, and their source."""
         super().__init__(analyzer.config)
         self.timer = analyzer.timer

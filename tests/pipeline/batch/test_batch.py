@@ -4,6 +4,8 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,11 +19,14 @@ from tracker import Config, track_to_files
 from tracker.config import DetectorConfig, OutputConfig, TrackerConfig
 from tracker.errors import InputError
 from tracker.pipeline.batch.manifest import NAME, Manifest
+from tracker.pipeline.batch.pieces import detect_piece, split_task
 from tracker.pipeline.batch.plan import Plan, plan_batch
 from tracker.pipeline.batch.pools import WorkerDied, WorkerPool
 from tracker.pipeline.batch.runner import BatchMonitor, BatchRunner
 from tracker.pipeline.batch.task import Outcome, Task
-from tracker.pipeline.batch.worker import BatchWorker
+from tracker.pipeline.batch.worker import BatchWorker, _TaskMonitor
+from tracker.structures.types import Frame, Tracks
+from tracker.video import Source
 
 pytestmark = pytest.mark.usefixtures("stubbed")
 RESULTS = Path("results")
@@ -198,12 +203,56 @@ def test_pieces_of_a_long_source_give_the_same_files(offline: bool, monkeypatch:
     detected: list[tuple[float, float] | None] = []
     monkeypatch.setattr(pool, "_before", lambda task: detected.append(task.piece))
     run(pool, config, split=10)
-    assert detected == [(0.0, 20.0), (20.0, float("inf")), None]
+    # It is tracked while the last piece is detected; here one follows the other, and the tracking detects there itself.
+    assert detected == [(0.0, 10.0), (10.0, 20.0), (20.0, 30.0), None, (30.0, float("inf"))]
     assert statuses() == {"long": ("done", 1)}
     record = json.loads((RESULTS / "source=long" / "run.json").read_text())
-    assert record["frames"] == record["frames_kept"] == 64
+    assert (record["frames"], record["frames_kept"]) == (64, 60)
+    assert not list((RESULTS / "source=long").glob(".pieces*"))
     track_to_files("videos/long.mp4", config)
     assert files(RESULTS / "source=long") == files(Path("tracked/long"))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2), (3, 2)])
+def test_pieces_that_become_ready_during_the_tracking_are_used(
+    order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = moving_clip(Path("long.mp4"), 64, rate=2).resolve()  # pieces of 20 frames
+    pieces = [each for each in split_task(Task(str(path), RESULTS / "long", ""), Config(), 10, 3) if each.piece]
+    left, on_frame = list(order), _TaskMonitor.on_frame
+
+    def detect_meanwhile(monitor: _TaskMonitor, source: Source, frame: Frame, tracks: Tracks) -> None:
+        on_frame(monitor, source, frame, tracks)
+        if frame.index in (2, 12, 22, 32) and left:
+            assert other.run(pieces[left.pop(0)]).status == "done"
+
+    monkeypatch.setattr(_TaskMonitor, "on_frame", detect_meanwhile)
+    with closing(BatchWorker(Config(), "worker 1")) as worker, closing(BatchWorker(Config(), "worker 2")) as other:
+        assert worker.run(replace(pieces[0], piece=None, is_split=True)).status == "done"
+        assert not left and other.run(pieces[3]).frames == 64  # it is done
+    record = json.loads((RESULTS / "long" / "run.json").read_text())
+    assert 4 <= record["frames_kept"] < 64
+    track_to_files(str(path), Config())
+    assert files(RESULTS / "long") == files(Path("tracked/long"))
+
+
+def test_a_piece_may_come_too_late() -> None:
+    path = moving_clip(Path("long.mp4"), 64, rate=2).resolve()
+    piece, *_ = split_task(Task(str(path), RESULTS / "long", ""), Config(), 10, 3)
+    ended: list[Outcome] = []
+
+    def stopped() -> bool:
+        if not ended:
+            ended.append(worker.run(replace(piece, piece=None, is_split=True)))
+        return False
+
+    with (
+        closing(BatchWorker(Config(), "worker 1")) as worker,
+        closing(BatchWorker(Config(), "worker 2")) as other,
+        suppress(InputError),  # the folder was removed
+    ):
+        detect_piece(piece, Config(), other._load, stopped)
+    assert ended[0].status == "done" and not list((RESULTS / "long").glob(".*"))
 
 
 def test_a_piece_that_fails_is_detected_with_the_rest() -> None:

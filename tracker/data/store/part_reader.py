@@ -79,6 +79,11 @@ class PartReader:
         """
         return pa.concat_tables([_read_table(path, self.info, names)[0] for path in self.paths])
 
+    @property
+    def is_at_end(self) -> bool:
+        """True if `find` has come to the end of the stored frames."""
+        return self._next is None
+
     def find(self, index: int) -> StoredFrame | None:
         """Returns a frame, None if it is not stored; the indices of successive calls ascend."""
         while self._next is not None and self._next.index < index:

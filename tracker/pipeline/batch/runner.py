@@ -62,7 +62,6 @@ class BatchRunner:
         Raises:
             InputError: The manifest cannot be written.
         """
-        self._pieces_left = Counter[str]()
         waiting = deque((task, 0) for task in self._split(tasks))  # with the number of failures
         free = deque(range(self.pool.size))
         running: dict[Future[Outcome], tuple[int, Task, int]] = {}
@@ -77,7 +76,7 @@ class BatchRunner:
                     free.append(worker)
                     again = self._finish(future, task, failures, stopping)
                     if again is not None:
-                        waiting.append((again, failures + 1 if again.piece == task.piece else 0))
+                        waiting.append((again, failures + 1))
                 if not stopping and self.monitor.stop_requested():
                     stopping = True
                     self.pool.stop()
@@ -87,13 +86,10 @@ class BatchRunner:
     def _split(self, tasks: Sequence[Task]) -> Iterator[Task]:
         """Yields the tasks, long sources in pieces where some workers would have none."""
         for task in tasks:
-            workers = self.pool.size // len(tasks) if self.split else 0
-            pieces = split_task(task, self.config, self.split, workers)
-            self._pieces_left[task.source] = len(pieces)
-            yield from pieces or [task]
+            yield from split_task(task, self.config, self.split, self.pool.size // len(tasks) if self.split else 0)
 
     def _finish(self, future: Future[Outcome], task: Task, failures: int, stopping: bool) -> Task | None:
-        """Records the end of a task; returns the task that follows: the same one again, or all of a split source."""
+        """Records the end of a task; returns it if it is to be tried again."""
         error = future.exception()
         if error is None:
             outcome = future.result()
@@ -104,9 +100,7 @@ class BatchRunner:
                 return replace(task, attempts=task.attempts + (task.piece is None))
             outcome = Outcome("failed", reason)
         if task.piece is not None:
-            # One that failed is detected again with the rest of the source, whose error then counts.
-            self._pieces_left[task.source] -= 1
-            return None if self._pieces_left[task.source] or stopping else replace(task, piece=None)
+            return None  # one that failed is detected again with the rest of the source, whose error then counts
         self.manifest.record(task, outcome)
         self.counts[outcome.status] += 1
         self.monitor.on_done(task, outcome)

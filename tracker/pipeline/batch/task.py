@@ -29,6 +29,7 @@ class Task:
         fingerprint: See `tracker.data.fingerprint`; empty if nobody has looked yet.
         attempts: How often it was tried before.
         piece: First and last time, seconds of the source, of the piece in which only to detect; None for all of it.
+        is_split: True for all of a source in whose pieces other tasks detect.
         results: Address of the remote folder of its results; empty where `folder` is their place.
         more: Further files, whose absolute paths these are, that continue the recording.
     """
@@ -40,6 +41,7 @@ class Task:
     piece: tuple[float, float] | None = None
     results: str = ""
     more: tuple[str, ...] = ()
+    is_split: bool = False
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ class BatchWorker:
         try:
             if task.piece is None:
                 self._wait_for_folder(task)
-                task = replace(task, fingerprint=source_fingerprint([task.source, *task.more]))
+            task = replace(task, fingerprint=source_fingerprint([task.source, *task.more]))
+            if task.piece is None:
                 fetch_record(task)
             if (outcome := finished_outcome(task, self._settings)) is not None:
                 publish(task)
