@@ -34,8 +34,8 @@ def test_the_account_tells_when_a_track_was_lost_and_found_again(run: Track) -> 
     assert any(line.lstrip().startswith("0.00 s  born: a detection of score 0.90") for line in lines)
     lost, found = HIDDEN.start / RATE, HIDDEN.stop / RATE
     assert f"{lost:.2f} s  lost: no detection near its predicted place" in out
-    assert f"{lost:.2f} s to {found - 1 / RATE:.2f} s  missed in {len(HIDDEN)} frames: 12 x no detection near" in out
-    assert "3 x only a detection of another class near it" in out  # the car, which passes below
+    assert f"{lost:.2f} s to {found - 1 / RATE:.2f} s  missed in {len(HIDDEN)} frames: 11 x no detection near" in out
+    assert "4 x only a detection of another class near it" in out  # the car, which passes below
     assert f"{found:.2f} s  found again after {found - lost + 1 / RATE:.2f} s: matched by its cost" in out
     assert f"matched in {FRAMES - HIDDEN.stop - 1} of {FRAMES - HIDDEN.stop - 1} frames: overlap " in out
     assert lines[-1].endswith("4.90 s  the run ends while the track is still followed")

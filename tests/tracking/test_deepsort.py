@@ -218,7 +218,7 @@ def test_a_track_of_detections_below_start_score_is_one_track_with_those_above()
 
 
 def test_a_box_that_is_half_covered_is_confirmed_by_its_evidence():
-    pair = make_detections((10, 10, 40, 80), (25, 20, 40, 80))
+    pair = make_detections((10, 10, 40, 80), (30, 20, 40, 80))
     tracks = run_tracker(DeepSort(TrackerConfig()), [make_detections((10, 10, 40, 80))] * 3 + [pair] * 20)
     counts = track_counts(tracks[3:])
     assert counts[:4] == [1] * 4 and counts[-1] == 2

@@ -176,7 +176,7 @@ class TrackerConfig(Section):
     """Detections that confirm a track."""
     tentative_misses: Annotated[int, Field(ge=0)] = 1
     """Frames in a row that a track may miss before it is confirmed (DeepSORT: 0)."""
-    max_occlusion: Fraction01 = 0.5
+    max_occlusion: Fraction01 = 0.4
     """A track is not confirmed while observed, confirmed tracks of its class together cover more than this fraction of
     its box, unless there is `min_evidence` for it: it is probably a part of one of them, or two of them in one box. 0
     confirms it anyway (DeepSORT)."""
@@ -219,7 +219,7 @@ class TrackerConfig(Section):
     """Process noise of the velocity for 1/30 s, as a fraction of `noise_unit` per 1/30 s (DeepSORT: 1/160)."""
     measurement_noise: Positive = 0.075
     """Standard deviation of a detected box, as a fraction of `noise_unit` (DeepSORT: 1/20)."""
-    min_measurement_noise: Annotated[float, Field(gt=0, le=1)] = 0.5
+    min_measurement_noise: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Least fraction of the measurement's variance to which it is adapted by the innovations of tracks that were just
     detected, for a detector that is more exact. 1 never adapts it. Source: innovation-based estimation, Mehra 1970."""
     confidence_noise: Fraction01 = 0.45
