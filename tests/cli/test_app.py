@@ -25,7 +25,6 @@ from paths import REPOSITORY, STUB
 from stub_networks import moving_clip
 from tracker.cli.app import main
 from tracker.cli.options import load_settings
-from tracker.cli.usage import HELP
 from tracker.config import (
     Config,
     DetectorTrainingConfig,
@@ -600,20 +599,6 @@ def test_help_imports_no_heavy_packages() -> None:
     for text in ("track SOURCE... [OPTIONS]", "demo", "train", "--score", "Detections below this score", "--no-show"):
         assert text in done.stdout
     assert "--no-quiet" not in done.stdout and "--empty-classes" not in done.stdout
-
-
-def test_the_short_help_waits_for_no_package() -> None:
-    code = "import sys; sys.argv[1:] = ['--help']; from tracker.__main__ import main; main()"
-    code = f"{code}; print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout == HELP and not {"cyclopts", "pydantic", "rich", "numpy"} & set(done.stderr.split())
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_the_short_help_that_cannot_be_written() -> None:
-    with open("/dev/full", "w") as full:
-        result = subprocess.run([sys.executable, "-m", "tracker", "-h"], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "No space left" in result.stderr
 
 
 def test_help_of_commands_imports_no_torch() -> None:

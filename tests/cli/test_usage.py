@@ -101,3 +101,17 @@ def test_a_log_holds_the_results_of_what_ended_before_a_kill(tmp_path: Path) -> 
     lines = [line for line in log.read_text().splitlines() if "frames in" in line]
     assert all(f"{name}.mp4: 8 frames in" in line for name, line in zip("ab", lines, strict=True))
     assert all("tracks: " in line and f"tracked/{name}/" in line for name, line in zip("ab", lines, strict=True))
+
+
+def test_the_short_help_waits_for_no_package() -> None:
+    code = "import sys; sys.argv[1:] = ['--help']; from tracker.__main__ import main; main()"
+    code = f"{code}; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == HELP and not {"cyclopts", "pydantic", "rich", "numpy"} & set(done.stderr.split())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_the_short_help_that_cannot_be_written() -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([sys.executable, "-m", "tracker", "-h"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "No space left" in result.stderr

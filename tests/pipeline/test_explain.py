@@ -3,9 +3,12 @@
 import threading
 from pathlib import Path
 
+import pytest
+
 from hidden_person import write_hidden_person
-from tracker import Config, track_to_files
+from tracker import Config, TrackerConfig, track_to_files
 from tracker.pipeline.explain import RunExplainer, Superseded
+from tracker.tracking.decisions import EndCause
 
 RUN = Path("tracked/video")
 
@@ -42,3 +45,17 @@ def test_steps_are_known_in_every_frame_and_edits_cut_them(stubbed: None, workin
     cut = part.between(10, 20)
     assert [step.frame for step in cut.steps] == list(range(10, 20)) and not cut.events and not cut.is_open
     assert part.is_open and part.final_track(part.steps[0].serial, 3.0) == 1
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_tracks_of_known_numbers_of_objects_are_explained(offline: bool, stubbed: None, working_folder: Path) -> None:
+    """Also where the id of a lost track goes on with another one."""
+    write_hidden_person(Path("video.mp4"))
+    known = TrackerConfig(exactly="person=1,car=1", association="iou", min_iou=0.8, max_age=0.5, offline=offline)
+    track_to_files("video.mp4", Config(tracker=known))
+    explainer = RunExplainer(RUN)
+    assert len(Path(RUN, "summary.csv").read_text().splitlines()) == 3
+    accounts = [explainer.explain(track.id) for track in explainer.table.tracks([])]
+    assert len(accounts) == 2
+    causes = {event.cause for account in accounts for part in account.parts for event in part.events}
+    assert (EndCause.REPLACED in causes) is not offline

@@ -12,7 +12,6 @@ from tracker.evaluation.mot.sequences import find_sequences, read_sequence, run_
 CONFIGS = REPOSITORY / "configs"
 
 FILTER = {"position_noise": 1 / 20, "velocity_noise": 1 / 160, "measurement_noise": 1 / 20, "adaptive_noise_gate": 0}
-FILTER |= {"min_measurement_noise": 1}
 COMMON = FILTER | {
     "buffer_scale": 0,
     "min_visible": 0,

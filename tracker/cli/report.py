@@ -1,6 +1,6 @@
 """`track report`: a run as one HTML file."""
 
-from contextlib import suppress
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from tracker.data.run_tracks import read_run_tracks
 from tracker.errors import InputError
 
 app = CommandApp(name="report")
+logger = logging.getLogger(__name__)
 
 
 @app.default
@@ -29,7 +30,8 @@ def report(
 ) -> None:
     """Runs the command."""
     from tracker.analytics.report import write_report
-    from tracker.evaluation.quality import find_detections, measure_run
+    from tracker.data.store import find_stored_run
+    from tracker.evaluation.quality import measure_run
 
     check_output(output, (".html",), overwrite)
     every = read_run_tracks(run)
@@ -40,9 +42,11 @@ def report(
     known = read_zones(file) if zones or file.is_file() else None
     path = output or run / "report.html"
     quality: dict[str, str] = {}
-    if find_detections(every):
-        with suppress(InputError):  # of a run whose settings another version wrote, say: the report does without
+    if find_stored_run(every.folder, every.record):
+        try:
             quality = measure_run(every).describe()
+        except InputError as error:  # of a run whose settings another version wrote, say
+            logger.warning("the report tells no quality: %s", error)
     with progress("reading images") as show:
 
         def show_images(done: int, total: int) -> None:

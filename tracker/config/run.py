@@ -6,6 +6,7 @@ A field's name is unique over all sections, so that the command line can drop th
 
 from collections.abc import Mapping
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -219,9 +220,6 @@ class TrackerConfig(Section):
     """Process noise of the velocity for 1/30 s, as a fraction of `noise_unit` per 1/30 s (DeepSORT: 1/160)."""
     measurement_noise: Positive = 0.075
     """Standard deviation of a detected box, as a fraction of `noise_unit` (DeepSORT: 1/20)."""
-    min_measurement_noise: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Least fraction of the measurement's variance to which it is adapted by the innovations of tracks that were just
-    detected, for a detector that is more exact. 1 never adapts it. Source: innovation-based estimation, Mehra 1970."""
     confidence_noise: Fraction01 = 0.45
     """Fraction of the measurement's variance that a score of 1 removes, in proportion to the score (StrongSORT: 1,
     DeepSORT: 0)."""
@@ -313,6 +311,18 @@ class TrackerConfig(Section):
     def neutral_distance(self) -> float:
         """Returns `neutral_cosine_distance` or, if that is 0, the built-in embedder's."""
         return self.neutral_cosine_distance or 0.35
+
+    @property
+    def longest_absence(self) -> float:
+        """Seconds without a box after which a track cannot come back.
+
+        Example:
+            >>> [TrackerConfig(max_age=2, **each).longest_absence for each in ({}, {"offline": True}, {"exactly": 4})]
+            [2.0, 3.0, inf]
+        """
+        if self.exactly:
+            return inf
+        return max(self.max_age, self.link_gap) if self.offline else self.max_age
 
     def with_neutral_distance(self, embedder_distance: float) -> "TrackerConfig":
         """Returns a copy with an embedder's neutral distance, unless one is set or the embedder's is 0 (unknown)."""

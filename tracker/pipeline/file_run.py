@@ -101,7 +101,7 @@ class FileRun:
             table_path = None if self.table else combined_table_path(config.output, self.input_files)
             self._claim_outputs(stack, folder, paths, table_path)
             record = None if record_path is None else self._open_record(record_path)
-            result = RunResult(paths, Summary((), config.tracker.max_age), source=source.uri)
+            result = RunResult(paths, Summary((), config.tracker.longest_absence), source=source.uri)
             try:
                 run = self._prepare(stack, folder, record, result, table_path)
                 self._write_frames(run, result, record)
@@ -322,7 +322,7 @@ def video_info(source: Source, config: Config) -> VideoInfo:
         has_fine_classes=_has_fine_classes(config),
         has_embeddings=config.appearance.save_embeddings,
         clip=config.output.clip_boxes is not False,
-        max_age=config.tracker.max_age,
+        max_age=config.tracker.longest_absence,
         sample_aspect_ratio=source.sample_aspect_ratio,
         has_dates=source.live,
         start_time=source.start_time if config.output.datetime and not source.live else None,

@@ -27,7 +27,7 @@ class Round(StrEnum):
 
 
 class Obstacle(StrEnum):
-    """What keeps a track and a detection from being matched by their cost."""
+    """Reasons why a track and a detection cannot be matched by their cost."""
 
     NONE = ""
     CLASS = "class"
@@ -39,7 +39,7 @@ class Obstacle(StrEnum):
 
 
 class EndCause(StrEnum):
-    """Why a track ended."""
+    """Reasons why a track ends."""
 
     AGE = "age"
     AREA = "area"
@@ -102,7 +102,7 @@ class Pair:
 
 @dataclass(slots=True)
 class Step:
-    """What the association of one frame decided about a track.
+    """The result of the association of one frame for a track.
 
     Attributes:
         frame: Index of the frame.
@@ -128,7 +128,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackEvent:
+class TrackChange:
     """A change in the life of a track.
 
     Attributes:
@@ -159,7 +159,7 @@ class TrackEvent:
 
 @dataclass(slots=True)
 class _Frame:
-    """What is known of the frame that is tracked."""
+    """The pairs, matches and results so far of the frame that is tracked."""
 
     of_track: dict[int, list[Pair]] = field(default_factory=dict)  # by serial
     of_detection: dict[int, list[Pair]] = field(default_factory=dict)
@@ -183,7 +183,7 @@ class DecisionLog:
         """Takes the tracks to follow: those that will be confirmed with some ids, and those of some serials."""
         self.frame = -1
         self.steps: dict[int, list[Step]] = {}
-        self.events: dict[int, list[TrackEvent]] = {}
+        self.events: dict[int, list[TrackChange]] = {}
         self.ids: dict[int, int] = {}
         self._wanted_ids, self._wanted = frozenset(ids), set(serials)
         self._open = len(self._wanted_ids) + len(self._wanted)
@@ -232,7 +232,7 @@ class DecisionLog:
             nearest = min(self._now.of_detection.get(detection, []), key=_by_cost, default=None)
             evidence = float(table.evidence[row])
             score = float(table.scores[row])
-            self._add(TrackEvent(self.frame, time, serial, "born", score, is_weak, 1, evidence, nearest))
+            self._add(TrackChange(self.frame, time, serial, "born", score, is_weak, 1, evidence, nearest))
             self._weak[serial] = is_weak
 
     def add_confirmed(self, table: TrackTable, rows: Indices, covered: Indices, time: float) -> None:
@@ -246,15 +246,15 @@ class DecisionLog:
                     self._forget(serial)
                     continue
                 hits, evidence = int(table.hits[row]), float(table.evidence[row])
-                self._add(TrackEvent(self.frame, time, serial, kind, hits=hits, evidence=evidence))
+                self._add(TrackChange(self.frame, time, serial, kind, hits=hits, evidence=evidence))
 
     def add_ends(self, serials: Indices, cause: EndCause, time: float) -> None:
         """Takes the tracks that end."""
         for serial in serials.tolist():
             track = self.ids.get(serial, 0)
             if track in self._wanted_ids or serial in self._wanted:
-                self._open -= 1
-                self._add(TrackEvent(self.frame, time, serial, "ended", cause=cause))
+                self._open -= cause is not EndCause.REPLACED  # its id goes on with another track
+                self._add(TrackChange(self.frame, time, serial, "ended", cause=cause))
             else:
                 self._forget(serial)
 
@@ -266,7 +266,7 @@ class DecisionLog:
             if not self._is_followed(serial, track):
                 continue
             if self._weak.get(serial) and not weak:
-                self._add(TrackEvent(self.frame, time, serial, "settled", hits=hits, evidence=evidence))
+                self._add(TrackChange(self.frame, time, serial, "settled", hits=hits, evidence=evidence))
             self._weak[serial] = weak
             if misses and serial not in frame.steps:  # there was nothing to associate
                 frame.steps[serial] = Step(self.frame, time, serial)
@@ -284,7 +284,7 @@ class DecisionLog:
         self.events.pop(serial, None)
         self._weak.pop(serial, None)
 
-    def _add(self, event: TrackEvent) -> None:
+    def _add(self, event: TrackChange) -> None:
         self.events.setdefault(event.serial, []).append(event)
 
     def _step(self, serial: int, time: float, match: tuple[Round, int, float] | None, got: dict[int, int]) -> Step:

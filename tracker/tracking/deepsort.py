@@ -29,8 +29,6 @@ _SHORT_GAP = 2
 """Largest number of frames since the last detection without a re-update: a single miss hardly bends the path."""
 _STEADY_HITS = 2
 """Detections from which on a track's deviation tells of the camera: the velocity of one detection is unknown."""
-_KNOWN_HITS = 8
-"""Detections from which on a track's deviation tells of the noise of detections: its velocity is known."""
 _RESCORED_IOU = 0.4
 """Largest IoU of a rescored box with a detection: beyond it, both most likely show the same object."""
 
@@ -94,8 +92,7 @@ class DeepSort:
         self._size = size
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
         noise = config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
-        gate, unit = config.adaptive_noise_gate, config.noise_unit
-        self._filter = KalmanFilter(*noise, gate, unit, config.min_measurement_noise)
+        self._filter = KalmanFilter(*noise, config.adaptive_noise_gate, config.noise_unit)
         self._common_motion = CommonMotion()
         self._associator = Associator(config, self._filter, size)
         self._voter = LabelVoter()
@@ -200,8 +197,6 @@ class DeepSort:
         """Returns all that `restore` needs for tracks to go on."""
         arrays = {name: getattr(self.table, name) for name in table_columns()}
         arrays["known_labels"] = self._voter.known
-        arrays["measurement_scale"] = self._filter.measurement_scale
-        arrays["innovation_count"] = np.array([self._filter.innovation_count])
         if self._gallery is not None:
             entries = np.flatnonzero(self.table.gallery_index >= 0)
             arrays["embeddings"], arrays["embeddings_added"] = self._gallery.get(self.table.gallery_index[entries])
@@ -221,8 +216,6 @@ class DeepSort:
         columns["gallery_index"] = np.full(len(columns["ids"]), -1, np.int64)
         self.table = TrackTable(**columns)
         self._voter.known = state.arrays["known_labels"]
-        self._filter.measurement_scale = state.arrays["measurement_scale"]
-        self._filter.innovation_count = int(state.arrays["innovation_count"][0])
         self._started, self._confirmed, self._time = state.started, state.confirmed, state.time - elapsed
         if "embeddings" in state.arrays:
             embeddings, added = state.arrays["embeddings"], state.arrays["embeddings_added"]
@@ -295,12 +288,8 @@ class DeepSort:
         if self._config.re_update:
             gap = np.flatnonzero((table.misses[tracks] > _SHORT_GAP) & (table.ids[tracks] > 0))
             re_update(self._filter, table, tracks[gap], boxes[gap], scores[gap], time)
-        predicted, measurements = (table.mean[tracks], table.covariance[tracks]), xyxy_to_xyah(boxes)
-        mean, covariance = self._filter.update(*predicted, measurements, scores)
-        if self._config.min_measurement_noise < 1:
-            known = (table.misses[tracks] == 1) & (table.hits[tracks] >= _KNOWN_HITS)
-            if known.any():
-                self._filter.adapt(predicted[0][known], predicted[1][known], measurements[known], scores[known])
+        predicted = table.mean[tracks], table.covariance[tracks]
+        mean, covariance = self._filter.update(*predicted, xyxy_to_xyah(boxes), scores)
         table.mean[tracks], table.covariance[tracks] = mean, covariance
         if self._config.re_update:
             table.updated_mean[tracks], table.updated_covariance[tracks] = mean, covariance
@@ -423,13 +412,13 @@ class DeepSort:
             others = np.flatnonzero(detected & (table.ids > 0))
             own = has_own_evidence(table, due, others, self._config)
             covered, due = due[~own], due[own]
-        replaced = due[:0]
+        admitted, replaced = due, due[:0]
         if self.limits:
-            due, replaced = self.limits.admit(table, due, self._gallery, self._time)
-        table.ids[due] = self._confirmed + 1 + np.arange(len(due))
-        self._confirmed += len(due)
+            admitted, replaced = self.limits.admit(table, due, self._gallery, self._time)
+        table.ids[admitted] = self._confirmed + 1 + np.arange(len(admitted))
+        self._confirmed += len(admitted)
         if self.log is not None:
-            self.log.add_confirmed(table, due, covered, time)
+            self.log.add_confirmed(table, due[table.ids[due] > 0], covered, time)
         if len(replaced):
             self._keep(~np.isin(np.arange(len(table)), replaced), EndCause.REPLACED, time)
 

@@ -18,15 +18,6 @@ IDENTITY.setflags(write=False)
 _ASPECT, _ASPECT_NOISE = 2, 1e-1
 """Column of the aspect ratio, and the standard deviation of its measurement, which has no unit."""
 
-_MEDIAN = 0.455
-"""Median of the chi-square distribution with one degree of freedom."""
-_PRIOR_COUNT, _MOST_COUNT = 50, 1000
-"""Innovations that the given measurement noise counts as, and those after which an old one is forgotten."""
-_LEAST_SHARE = 0.5
-"""Part of an innovation's variance that is the measurement's, from which on it tells of the measurement noise."""
-_STEP = 4.0
-"""Change of the logarithm of a variance by an innovation that counts in full."""
-
 
 @lru_cache(maxsize=256)
 def motion_model(dt: float) -> tuple[Floats, Floats]:
@@ -65,10 +56,6 @@ class KalmanFilter:
     with the interval, so that N steps of dt add N times the noise of one, and one step of 1/30 s is exactly one
     frame of the paper's filter. Source: arXiv 1703.07402, section 2.1.
 
-    Attributes:
-        measurement_scale: float64 (4,), fraction of the given measurement variance that `adapt` found.
-        innovation_count: Number of innovations by which it was found, up to a limit.
-
     Example:
         >>> kalman = KalmanFilter()
         >>> mean, covariance = kalman.predict(*kalman.initiate(np.array([[320.0, 240.0, 0.5, 100.0]])), dt=0.1)
@@ -85,7 +72,6 @@ class KalmanFilter:
         confidence_noise: float = 0.0,
         adaptive_noise_gate: float = 0.0,
         noise_unit: Literal["height", "longer side"] = "height",
-        min_measurement_noise: float = 1.0,
     ) -> None:
         """Sets the noise; the defaults are the paper's.
 
@@ -99,7 +85,6 @@ class KalmanFilter:
                 noise. One beyond it inflates the covariance of its axis until it is just that far out; 0 never does.
             noise_unit: What "the height" above stands for: the height of the box, or its longer side, which suits
                 objects of any shape, such as cars.
-            min_measurement_noise: Least fraction of the measurement variance that `adapt` goes down to.
         """
         of_height = np.array([1.0, 1, 0, 1])  # a has no unit, and noise of its own
         position = of_height * position_noise**2, (1 - of_height) * 1e-2**2
@@ -107,9 +92,6 @@ class KalmanFilter:
         # Per second: the part that grows with the squared height, and the rest; each of positions and velocities.
         self._process = np.stack([position, np.divide(velocity, FRAME_INTERVAL**2)], axis=1) / FRAME_INTERVAL
         self._measurement = of_height * measurement_noise**2
-        self._least_scale = min_measurement_noise
-        self.measurement_scale: Floats = np.ones(4)
-        self.innovation_count = 0
         self._confidence_noise = confidence_noise
         self._adaptive_noise_gate = adaptive_noise_gate
         self._noise_unit = noise_unit
@@ -165,32 +147,6 @@ class KalmanFilter:
         reduced[:, 2] -= cross**2 / total
         return updated, reduced
 
-    def adapt(self, mean: Floats, covariance: Floats, measurements: Floats, scores: Floats) -> None:
-        """Adapts the measurement noise to a detector that is more exact, by the measurements of predicted boxes.
-
-        The variances of cx, cy and h fall until half of the innovations lie within the median that they imply. Those
-        whose prediction is more uncertain than their measurement tell nothing of it, and do not count.
-        Source: innovation-based estimation, Mehra 1970; its median by stochastic approximation, Robbins and Monro 1951.
-
-        Args:
-            mean: float64 (N, 8), predicted.
-            covariance: float64 (N, 3, 4), predicted.
-            measurements: float64 (N, 4) xyah.
-            scores: float64 (N,), confidence of each.
-        """
-        noise = self.measurement_variance(self.size(mean), scores)
-        total = covariance[:, 0] + noise
-        telling = noise[:, 0] >= _LEAST_SHARE * total[:, 0]
-        count = int(telling.sum())
-        if not count:
-            return
-        outside = ((measurements - mean[:, :4]) ** 2 > _MEDIAN * total)[telling].mean(0)
-        self.innovation_count = min(self.innovation_count + count, _MOST_COUNT)
-        weight = count / (_PRIOR_COUNT + self.innovation_count)
-        scale = self.measurement_scale * np.exp(_STEP * weight * (outside - 0.5))
-        scale[_ASPECT] = 1
-        self.measurement_scale = np.clip(scale, self._least_scale, 1)
-
     def size(self, boxes: Floats) -> Floats:
         """Returns the pixels, (N,), that the noise of boxes (N, 4) xyah, or of means (N, 8), is proportional to."""
         height: Floats = boxes[:, 3]
@@ -209,7 +165,7 @@ class KalmanFilter:
 
         The scores (N,), their confidence, are clipped to 0 to 1; none counts as 0.
         """
-        variance: Floats = (size**2)[:, None] * (self._measurement * self.measurement_scale)
+        variance: Floats = (size**2)[:, None] * self._measurement
         variance[:, _ASPECT] = _ASPECT_NOISE**2
         if self._confidence_noise and scores is not None:
             variance *= (1 - self._confidence_noise * np.minimum(np.maximum(scores, 0), 1))[:, None]

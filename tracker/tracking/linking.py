@@ -34,7 +34,7 @@ class LinkTerms:
 
 
 class LinkLog:
-    """What was linked, and what could have been; `OfflineTracker` fills it where its `log` is one.
+    """The links of tracklets that were made and those that were possible; `OfflineTracker` fills it if it is its `log`.
 
     Attributes:
         tracklets: All of them.

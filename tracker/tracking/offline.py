@@ -26,6 +26,16 @@ _KNOWN_GAP = 0.3
 All links are then found at once, and what is lost may have moved in any way, so that each part is smoothed alone."""
 
 
+def first_pass(config: TrackerConfig) -> TrackerConfig:
+    """Returns the settings of the first pass, which is causal: the second one decides which tracks are too many.
+
+    Example:
+        >>> first_pass(TrackerConfig(offline=True, exactly="4")) == TrackerConfig()
+        True
+    """
+    return config.model_copy(update={"offline": False, "max_objects": "", "exactly": ""})
+
+
 class OfflineTracker:
     """A tracker of a whole file, in two passes.
 
@@ -53,9 +63,7 @@ class OfflineTracker:
         self._config = config
         self._limits = read_limits(config)
         self.categories: Sequence[str] = ()
-        # The second pass decides which tracks are too many, by all that it knows.
-        free = config.model_copy(update={"max_objects": "", "exactly": ""})
-        self._tracker = DeepSort(free, reid_class_ids, size)
+        self._tracker = DeepSort(first_pass(config), reid_class_ids, size)
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
         noise = config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
         self._filter = KalmanFilter(*noise, noise_unit=config.noise_unit)

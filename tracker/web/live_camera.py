@@ -66,7 +66,8 @@ class LiveCamera(RunMonitor):
         with self._lock:
             self._status, self._timer = source.status, timer
             self.width, self.height = source.width, source.height
-            self._track_events = TrackEvents(self._settings.tracker.max_age, self._zones, (self.width, self.height))
+            longest_absence, size = self._settings.tracker.longest_absence, (self.width, self.height)
+            self._track_events = TrackEvents(longest_absence, self._zones, size)
 
     def on_frame(self, source: Source, frame: Frame, tracks: Tracks) -> None:
         now = time.time()

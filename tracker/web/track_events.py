@@ -45,7 +45,7 @@ class TrackEvents:
     A track has ended when it was not seen for `max_age` seconds, after which the tracker gives its id to nothing again.
 
     Args:
-        max_age: Of the tracker, seconds.
+        max_age: Seconds after which a track cannot come back, see `TrackerConfig.longest_absence`.
         zones: The lines; None for none.
         size: Width and height of the images, pixels.
     """

@@ -1,6 +1,6 @@
 """The detections of a run in its folder: Parquet files of some seconds each, from which tracks are computed again."""
 
-from tracker.data.store.part_reader import PartReader, has_parts, part_paths
+from tracker.data.store.part_reader import PartReader, find_stored_run, has_parts, part_paths
 from tracker.data.store.part_writer import PartWriter
 from tracker.data.store.schema import PART_SECONDS, StoreInfo
 from tracker.data.store.stored_frame import StoredFrame, to_stored_precision
@@ -11,6 +11,7 @@ __all__ = [
     "PartWriter",
     "StoreInfo",
     "StoredFrame",
+    "find_stored_run",
     "has_parts",
     "part_paths",
     "to_stored_precision",

@@ -1,7 +1,7 @@
 """Reading of the detections that a run has stored."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,21 @@ from tracker.structures.types import Detections
 
 FOLDER = "detections"
 _NAME = re.compile(r"part-\d{8,}\.parquet")
+
+
+def find_stored_run(folder: Path, record: Mapping[str, Any]) -> Path | None:
+    """Returns the folder with the stored detections of a run: its own, or that of the run that it tracked again.
+
+    Args:
+        folder: The folder of the run.
+        record: The content of its run.json, which names the other folder; that is also looked for beside this one.
+    """
+    if has_parts(folder):
+        return folder
+    described = record.get("detections")
+    named = described.get("folder") if isinstance(described, dict) else None
+    places = (Path(str(named)), folder.parent / Path(str(named)).name) if named else ()
+    return next(filter(has_parts, places), None)
 
 
 def has_parts(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What tracks tell about their own quality, without ground truth."""
+"""Measures of the quality of tracks that need no ground truth."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def association_agreement(tracks: RunTracks, comparison: PassComparison) -> tupl
     by_track = dict(zip(ids.tolist(), (total / sizes).tolist(), strict=True))
     in_both, in_backward = int(shared.sum()), int(backward_sizes[1:].sum())
     in_any = int(sizes.sum()) + in_backward - in_both
-    hota = float(np.sqrt(total.sum() / in_both * in_both / in_any)) if in_both else 0.0
+    hota = float(np.sqrt(total.sum() / in_any)) if in_both else 0.0  # AssA and DetA both have `in_both`, which cancels
     return by_track, hota, _idf1(forward, backward, shared, int(sizes.sum()) + in_backward)
 
 

@@ -45,7 +45,7 @@ def reference_settings(config: TrackerConfig) -> TrackerConfig:
 
 @dataclass(frozen=True, eq=False)
 class PassComparison:
-    """What the tracks of a run and those of a backward pass say about the same detections.
+    """The tracks of a run and of a backward pass to which the same detections belong.
 
     Attributes:
         frame_times: float64 (F,), seconds of the frames on which the detector ran, ascending.
@@ -147,9 +147,9 @@ class _BackwardTracker:
 
     def skip(self, time: float) -> None:
         """Goes on to a frame without detector."""
-        self._reversed(time)
+        elapsed = self._reversed(time)
         if self._offline is not None:
-            self._offline.skip(self._reversed(time))
+            self._offline.skip(elapsed)
             self._frames.append((self._count, 0))
 
     def finish(self) -> Indices:

@@ -10,7 +10,7 @@ from tracker.config import DetectionFilterConfig
 from tracker.data.detections import StoredDetections, read_detections
 from tracker.data.detections.run_folder import ROW
 from tracker.data.run_tracks import RunTracks
-from tracker.data.store import PartReader, StoredFrame, has_parts
+from tracker.data.store import PartReader, StoredFrame, find_stored_run
 from tracker.errors import InputError
 from tracker.evaluation.quality.quality import Quality, measure_quality
 from tracker.pipeline.regions import Regions
@@ -31,7 +31,7 @@ def measure_run(tracks: RunTracks, detections: str = "") -> Quality:
         InputError: There are no such detections, or they cannot be read.
     """
     config = StartedRun(tracks.folder, {"config": {}, **tracks.record}).config
-    path = Path(detections) if detections else find_detections(tracks)
+    path = Path(detections) if detections else find_stored_run(tracks.folder, tracks.record)
     if path is None:
         raise InputError(f"{tracks.folder} has no stored detections: name them by --detections FILE_OR_FOLDER")
     stored = read_detections(path, float(tracks.frame_rate))
@@ -41,16 +41,6 @@ def measure_run(tracks: RunTracks, detections: str = "") -> Quality:
     settings = config.tracker.with_neutral_distance(info.neutral_distance if info else 0.0)
     frames = _in_regions(_frames_backward(stored), wanted, tracks)
     return measure_quality(tracks, frames, settings, info.reid_class_ids if info else (), stored.categories)
-
-
-def find_detections(tracks: RunTracks) -> Path | None:
-    """Returns the folder with the stored detections of a run, its own or that of the run it tracked again, or None."""
-    if has_parts(tracks.folder):
-        return tracks.folder
-    described = tracks.record.get("detections")
-    if isinstance(described, dict) and (folder := described.get("folder")) and has_parts(Path(str(folder))):
-        return Path(str(folder))
-    return None
 
 
 def _frames_backward(stored: StoredDetections) -> Iterator[StoredFrame]:

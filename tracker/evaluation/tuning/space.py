@@ -52,7 +52,6 @@ SEARCH_SPACE: SearchSpace = {
     "position_noise": FloatRange(0.002, 0.1, log=True),
     "velocity_noise": FloatRange(0.0003, 0.01, log=True),
     "measurement_noise": FloatRange(0.02, 0.15, log=True),
-    "min_measurement_noise": FloatRange(0.1, 1, log=True),
     "confidence_noise": FloatRange(0, 0.95),
     "adaptive_noise_gate": FloatRange(4, 30, log=True),
     "re_update": Categorical((True, False)),

@@ -126,7 +126,7 @@ def _tracked_source(run: TrackingRun, monitor: RunMonitor) -> TrackedSource:
         run.tracks(on_analysis),
         analyzer.categories,
         run.config.detector.detect_every,
-        max_age=max(tracker.max_age, tracker.link_gap if tracker.offline else 0),
+        max_age=tracker.longest_absence,
         embedder=analyzer.embedder,
         reid_class_ids=tuple(analyzer.reid_class_ids),
     )

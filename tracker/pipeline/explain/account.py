@@ -11,7 +11,7 @@ import numpy as np
 from tracker.config import Config
 from tracker.data.edits import Entry, Trace, TrackRow
 from tracker.pipeline.explain.wording import Words, number
-from tracker.tracking.decisions import Step, TrackEvent
+from tracker.tracking.decisions import Step, TrackChange
 from tracker.tracking.linking import LinkLog
 
 LOST = 3
@@ -20,7 +20,7 @@ LOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What was linked to one side of a tracklet, or why nothing was; times in seconds, costs in nats.
+    """The link of one side of a tracklet, or the likeliest one if there is none; times in seconds, costs in nats.
 
     Attributes:
         frame_time: Time of the start or the end of the tracklet.
@@ -66,7 +66,7 @@ class LinkCost(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """What was decided about a track of the tables of a run.
+    """The decisions about one track of the tables of a run.
 
     Attributes:
         track: Its id there.
@@ -80,7 +80,7 @@ class Part:
 
     track: int
     steps: list[Step]
-    events: list[TrackEvent]
+    events: list[TrackChange]
     links: list[Link] = field(default_factory=list)
     ids: dict[int, int] = field(default_factory=dict)
     log: LinkLog | None = None
@@ -135,7 +135,7 @@ class Line:
         return f"{when:>22}  {self.text}"
 
 
-Item = Step | TrackEvent | Link
+Item = Step | TrackChange | Link
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _order(item: Item) -> tuple[float, int]:
     place = 0
     if isinstance(item, Step):
         place = 1
-    elif isinstance(item, TrackEvent):
+    elif isinstance(item, TrackChange):
         place = {"born": 0, "ended": 5}.get(item.kind, 2)
     elif isinstance(item, Link):
         place = 3
@@ -240,7 +240,7 @@ class _Folder:
         missed: list[Step] = []
         covered = False
         for item in self.items():
-            if isinstance(item, TrackEvent) and item.kind == "covered":
+            if isinstance(item, TrackChange) and item.kind == "covered":
                 if not covered:
                     yield self.line(item)
                 covered = True

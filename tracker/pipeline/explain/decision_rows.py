@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import nan
 
 from tracker.pipeline.explain.account import Account
-from tracker.tracking.decisions import Step, TrackEvent
+from tracker.tracking.decisions import Step, TrackChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def decision_rows(account: Account, start: float, end: float) -> list[DecisionRo
             source_track=part.track,
             event=line.kind,
             round=str(step.round or "") if step else "",
-            score=own.score if own else item.score if isinstance(item, TrackEvent) else nan,
+            score=own.score if own else item.score if isinstance(item, TrackChange) else nan,
             overlap=own.overlap if own else nan,
             motion=own.motion if own else nan,
             absence=own.absence if own else nan,

@@ -12,15 +12,16 @@ import numpy as np
 from tracker.config import Config, merge_config
 from tracker.data.detections import StoredDetections, read_detections
 from tracker.data.edits import Piece, RunTable, Trace, TrackRow
-from tracker.data.store import has_parts
+from tracker.data.store import find_stored_run
 from tracker.errors import InputError
 from tracker.pipeline.explain.account import Account, Link, Part
 from tracker.pipeline.repaired_run import started_run
 from tracker.pipeline.resume import retrack_settings
 from tracker.pipeline.stored import StoredAnalyzer, open_frames
 from tracker.pipeline.tracking_run import TrackingRun, check_source
-from tracker.tracking.decisions import DecisionLog, Step, TrackEvent
+from tracker.tracking.decisions import DecisionLog, Step, TrackChange
 from tracker.tracking.linking import LinkLog
+from tracker.tracking.offline import first_pass
 
 
 class Superseded(InputError):
@@ -49,7 +50,12 @@ class RunExplainer:
             raise InputError(f"{folder} is not finished: let it run to its end, or go on with track --resume {folder}")
         self.table = RunTable(folder)
         self._folder = folder
-        self._store = _store(folder, run.record)
+        store = find_stored_run(folder, run.record)
+        if store is None:
+            raise InputError(
+                f"{folder} has no stored detections to explain its tracks by: run it again without --no-store"
+            )
+        self._store = store
         self._config = merge_config(retrack_settings(folder), {}, where=str(folder))
         if self._config.tracker.rescore:
             raise InputError(
@@ -111,9 +117,9 @@ class RunExplainer:
 
     def _record(self, stored: StoredDetections, log: DecisionLog, last: float) -> tuple[DecisionLog, Config]:
         """Tracks until the tracks that the log follows have ended, or up to a time, seconds."""
-        config = self._config.model_copy(
-            update={"tracker": self._config.tracker.model_copy(update={"offline": False})}  # its first pass
-        )
+        config = self._config
+        if config.tracker.offline:
+            config = config.model_copy(update={"tracker": first_pass(config.tracker)})
         with open_frames(stored, config, self._video) as source:
             check_source(config, source)
             with StoredAnalyzer(config, stored, source) as analyzer:
@@ -147,10 +153,11 @@ class RunExplainer:
     def _check(self, part: Part) -> None:
         """Checks that a track was detected in the frames in which the table of the run says so."""
         known = set(self.table.observed_frames(part.track))
-        found = {step.frame for step in part.steps if step.round} | {e.frame for e in part.events if e.kind == "born"}
+        detected = [step for step in part.steps if step.round] + [one for one in part.events if one.kind == "born"]
         if not self._config.tracker.offline:  # only confirmed tracks are written
-            first = min((event.frame for event in part.events if event.kind == "confirmed"), default=0)
-            found = {frame for frame in found if frame >= first}
+            first = {one.serial: one.frame for one in part.events if one.kind == "confirmed"}
+            detected = [one for one in detected if one.frame >= first.get(one.serial, inf)]
+        found = {one.frame for one in detected}
         if known != found:
             from tracker import __version__
 
@@ -159,19 +166,6 @@ class RunExplainer:
                 f"tracking the stored detections of {self._folder} again does not give its track {part.track} as it "
                 f"was{versions}, so that nothing can be said of it: track retrack {self._store} tracks it anew"
             )
-
-
-def _store(folder: Path, record: dict[str, object]) -> Path:
-    """Returns the folder with the stored detections of a run, which is another one after `track retrack`."""
-    if has_parts(folder):
-        return folder
-    origin = record.get("detections")
-    if isinstance(origin, dict) and origin.get("folder"):
-        path = Path(str(origin["folder"]))
-        path = path if has_parts(path) else folder.parent / path.name
-        if has_parts(path):
-            return path
-    raise InputError(f"{folder} has no stored detections to explain its tracks by: run it again without --no-store")
 
 
 def _holds(piece: Piece, row: TrackRow) -> bool:
@@ -192,7 +186,7 @@ def _offline_part(log: DecisionLog, links: LinkLog, track: int) -> Part:
     mine = np.flatnonzero(links.numbers == track)
     mine = mine[np.argsort(starts[mine])]
     steps: list[Step] = []
-    events: list[TrackEvent] = []
+    events: list[TrackChange] = []
     found: list[Link] = []
     for n, one in enumerate(mine.tolist()):
         serial, start = int(links.serials[one]), float(starts[one])

@@ -6,7 +6,7 @@ from math import isnan
 
 from tracker.config import TrackerConfig
 from tracker.tracking.costs import gating_threshold
-from tracker.tracking.decisions import EndCause, Obstacle, Pair, Round, Step, TrackEvent
+from tracker.tracking.decisions import EndCause, Obstacle, Pair, Round, Step, TrackChange
 
 _ROUNDS = {
     Round.COST: "by its cost",
@@ -31,7 +31,7 @@ class Words:
         self._config = config
         self._name = name
 
-    def event(self, event: TrackEvent) -> str:
+    def event(self, event: TrackChange) -> str:
         """Returns why a track was born, confirmed, not confirmed yet, or ended."""
         config = self._config
         match event.kind:
@@ -51,7 +51,7 @@ class Words:
                 return f"confirmed after {event.hits} detections (n_init {config.n_init})"
         return f"ended: {self._cause(event.cause)}"
 
-    def _born(self, event: TrackEvent) -> str:
+    def _born(self, event: TrackChange) -> str:
         config = self._config
         least = max(config.start_score, config.high_score)
         why = f"start_score {config.start_score:g}" if least == config.start_score else f"high_score {least:g}"
