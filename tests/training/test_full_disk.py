@@ -147,7 +147,10 @@ def no_artifacts() -> Iterator[None]:
 def uninterrupted(no_artifacts: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training that has all the room it needs."""
     root = tmp_path_factory.mktemp("uninterrupted")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as those that it is compared with: two threads may add numbers in another order
     train.train_detector(training(root))
+    torch.set_num_threads(threads)
     return root / "run"
 
 

@@ -1,6 +1,7 @@
 """The server of a page: start, end, who may use it, and nothing outside of its folder."""
 
 import http.client
+import logging
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -50,6 +51,23 @@ def open_server() -> Iterator[str]:
 @pytest.fixture(scope="module", name="secret")
 def server_with_token() -> Iterator[str]:
     yield from serve("s3cret")
+
+
+def test_the_log_of_the_program_stays_as_it_is() -> None:
+    """A server that sets up logging for itself closes the handlers of the whole program, and their files."""
+
+    class File(logging.NullHandler):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+            super().close()
+
+    handler = File()
+    levels = {name: logging.getLogger(name).handlers[:] for name in (None, "uvicorn", "uvicorn.access")}
+    with WebServer(create_app("view"), WebConfig(port=0)):
+        assert not handler.closed
+    assert levels == {name: logging.getLogger(name).handlers for name in levels}
 
 
 def test_files_and_their_headers(url: str) -> None:

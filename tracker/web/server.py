@@ -48,7 +48,13 @@ class WebServer:
         host, port = self._config.host, self._socket.getsockname()[1]
         name = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}/" + (f"?token={quote(self._config.token)}" if self._config.token else "")
-        settings = uvicorn.Config(self._app, log_level="warning", lifespan="on", timeout_graceful_shutdown=_GRACE)
+        settings = uvicorn.Config(
+            self._app,
+            log_config=None,  # the default one closes the log handlers of the whole program
+            log_level="warning",
+            lifespan="on",
+            timeout_graceful_shutdown=_GRACE,
+        )
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="web")
         self._thread.start()
