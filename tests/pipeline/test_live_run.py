@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -123,3 +124,39 @@ def test_ids_and_segments_go_on_after_the_process_was_killed(tmp_path: Path) -> 
     record = json.loads((root / "run.json").read_text())
     assert record["status"] == "stopped" and [run["status"] for run in record["earlier"]] == ["running"]
     assert record["segments"]["count"] == len(tables) and not list(root.glob("*/.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no interrupts to send")
+def test_frames_that_a_playlist_serves_again_are_not_tracked_twice(
+    track: Callable[..., Result], tmp_path: Path
+) -> None:
+    """A run that is stopped and started again joins the playlist some segments back, before where it was."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    root = tmp_path / "tracked/127.0.0.1"
+
+    def interrupt(rows: int) -> None:
+        end = time.monotonic() + 60
+        while count_rows() < rows and time.monotonic() < end:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def count_rows() -> int:
+        return sum(len((folder / "tracks.csv").read_text().splitlines()) - 1 for folder in segment_folders(root))
+
+    encoder = HlsEncoder(folder, draw=lambda number: moving_rectangles(number, 640, 120))
+    with encoder, serve_folder(folder) as url:
+        for rows in (40, 80):
+            interrupter = threading.Thread(target=interrupt, args=(rows,))
+            interrupter.start()
+            code, _, errors = track(f"{url}/live.m3u8", "--segment", "1h", "--timeout", "5")
+            interrupter.join()
+            assert code == 0, errors
+    tables = [pq.read_table(folder / "tracks.parquet").to_pylist() for folder in segment_folders(root)]
+    assert len(tables) == 2 and all({row["track_id"] for row in table} == {1, 2} for table in tables)
+    for one in (1, 2):
+        dates = [row["datetime"].timestamp() for table in tables for row in table if row["track_id"] == one]
+        assert [later - earlier for earlier, later in pairwise(dates)] == pytest.approx(
+            [0.1] * (len(dates) - 1), abs=0.05
+        )

@@ -47,6 +47,31 @@ def test_a_playlist_goes_on_where_it_was_left() -> None:
     assert place(clock, [(0.0, 40.0), (3.0, 40.0)]) == pytest.approx([27.0, 30.0])
 
 
+def test_a_playlist_goes_on_after_a_restart_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 5000.0)
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    clock = LiveClock(slack=30)
+    clock.resume(50.1, unix_time=4990.1)
+    clock.begin(waiting=(58.0, 98.4), continues=True)  # a segment that was complete .4 s after its last frame
+    assert clock.is_repeated(50.1) and not clock.is_repeated(50.2)
+    assert place(clock, [(50.2, 98.4), (58.0, 98.4)]) == pytest.approx([0, 7.8])
+    assert clock.unix_time() == pytest.approx(4998.0) and clock.drift == 0 and clock.offset == pytest.approx(50.2)
+
+
+@pytest.mark.parametrize(("waiting", "continues"), [((3.0, 100.0), True), ((58.0, 98.0), False), (None, True)])
+def test_another_stream_after_a_restart_has_its_own_clock(
+    monkeypatch: pytest.MonkeyPatch, waiting: tuple[float, float] | None, continues: bool
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 5000.0)
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    clock = LiveClock(slack=30)
+    clock.resume(50.1, unix_time=4990.1)
+    clock.begin(waiting, continues)
+    assert not clock.is_repeated(3.0)
+    assert place(clock, [(3.0, 100.0), (3.1, 100.1)]) == pytest.approx([0, 0.1])
+    assert clock.unix_time() == pytest.approx(5000.1 if waiting != (58.0, 98.0) else 4943.1)
+
+
 @pytest.mark.parametrize("jump", [-1000.0, 1000.0])
 def test_a_clock_that_starts_again_is_a_jump_and_a_pause_is_none(jump: float) -> None:
     clock = LiveClock(slack=1)

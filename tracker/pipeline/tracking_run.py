@@ -114,7 +114,8 @@ class TrackingRun:
     def _online(self, on_analysis: AnalysisCallback) -> Generator[tuple[Frame, Tracks]]:
         tracker = OnlineTracker(self.config, self.analyzer, _size(self.source))
         tracker.sort.log = self.decisions
-        keeper = StateKeeper(self.state_file, tracker.sort, tuple(self.analyzer.categories))
+        categories = tuple(self.analyzer.categories)
+        keeper = StateKeeper(self.state_file, tracker.sort, categories, self.source.clock)
         with closing(keeper), closing(self.analyses()) as analyses:
             for analysis in analyses:
                 keeper.on_frame(analysis.frame)

@@ -26,6 +26,7 @@ class TrackerState:
         confirmed: Ids given so far.
         time: Time of its latest frame, seconds since the start of the source.
         unix_start: Seconds since 1970 (UTC) at the start of the source.
+        stamp: Timestamp of the latest frame in the stream's own clock, seconds; None where it is not known.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -33,6 +34,7 @@ class TrackerState:
     confirmed: int
     time: float
     unix_start: float = 0.0
+    stamp: float | None = None
 
     def save(self, path: Path, categories: tuple[str, ...]) -> None:
         """Writes the state, whole or not at all; its labels are indices into the categories.
@@ -40,7 +42,7 @@ class TrackerState:
         Raises:
             InputError: It cannot be written.
         """
-        numbers = {name: getattr(self, name) for name in ("started", "confirmed", "time", "unix_start")}
+        numbers = {name: getattr(self, name) for name in ("started", "confirmed", "time", "unix_start", "stamp")}
         metadata = {"format": _FORMAT, "categories": json.dumps(categories), "numbers": json.dumps(numbers)}
         arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
         write_bytes(path, save(arrays, metadata))

@@ -70,12 +70,14 @@ class LiveSource(Source):
 
     Attributes:
         status: State, events and counts.
+        clock: Gives the frames their times.
 
     Raises:
         InputError: There is no video, or no frame within `config.timeout`.
     """
 
     status: LiveStatus
+    clock: LiveClock
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class LiveSource(Source):
         try:
             connection = self._connection(container)
             self._policy = config.live if config.live != "auto" else "all" if connection.delivers_all else "latest"
-            self._clock = LiveClock(_BURST[connection.delivers_all])
+            self.clock = LiveClock(_BURST[connection.delivers_all])
             self._pace = _Pace()
             self._index = -1
             self._is_stopped = False
@@ -164,7 +166,7 @@ class LiveSource(Source):
         for frame, connection, arrival, time_s in self._kept():
             pts = max(round(time_s * 10**6), pts + 1)
             self.status.process(time.monotonic() - arrival)
-            unix_time, aspect = round(self._clock.unix_time(), 6), connection.sample_aspect_ratio
+            unix_time, aspect = round(self.clock.unix_time(), 6), connection.sample_aspect_ratio
             upright = partial(self._to_rgb, frame)
             yield LazyFrame(
                 self._index, pts, Fraction(0), upright, self._to_rgb.upright_aspect(frame, aspect), unix_time
@@ -184,15 +186,15 @@ class LiveSource(Source):
                 self._align(connection)
                 stamp = None
             stamp = self._stamp(frame, connection, arrival, stamp, interval)
-            if self._clock.is_repeated(stamp):
+            if self.clock.is_repeated(stamp):
                 self.status.repeat()
                 continue
-            if jumps := self._clock.is_jump(stamp, arrival):
+            if jumps := self.clock.is_jump(stamp, arrival):
                 self._align(connection)
-            time_s = self._clock.place(stamp, arrival, _LEAST_INTERVAL if connection.is_timeless else interval)
+            time_s = self.clock.place(stamp, arrival, _LEAST_INTERVAL if connection.is_timeless else interval)
             if jumps:
                 self.status.tell("clock", f"its clock started again; time goes on at {time_s:.3f} s")
-            self.status.drift = self._clock.drift
+            self.status.drift = self.clock.drift
             self._index += 1
             self._pace.arrived(time_s)
             now = time.monotonic()
@@ -224,7 +226,7 @@ class LiveSource(Source):
 
     def _align(self, connection: Connection) -> None:
         """Aligns the clock by the newest of the frames that came at once, as it tells how old the others are."""
-        self._clock.begin(self._buffer.stamp(connection), continues=connection.is_playlist)
+        self.clock.begin(self._buffer.stamp(connection), continues=connection.is_playlist)
 
     def _is_late(self, waited: float) -> bool:
         """Returns True if the frame is to be dropped, as there is a newer one."""

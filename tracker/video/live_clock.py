@@ -21,6 +21,7 @@ class LiveClock:
 
     Attributes:
         drift: Seconds by which the stream's clock went slower than this machine's since they were aligned.
+        offset: Timestamp less time of the latest frame, seconds.
 
     Example:
         >>> clock = LiveClock(slack=10)
@@ -32,7 +33,7 @@ class LiveClock:
 
     def __init__(self, slack: float) -> None:
         """Starts without a frame; `slack` is the number of seconds of video that may arrive at once."""
-        self.drift = 0.0
+        self.drift = self.offset = 0.0
         self._slack = slack
         self._is_first = True
         self._stamp = self._arrival = self._time = 0.0  # of the latest frame
@@ -43,15 +44,29 @@ class LiveClock:
         self._least = [inf, inf]  # least difference of both in the window before, and in this one
         self._window_end = inf
 
+    def resume(self, stamp: float, unix_time: float) -> None:
+        """Goes on from an earlier run, whose frames are not to come again; to be called before the first connection.
+
+        It has no effect on a stream whose timestamps do not go on (see `begin`).
+
+        Args:
+            stamp: Timestamp of the latest frame of the earlier run, seconds.
+            unix_time: When that was captured, seconds since 1970 (UTC).
+        """
+        self._stamp = stamp
+        self._aligned = self._least[1] = unix_time - stamp - (time.time() - time.monotonic())
+        self._window_end = time.monotonic() + WINDOW
+
     def begin(self, waiting: tuple[float, float] | None = None, continues: bool = False) -> None:
         """Tells that a connection began, or that the stream's clock started again.
 
         Args:
             waiting: Timestamp and arrival of the newest of its frames that have arrived already.
-            continues: True if its timestamps may go on where those of the connection before ended, as a playlist's do.
+            continues: True if its timestamps may go on where those of the connection, or run, before ended, as a
+                playlist's do.
         """
         self._aligns, self._skips = True, False
-        if waiting is not None and continues and not self._is_first:
+        if waiting is not None and continues and min(self._least) < inf:
             older = waiting[1] - waiting[0] - min(self._least)
             if waiting[0] >= self._stamp - JUMP and -JUMP < older < LONGEST_OUTAGE:
                 self._aligns, self._skips = False, True
@@ -87,7 +102,7 @@ class LiveClock:
         else:
             self._time += step if step > 0 else interval / 2
         self._is_first = self._aligns = self._skips = False
-        self._stamp, self._arrival = stamp, arrival
+        self._stamp, self._arrival, self.offset = stamp, arrival, stamp - self._time
         return self._time
 
     def unix_time(self) -> float:

@@ -21,6 +21,7 @@ from tracker.errors import InputError
 from tracker.structures.end_reason import EndReason
 from tracker.structures.fit import Fit
 from tracker.structures.types import Frame
+from tracker.video.live_clock import LiveClock
 from tracker.video.live_status import LiveStatus
 from tracker.video.timestamps import to_microseconds
 
@@ -61,6 +62,7 @@ class Source(ABC):
         expected_frames: Estimated number of frames that will be yielded, 0 where it is unknown.
         live: True if frames arrive in real time, and are dropped where the consumer is slower.
         status: State, events and counts of a live source; None of others.
+        clock: Gives the frames of a live source their times; None of others.
         stop_requested: Asked by a live source while it waits for a frame, in any thread; True ends the iteration.
         has_images: False if the frames' images are blank (black, or of no size where the size is unknown).
         media_path: The file on disk; None for cameras, URLs, pipes and images.
@@ -92,6 +94,7 @@ class Source(ABC):
         self.expected_frames = 0
         self.live = False
         self.status: LiveStatus | None = None
+        self.clock: LiveClock | None = None
         self.stop_requested: Callable[[], bool] = lambda: False
         self.has_images = True
         self.sample_aspect_ratio = Fraction(1)
