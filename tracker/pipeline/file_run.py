@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 from tracker.config import Config
 from tracker.data.claims import claim
@@ -40,6 +41,7 @@ from tracker.pipeline.tracking_run import AnalysisCallback, TrackingRun, check_s
 from tracker.structures.dates import format_utc
 from tracker.structures.end_reason import EndReason
 from tracker.structures.types import Frame, Tracks
+from tracker.tracking.kalman import FRAME_INTERVAL, motion_model
 from tracker.video import Source
 
 STATE = "state.safetensors"
@@ -166,6 +168,10 @@ class FileRun:
 
     def _load(self, stack: ExitStack, record: RunRecord | None) -> tuple[FrameAnalyzer, PartReader | None]:
         """Returns the analyzer, and the stored frames that it need not analyze again."""
+        # What the model of motion needs takes long to import, and loading networks leaves Python idle.
+        importer = Thread(target=motion_model, args=(FRAME_INTERVAL,), name="import")
+        stack.callback(importer.join)
+        importer.start()
         analyzer = stack.enter_context(self.load_analyzer())
         if record is None:  # nor is there a run to resume
             return analyzer, None

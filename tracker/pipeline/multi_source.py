@@ -24,7 +24,6 @@ from tracker.pipeline.source_list import PlannedSource, Uri, expand_sources, pla
 from tracker.pipeline.stage_timer import StageTimer
 from tracker.pipeline.tracking_run import check_config
 from tracker.structures.types import Frame, Tracks
-from tracker.tracking.kalman import FRAME_INTERVAL, motion_model
 from tracker.video import Source, open_source
 
 logger = logging.getLogger(__name__)
@@ -238,7 +237,6 @@ class _MultiSourceRunner:
     def _load(self) -> BatcherClient:
         with suppress(InvalidStateError):  # another run was the first one
             self._networks_needed.set_result(None)
-        motion_model(FRAME_INTERVAL)  # it takes long to import what that needs, for which there is time now
         return BatcherClient(self._batcher.result())
 
     def _cancel(self) -> None:

@@ -184,6 +184,7 @@ def load_session(graph: bytes | Path, weights: Mapping[str, NDArray[np.float32]]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # it reserves a block for each size of image, and is no quicker here
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
     if values:
         options.add_external_initializers(list(weights), values)
