@@ -1,5 +1,6 @@
 """The web server of a page: a thread that ends with its `with` block."""
 
+import asyncio
 import socket
 import threading
 from ipaddress import ip_address
@@ -16,6 +17,9 @@ _PORTS = 20
 """Number of ports that are tried after the one of the settings, if it is the default and taken."""
 _GRACE = 1
 """Seconds that open connections (a page that waits for events) get to end."""
+
+_MOST_MESSAGE = 2**16
+"""Bytes of a message that a client may send over a WebSocket."""
 
 
 class WebServer:
@@ -54,8 +58,10 @@ class WebServer:
             log_level="warning",
             lifespan="on",
             timeout_graceful_shutdown=_GRACE,
+            ws_max_size=_MOST_MESSAGE,
+            ws_per_message_deflate=False,  # they carry video
         )
-        self._server = uvicorn.Server(settings)
+        self._server = _Server(settings)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="web")
         self._thread.start()
         return self
@@ -69,6 +75,16 @@ class WebServer:
         """Waits some seconds; returns False if the server has ended meanwhile."""
         self._thread.join(seconds)
         return self._thread.is_alive()
+
+
+class _Server(uvicorn.Server):
+    """Closes what is left of its connections at the end: those of clients that do not read what was sent to them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # in which they are closed
 
 
 def check_access(config: WebConfig) -> None:
