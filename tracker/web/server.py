@@ -57,7 +57,7 @@ class WebServer:
             log_config=None,  # the default one closes the log handlers of the whole program
             log_level="warning",
             lifespan="on",
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=5 * _GRACE,
             ws_max_size=_MOST_MESSAGE,
             ws_per_message_deflate=False,  # they carry video
         )
@@ -78,13 +78,20 @@ class WebServer:
 
 
 class _Server(uvicorn.Server):
-    """Closes what is left of its connections at the end: those of clients that do not read what was sent to them."""
+    """Breaks the connections off that are still open some time after the end was asked for.
+
+    Those are streams, some of whose clients do not read what was sent to them; uvicorn itself would cancel their
+    tasks, log that with tracebacks, and leave their sockets open.
+    """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(_GRACE, self._break_off)
         await super().shutdown(sockets)
+        timer.cancel()
+
+    def _break_off(self) -> None:
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # in which they are closed
 
 
 def check_access(config: WebConfig) -> None:
