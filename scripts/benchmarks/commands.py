@@ -503,7 +503,14 @@ def live_faults(*, minutes: float = 30.0, faults: int = 20, seed: int = 0, flags
 
 
 def glass_to_page(
-    *, seconds: float = 30.0, width: int = 640, height: int = 360, rate: int = 10, viewers: int = 1, flags: str = ""
+    *,
+    seconds: float = 30.0,
+    width: int = 640,
+    height: int = 360,
+    rate: int = 10,
+    viewers: int = 1,
+    jpeg: bool = False,
+    flags: str = "",
 ) -> Iterator[str]:
     """Measures the time from a frame of an RTSP server, as it is drawn, until Chromium shows it on the page.
 
@@ -513,6 +520,7 @@ def glass_to_page(
         height: Of the frames, pixels.
         rate: Frames per second.
         viewers: Connections to the pictures, that of the browser included.
+        jpeg: Whether the viewers get Motion JPEG, as where there is no H.264.
         flags: Further flags of `track live`, separated by spaces.
 
     Raises:
@@ -520,4 +528,4 @@ def glass_to_page(
     """
     from benchmarks.live_service import glass_to_page as measure
 
-    yield from measure(seconds, width, height, rate, viewers, flags.split())
+    yield from measure(seconds, width, height, rate, viewers, jpeg, flags.split())

@@ -12,8 +12,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,12 @@ from tracker.errors import InputError
 RATE, SIZE, OTHER_SIZE = 20, (160, 120), (200, 152)
 START_SECONDS = 120.0
 SAMPLE_SECONDS = 2.0
+SKIPPED_PARTS = 50
 WARM_UP = 0.2
 """Fraction of a soak after which its memory is looked at."""
 _SIGHT = """
 ([bits, block]) => {
-  const image = document.querySelector("img");
+  const image = document.querySelector(".picture > :is(video, img):not([hidden])");
   const canvas = document.createElement("canvas");
   canvas.width = bits * block;
   canvas.height = block;
@@ -41,7 +42,8 @@ _SIGHT = """
   window.seen = [];
   let last = -1;
   const look = () => {
-    context.drawImage(image, 0, image.naturalHeight - block, bits * block, block, 0, 0, bits * block, block);
+    const height = image.videoHeight || image.naturalHeight;
+    context.drawImage(image, 0, height - block, bits * block, block, 0, 0, bits * block, block);
     const data = context.getImageData(0, block / 2, bits * block, 1).data;
     let number = 0;
     for (let bit = 0; bit < bits; bit++) number |= (data[4 * (bit * block + block / 2)] > 70) << bit;
@@ -83,7 +85,7 @@ def soak(minutes: float, faults: int, seed: int, flags: Sequence[str] = ()) -> I
 
 
 def glass_to_page(
-    seconds: float, width: int, height: int, rate: int, viewers: int, flags: Sequence[str] = ()
+    seconds: float, width: int, height: int, rate: int, viewers: int, jpeg: bool = False, flags: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yields the time from a numbered picture, as it is drawn, until Chromium shows it on the page.
 
@@ -102,13 +104,18 @@ def glass_to_page(
         _server(width, height, rate) as server,
         _service(server.url, Path(folder), flags) as (process, page_url),
         sync_playwright() as playwright,
-        _readers(f"{page_url}cameras/127.0.0.1/picture.mjpeg", viewers - 1),
+        _readers(f"{page_url}cameras/127.0.0.1/", jpeg, viewers - 1),
     ):
         drawn = _record_times(server)
         browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
         page = browser.new_page(bypass_csp=True)  # to read its pictures
+        if jpeg:
+            page.add_init_script("delete self.MediaSource")
         page.goto(page_url)
-        page.wait_for_function("document.querySelector('img')?.naturalHeight > 0", timeout=1000 * START_SECONDS)
+        picture = (
+            "document.querySelector('img')?.naturalHeight" if jpeg else "document.querySelector('video')?.videoHeight"
+        )
+        page.wait_for_function(f"{picture} > 0", timeout=1000 * START_SECONDS)
         page.wait_for_timeout(3000)
         page.evaluate(_SIGHT, [module.BITS, module.BLOCK])
         used = _cpu_seconds(process.pid)
@@ -116,23 +123,25 @@ def glass_to_page(
         used = _cpu_seconds(process.pid) - used
         seen = page.evaluate("window.seen")
         browser.close()
+        size = _bytes_per_second(f"{page_url}cameras/127.0.0.1/", jpeg)
     delays = [moment / 1000 - drawn[number] for number, moment in seen if number in drawn]
     if len(delays) < 10:
         raise InputError(f"only {len(delays)} of {len(seen)} pictures that were shown could be read")
     median, most = np.percentile(delays, [50, 95])
     yield f"{width}x{height} at {rate} frames/s: {len(delays)} of {len(seen)} pictures read in {seconds:g} s"
+    yield f"{'Motion JPEG' if jpeg else 'H.264'}: {size / 1000:.0f} kB/s for a viewer"
     yield f"viewers: {viewers}, {1000 * used / len(seen):.0f} ms of CPU for a picture, with tracking"
     yield f"from drawing to page: median {1000 * median:.0f} ms, 95 % within {1000 * most:.0f} ms"
 
 
 @contextmanager
-def _readers(url: str, count: int) -> Iterator[None]:
+def _readers(url: str, jpeg: bool, count: int) -> Iterator[None]:
     """Reads the pictures in so many connections until the end of the block."""
     ended = threading.Event()
 
     def read() -> None:
-        with urlopen(url, timeout=10) as answer:
-            while not ended.is_set() and answer.read1():
+        with closing(_parts(url, jpeg)) as parts:
+            while not ended.is_set() and next(parts):
                 pass
 
     threads = [threading.Thread(target=read) for _ in range(count)]
@@ -144,6 +153,32 @@ def _readers(url: str, count: int) -> Iterator[None]:
         ended.set()
         for thread in threads:
             thread.join()
+
+
+def _parts(url: str, jpeg: bool) -> Generator[str | bytes, None, None]:
+    """Yields what the service sends to a viewer, as it comes."""
+    if jpeg:
+        with urlopen(f"{url}picture.mjpeg", timeout=10) as answer:
+            while part := answer.read1():
+                yield part
+    else:
+        from websockets.sync.client import connect
+
+        with connect(f"{url.replace('http', 'ws', 1)}video") as socket:
+            yield from socket
+
+
+def _bytes_per_second(url: str, jpeg: bool, seconds: float = 10.0) -> float:
+    """Returns what a viewer gets, after the pictures that are there already."""
+    total, start = 0, 0.0
+    with closing(_parts(url, jpeg)) as parts:
+        for number, part in enumerate(parts):
+            if number == SKIPPED_PARTS:
+                total, start = 0, time.monotonic()
+            total += len(part)
+            if start and time.monotonic() - start > seconds:
+                break
+    return total / (time.monotonic() - start)
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -153,12 +153,16 @@ def test_the_service_answers_and_slow_clients_do_not_slow_it(root: str) -> None:
     wait_until(lambda: get(f"{root}/readyz", TOKEN)["ready"])
     address = "127.0.0.1", urlsplit(root).port
     clients = [socket.create_connection(address) for _ in range(200)]
-    header = (
-        f"GET /cameras/127.0.0.1/picture.mjpeg HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    header = f"HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    requests = (
+        f"GET /cameras/127.0.0.1/picture.mjpeg {header}\r\n",
+        f"GET /cameras/127.0.0.1/video {header}{upgrade}\r\n",
     )
     try:
-        for client in clients:  # which never read
-            client.sendall(header.encode())
+        for number, client in enumerate(clients):  # which never read
+            client.sendall(requests[number % 2].encode())
         wait_until(lambda: get(f"{root}/api/cameras", TOKEN)[0]["viewers"] == 200)
         wait_until(lambda: keeps_its_rate(root), 60)  # other tests may keep the machine busy for a time
     finally:
@@ -188,7 +192,7 @@ def test_other_programs_read_the_pictures(root: str) -> None:
 
 def test_a_picture_comes_with_the_header_of_the_next_one() -> None:
     """Chromium shows a picture when it has read that header: otherwise each came when the next one was there."""
-    camera = SimpleNamespace(viewers=0, picture=lambda: (camera.number, b"JPEG"), number=0)
+    camera = SimpleNamespace(jpeg_viewers=0, picture=lambda: (camera.number, b"JPEG"), number=0)
 
     async def is_disconnected() -> bool:
         return False
@@ -203,7 +207,7 @@ def test_a_picture_comes_with_the_header_of_the_next_one() -> None:
 
     header, part = asyncio.run(read())
     assert header == b"--picture\r\nContent-Type: image/jpeg\r\n\r\n"
-    assert part == b"JPEG\r\n" + header and camera.viewers == 0
+    assert part == b"JPEG\r\n" + header and camera.jpeg_viewers == 0
 
 
 def test_events_of_tracks_are_posted_as_the_page_gets_them(root: str, posted: list[dict[str, Any]]) -> None:
@@ -243,7 +247,8 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
             wait_until(lambda: get(f"http://127.0.0.1:{port}/readyz")["ready"])
             page.goto(f"http://127.0.0.1:{port}/")
             page.wait_for_selector('.state[data-state="running"]', timeout=60000)
-            image = page.locator("img")
+            image = page.locator("video")
+            page.wait_for_selector("dd:text-is('H.264')")
             first = image.screenshot()
             wait_until(lambda: first != image.screenshot(), 30)
             page.screenshot(path=str(tmp_path / "running.png"))

@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
@@ -90,16 +91,7 @@ class FragmentedMp4Writer:
 
         The pts are the time since the first image, in units of the source's time base, and strictly increase.
         """
-        height, width = image.shape[:2]
-        if height % 2 or width % 2:
-            image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE).astype(image.dtype)
-        frame = self._reformatter.reformat(
-            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24"),  # a view: no copy
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
+        frame = to_yuv420p(image, self._reformatter)
         frame.pts = self.intervals.add(pts)
         frame.time_base = self._time_base
         frame.pict_type = PictureType.NONE
@@ -151,10 +143,7 @@ class FragmentedMp4Writer:
         )
         context = stream.codec_context
         context.thread_type = "FRAME"  # PyAV's own choice, slices, takes longer and makes larger files
-        context.colorspace = _BT709_MATRIX
-        context.color_range = ColorRange.MPEG
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
+        set_bt709(context)
         if info.sample_aspect_ratio != 1:
             context.sample_aspect_ratio = info.sample_aspect_ratio
         try:
@@ -177,6 +166,28 @@ class FragmentedMp4Writer:
                 self._pending.duration = round((start_time(packet) - start_time(self._pending)) / time_base(packet))
                 self._container.mux_one(self._pending)
             self._pending = packet
+
+
+def to_yuv420p(image: Image, reformatter: VideoReformatter) -> av.VideoFrame:
+    """Returns an image, uint8 (H, W, 3) RGB, as yuv420p, BT.709, limited range; odd sides get another row or column."""
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE).astype(image.dtype)
+    return reformatter.reformat(
+        av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24"),  # a view: no copy
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        threads=1,
+    )
+
+
+def set_bt709(context: VideoCodecContext) -> None:
+    """Lets the stream of an encoder say that its colors are those of `to_yuv420p`."""
+    context.colorspace = _BT709_MATRIX
+    context.color_range = ColorRange.MPEG
+    context.color_primaries = ColorPrimaries.BT709
+    context.color_trc = ColorTrc.BT709
 
 
 def _frames_ahead(frame_rate: Fraction) -> dict[str, str]:

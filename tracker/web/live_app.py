@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -78,7 +78,41 @@ def create_live_app(
             _pictures(find(name), request), media_type="multipart/x-mixed-replace; boundary=picture"
         )
 
+    @app.websocket("/cameras/{name}/video")
+    async def video(socket: WebSocket, name: str) -> None:
+        camera = known.get(name)
+        if camera is None or not camera.video.is_available:
+            await socket.close(1008, "there is no such video")
+        else:
+            await _send_video(camera, socket)
+
     return app
+
+
+async def _send_video(camera: LiveCamera, socket: WebSocket) -> None:
+    """Sends the media type of the video as text, then its parts; again the type where a new stream begins."""
+    await socket.accept()
+    leaving = asyncio.create_task(_wait_until_closed(socket))
+    camera.video_viewers += 1
+    position = 0
+    try:
+        while not leaving.done():
+            position, parts = camera.video.read(position)
+            for part in parts:  # which waits for a client that is slow
+                await (socket.send_text(part) if isinstance(part, str) else socket.send_bytes(part))
+            if not parts:
+                await asyncio.sleep(_PICTURE_POLL)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        camera.video_viewers -= 1
+        leaving.cancel()
+
+
+async def _wait_until_closed(socket: WebSocket) -> None:
+    """Returns when the client is gone; what it sends is ignored."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 async def _pictures(camera: LiveCamera, request: Request) -> AsyncIterator[bytes]:
@@ -87,7 +121,7 @@ async def _pictures(camera: LiveCamera, request: Request) -> AsyncIterator[bytes
     The header of each comes with the picture before it: Chromium shows a picture when it has the header after it.
     """
     header = b"--picture\r\nContent-Type: image/jpeg\r\n\r\n"
-    camera.viewers += 1
+    camera.jpeg_viewers += 1
     try:
         number = camera.picture()[0]
         yield header
@@ -99,7 +133,7 @@ async def _pictures(camera: LiveCamera, request: Request) -> AsyncIterator[bytes
             number = newest
             yield jpeg + b"\r\n" + header
     finally:
-        camera.viewers -= 1
+        camera.jpeg_viewers -= 1
 
 
 async def _events(cameras: Sequence[LiveCamera], request: Request) -> AsyncIterator[str]:

@@ -9,13 +9,14 @@ from typing import Any
 import cv2
 
 from tracker.config import Config, ZonesConfig
-from tracker.output.drawing import Annotator
+from tracker.output.drawing import Annotator, Image
 from tracker.pipeline.monitor import RunMonitor
 from tracker.pipeline.stage_timer import StageTimer
 from tracker.structures.dates import format_utc
 from tracker.structures.types import Frame, Tracks
 from tracker.video import Source
 from tracker.video.live_status import EventLog, LiveEvent, LiveState, LiveStatus
+from tracker.web.live_video import LiveVideo
 from tracker.web.track_events import TrackEvent, TrackEvents
 
 PICTURE_SIDE = 1280
@@ -37,7 +38,9 @@ class LiveCamera(RunMonitor):
         name: Of the source, as in the addresses of the page.
         uri: The source, without a password.
         error: The sentence that ended its run; empty as long as it runs.
-        viewers: Open connections to its pictures.
+        video: Its pictures as H.264.
+        video_viewers: Open connections to the video.
+        jpeg_viewers: Open connections to the pictures as JPEG.
     """
 
     def __init__(
@@ -45,7 +48,8 @@ class LiveCamera(RunMonitor):
     ) -> None:
         """Takes name, source, settings of its run, the function that tells to stop, and lines whose crossings count."""
         self.name, self.uri, self.error = name, uri, ""
-        self.viewers = 0
+        self.video = LiveVideo()
+        self.video_viewers = self.jpeg_viewers = 0
         self.tracks: dict[str, Any] = {"frame": None, "datetime": None, "tracks": []}
         self.width = self.height = 0
         self._settings, self._stop, self._zones = settings, stop, zones
@@ -80,7 +84,9 @@ class LiveCamera(RunMonitor):
             self._count(tracks, now)
             self.tracks = self._rows(frame, tracks)
         if self.viewers:
-            self._draw(source, frame, tracks)
+            self._show(self._draw(source, frame, tracks), frame.time)
+        if not self.video_viewers:
+            self.video.close()
 
     def stop_requested(self) -> bool:
         return self._stop()
@@ -101,6 +107,7 @@ class LiveCamera(RunMonitor):
 
     def finish(self, error: str, has_failed: bool) -> None:
         """Tells that the run has ended, and why."""
+        self.video.close()
         with self._lock:
             self.error = error
             if self._track_events is not None:
@@ -108,6 +115,11 @@ class LiveCamera(RunMonitor):
             self._log_status()
             if has_failed and self._status is None:
                 self._log.add(LiveState.FAILED, error)
+
+    @property
+    def viewers(self) -> int:
+        """Open connections to its pictures."""
+        return self.video_viewers + self.jpeg_viewers
 
     @property
     def is_ready(self) -> bool:
@@ -174,7 +186,7 @@ class LiveCamera(RunMonitor):
         date = None if frame.unix_time is None else format_utc(frame.unix_time)
         return {"frame": frame.index, "datetime": date, "tracks": rows}
 
-    def _draw(self, source: Source, frame: Frame, tracks: Tracks) -> None:
+    def _draw(self, source: Source, frame: Frame, tracks: Tracks) -> Image:
         if self._annotator is None:
             self._annotator = Annotator(tracks.categories, source.width, source.height, self._settings.output)
         image = self._annotator.annotate(frame, tracks)
@@ -183,5 +195,11 @@ class LiveCamera(RunMonitor):
         if scale < 1:
             size = round(width * scale), round(height * scale)
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(image.dtype)
-        _, jpeg = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        self._picture = self._picture[0] + 1, jpeg.tobytes()
+        return image
+
+    def _show(self, image: Image, time: float) -> None:
+        if self.video_viewers:
+            self.video.add(image, time)
+        if self.jpeg_viewers:
+            _, jpeg = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            self._picture = self._picture[0] + 1, jpeg.tobytes()

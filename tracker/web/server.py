@@ -1,5 +1,6 @@
 """The web server of a page: a thread that ends with its `with` block."""
 
+import asyncio
 import socket
 import threading
 from ipaddress import ip_address
@@ -16,6 +17,9 @@ _PORTS = 20
 """Number of ports that are tried after the one of the settings, if it is the default and taken."""
 _GRACE = 1
 """Seconds that open connections (a page that waits for events) get to end."""
+
+_MOST_MESSAGE = 2**16
+"""Bytes of a message that a client may send over a WebSocket."""
 
 
 class WebServer:
@@ -53,9 +57,11 @@ class WebServer:
             log_config=None,  # the default one closes the log handlers of the whole program
             log_level="warning",
             lifespan="on",
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=5 * _GRACE,
+            ws_max_size=_MOST_MESSAGE,
+            ws_per_message_deflate=False,  # they carry video
         )
-        self._server = uvicorn.Server(settings)
+        self._server = _Server(settings)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="web")
         self._thread.start()
         return self
@@ -69,6 +75,23 @@ class WebServer:
         """Waits some seconds; returns False if the server has ended meanwhile."""
         self._thread.join(seconds)
         return self._thread.is_alive()
+
+
+class _Server(uvicorn.Server):
+    """Breaks the connections off that are still open some time after the end was asked for.
+
+    Those are streams, some of whose clients do not read what was sent to them; uvicorn itself would cancel their
+    tasks, log that with tracebacks, and leave their sockets open.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(_GRACE, self._break_off)
+        await super().shutdown(sockets)
+        timer.cancel()
+
+    def _break_off(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 def check_access(config: WebConfig) -> None:

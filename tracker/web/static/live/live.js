@@ -1,5 +1,6 @@
-// The page of `track live`: a card for each source. State comes once a second, pictures as Motion JPEG.
+// The page of `track live`: a card for each source. State comes once a second, pictures as H.264 or else as Motion JPEG.
 import { get } from "/static/common/api.js";
+import { play } from "/static/live/video.js";
 
 const POLL = 1000; // milliseconds between two questions for the state
 const MOST_EVENTS = 200; // in the list of a source
@@ -14,13 +15,14 @@ function tell(text) {
 
 function makeCard(name) {
   const card = document.getElementById("camera").content.firstElementChild.cloneNode(true);
-  const image = card.querySelector("img");
   card.querySelector("h2").textContent = name;
   card.dataset.name = name;
-  image.alt = `live picture of ${name}; Enter shows it on the whole screen`;
-  const enlarge = () => (document.fullscreenElement ? document.exitFullscreen() : image.requestFullscreen());
-  image.addEventListener("keydown", (event) => event.key === "Enter" && enlarge());
-  image.addEventListener("dblclick", enlarge);
+  for (const picture of card.querySelectorAll("video, img")) {
+    picture.ariaLabel = picture.alt = `live picture of ${name}; Enter shows it on the whole screen`;
+    const enlarge = () => (document.fullscreenElement ? document.exitFullscreen() : picture.requestFullscreen());
+    picture.addEventListener("keydown", (event) => event.key === "Enter" && enlarge());
+    picture.addEventListener("dblclick", enlarge);
+  }
   document.getElementById("cameras").append(card);
   cards.set(name, card);
   showPicture(card);
@@ -28,11 +30,26 @@ function makeCard(name) {
 }
 
 function showPicture(card) {
-  // A new address each time: the browser would go on with the connection that broke off.
-  card.querySelector("img").src = `/cameras/${encodeURIComponent(card.dataset.name)}/picture.mjpeg?${Date.now()}`;
+  const [video, image] = [card.querySelector("video"), card.querySelector("img")];
+  const path = `/cameras/${encodeURIComponent(card.dataset.name)}`;
+  const show = (shown, text) => {
+    [video.hidden, image.hidden] = [shown !== video, shown !== image];
+    card.dataset.picture = text;
+  };
+  clearTimeout(card.retry);
+  card.stop?.();
+  image.removeAttribute("src");
+  image.onerror = () => (card.retry = setTimeout(showPicture, POLL, card));
+  show(video, "H.264");
+  card.stop = play(video, `${path}/video`, (reason, hasPlayed) => {
+    if (hasPlayed) return void (card.retry = setTimeout(showPicture, POLL, card));
+    // A new address each time: the browser would go on with the connection that broke off.
+    image.src = `${path}/picture.mjpeg?${Date.now()}`;
+    show(image, `Motion JPEG: ${reason}`);
+  });
 }
 
-function numbers(state) {
+function numbers(state, picture) {
   const dropped = Object.entries(state.dropped || {}).filter(([, count]) => count);
   const hour = Object.entries(state.last_hour).map(([name, count]) => `${count} ${name}`);
   return {
@@ -43,6 +60,7 @@ function numbers(state) {
     "frames": `${state.processed ?? 0} of ${state.captured ?? 0}`,
     "dropped": dropped.map(([reason, count]) => `${count} ${reason}`).join(", ") || "none",
     "reconnects": state.reconnects ?? 0,
+    "picture": picture,
     "size": state.width ? `${state.width} × ${state.height}` : "–",
   };
 }
@@ -59,7 +77,7 @@ function update(state) {
   overlay.hidden = state.state === "running";
   overlay.textContent = state.latest_s === null ? state.state : `${state.state}: the picture is ${state.latest_s.toFixed(0)} s old`;
   const list = card.querySelector("dl");
-  list.replaceChildren(...Object.entries(numbers(state)).flatMap(([name, value]) => {
+  list.replaceChildren(...Object.entries(numbers(state, card.dataset.picture)).flatMap(([name, value]) => {
     const [term, text] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = name;
     text.textContent = value;
