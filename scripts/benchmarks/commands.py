@@ -430,6 +430,18 @@ def blurred(run: Path, ground_truth: Path, video: Path, /) -> Iterator[str]:
     yield from blurred_shares(run, ground_truth, video)
 
 
+def keyboard_repair(run: Path, ground_truth: Path, /) -> Iterator[str]:
+    """Repairs all identity switches of a run by the keys of its page, and measures IDF1 before and after.
+
+    Args:
+        run: Folder of a run without edits, which gets those of this repair.
+        ground_truth: The true tracks, a MOTChallenge file.
+    """
+    from benchmarks.keyboard_repair import repair_by_keys
+
+    yield from repair_by_keys(run, ground_truth)
+
+
 def killed_runs(*clips: str, kills: int = 30, seed: int = 0, flags: str = "") -> Iterator[str]:
     """Kills runs of `track` at random moments, lets `--resume` go on, and compares with runs that nobody killed.
 

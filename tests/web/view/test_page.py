@@ -198,6 +198,39 @@ def test_repairs_by_keys_and_mouse_are_those_of_the_command(open_page: Any, trac
     assert [(run / "repaired" / name).read_bytes() for name in names] == of_page
 
 
+def test_tracks_that_never_meet_are_merged_by_keys_alone(open_page: Any) -> None:
+    page, run = open_page("variable")
+
+    def answer(key: str, value: object) -> None:
+        page.keyboard.press(key)
+        wait(page, "document.getElementById('ask').open")
+        page.keyboard.type(str(value))
+        page.keyboard.press("Enter")
+        wait(page, "!document.getElementById('ask').open")
+
+    answer("t", 1)
+    wait(page, "document.getElementById('selection').textContent === 'track 1'")
+    answer("g", 32)
+    wait(page, "document.getElementById('frame').textContent === '32'")
+    page.keyboard.press("s")
+    wait_for_version(page, 1)
+    new = json.loads((run / "edits.jsonl").read_text())["new_id"]
+    answer("g", FRAMES)
+    wait(page, f"document.getElementById('message').textContent === 'there is no frame {FRAMES}'")
+    answer("t", 999)
+    wait(page, "document.getElementById('message').textContent === 'there is no track 999'")
+    answer("t", 1)
+    wait(page, "document.getElementById('selection').textContent === 'track 1'")
+    answer("Shift+T", new)
+    wait(page, f"document.getElementById('selection').textContent === 'tracks 1 and {new}'")
+    page.keyboard.press("m")
+    wait_for_version(page, 2)
+    page.keyboard.press("e")
+    wait(page, "document.getElementById('message').textContent.startsWith('wrote')")
+    exported = pq.read_table(run / "repaired" / "tracks.parquet", columns=["frame", "track_id"])
+    assert exported.equals(pq.read_table(run / "tracks.parquet", columns=["frame", "track_id"]))
+
+
 def test_the_later_of_two_windows_is_told(open_page: Any, track: Any) -> None:
     page, run = open_page(refused="/edit")
     count = int(page.inner_text("#track-count"))

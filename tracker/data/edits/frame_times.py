@@ -1,5 +1,6 @@
 """The times of a run's frames, also of those without tracks."""
 
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +42,16 @@ class FrameTable:
         frames, times = (np.concatenate(arrays) for arrays in zip(none, *parts, strict=True))
         inside = (times >= start) & (times <= end)
         return frames[inside], times[inside]
+
+    def time_of(self, frame: int) -> float | None:
+        """Returns the time of a stored frame, seconds; None if there is no such frame."""
+        starts = sorted(self._paths)
+        place = bisect_right(starts, frame, key=lambda start: int(self._part(self._paths[start])[0][0])) - 1
+        if place < 0:
+            return None
+        frames, times = self._part(self._paths[starts[place]])
+        row = int(np.searchsorted(frames, frame))
+        return float(times[row]) if row < len(frames) and frames[row] == frame else None
 
     def times(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns the times of some frames."""

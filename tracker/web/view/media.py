@@ -80,6 +80,15 @@ class Media:
         frames, index = np.unique(rows["frame"].to_numpy(), return_index=True)
         return frames, rows["time_s"].to_numpy()[index]
 
+    def time_of(self, frame: int) -> float | None:
+        """Returns the time of a frame, seconds; None if there is no such frame."""
+        if self._table.frame_table.is_complete:
+            return self._table.frame_table.time_of(frame)
+        if len(self._source_times):
+            return float(self._source_times[frame]) if 0 <= frame < len(self._source_times) else None
+        rows = self._table.window(frame, frame + 1)
+        return float(rows["time_s"][0].as_py()) if rows.num_rows else None
+
     @cached_property
     def _source_times(self) -> NDArray[np.float64]:
         """Times of all frames of the source, for a run that stored none; empty if it is no video file."""

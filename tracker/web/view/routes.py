@@ -50,6 +50,10 @@ def create_view_app(runs: Sequence[ViewedRun], token: str = "") -> FastAPI:
     def window(number: int, start: float, end: float) -> JSONResponse:
         return JSONResponse(find(number).window(start, end))
 
+    @app.get("/api/runs/{number}/frame/{index}")
+    def frame(number: int, index: int) -> dict[str, float | None]:
+        return {"time": find(number).media.time_of(index)}
+
     @app.get("/api/runs/{number}/moments")
     def moments(number: int, after: float = -1.0, limit: int = 50) -> dict[str, Any]:
         return find(number).moments(after, min(limit, 500))

@@ -209,6 +209,28 @@ function ask(label, value) {
   return new Promise((resolve) => $("ask").addEventListener("close", () => resolve($("ask").returnValue === "ok" ? $("ask-value").value.trim() : ""), { once: true }));
 }
 
+// Selects a track by its id, and shows it if it is the first one and not in this frame.
+async function chooseTrack(isSecond) {
+  const answer = await ask(isSecond ? "Second track" : "Track", "");
+  if (!answer) return;
+  const id = Number(answer), place = state.columns.id.indexOf(id);
+  if (place < 0) return say(`there is no track ${answer}`, true);
+  if (isSecond && state.first === null) return say("select a track first", true);
+  list.onSelect(id, isSecond, state.columns.first_s[place]);
+  list.show(id);
+}
+
+async function goToFrame() {
+  const answer = await ask("Frame", $("frame").textContent === "-" ? "" : $("frame").textContent);
+  if (!answer) return;
+  if (!/^\d{1,12}$/.test(answer)) return say(`'${answer}' is no number of a frame`, true);
+  const found = await attempt(() => get(`${base()}/frame/${answer}`));
+  if (!found) return;
+  if (found.time === null) return say(`there is no frame ${answer}`, true);
+  video.pause();
+  seek(found.time);
+}
+
 function startBox(isInterpolated) {
   video.pause();
   state.drawing = { isInterpolated };
@@ -296,6 +318,9 @@ const KEYS = {
   "]": () => cycle(false, 1),
   "{": () => cycle(true, -1),
   "}": () => cycle(true, 1),
+  t: (event) => chooseTrack(event.shiftKey),
+  g: goToFrame,
+  e: () => change("export"),
   w: () => openTab($("why").hidden ? "why" : "tracks"),
   m: () => repair("merge"),
   x: () => repair("swap"),
@@ -318,7 +343,7 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.matches("input[type=search], #ask-value, select") || document.querySelector("dialog[open]");
+  const isTyping = event.target.matches("input[type=search], select") || document.querySelector("dialog[open]");
   const pressesButton = event.target.matches("button, input") && [" ", "Enter"].includes(event.key);
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (isTyping || pressesButton || !action || event.altKey || ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() !== "z")) return;
