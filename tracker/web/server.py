@@ -57,7 +57,7 @@ class WebServer:
             log_config=None,  # the default one closes the log handlers of the whole program
             log_level="warning",
             lifespan="on",
-            timeout_graceful_shutdown=5 * _GRACE,
+            timeout_graceful_shutdown=5 * _GRACE,  # more than enough: `_Server` breaks connections off before
             ws_max_size=_MOST_MESSAGE,
             ws_per_message_deflate=False,  # they carry video
         )
