@@ -540,10 +540,10 @@ def test_a_signal_while_loading(working_folder: Path, number: int) -> None:
 @pytest.mark.slow
 def test_two_signals_stop_at_once(working_folder: Path) -> None:
     moving_clip(Path("film.mp4"), 30)
-    with start("film.mp4", "--batch-size", 1, delay=0.5) as process:
+    with start("film.mp4", "--batch-size", 1, delay=4) as process:
         wait_for(has_rows(Path("tracked/film/tracks.csv"), 1), process)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.1)
+        time.sleep(1)  # signals that follow each other at once count as one
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output, errors) == (130, "", "loading\n")
