@@ -136,12 +136,12 @@ def test_bad_input_gets_one_sentence(
 
 def test_the_costs_of_stages(stubbed: None) -> None:
     """A detector that sleeps takes wall time but no CPU time; its thread is then the bottleneck."""
-    install(tracker.pipeline.networks, delay=0.02)
+    install(tracker.pipeline.networks, delay=0.2)
     moving_clip(Path("film.mp4"), 12)
     config = Config()
     report = measure_stages("film.mp4", *read_first_frames("film.mp4", config, 12), config)
-    assert report.bottleneck == "detecting" and report.stages["detect"].wall > 0.02 > 2 * report.stages["detect"].cpu
-    assert report.throughput_limits["detecting"] < 50 and 0.5 < report.efficiency < 1.05
+    assert report.bottleneck == "detecting" and report.stages["detect"].wall > 0.2 > 2 * report.stages["detect"].cpu
+    assert report.throughput_limits["detecting"] < 5 and 0.5 < report.efficiency < 1.05
     assert report.queues["read"].highest > 0
 
 

@@ -136,21 +136,25 @@ def test_frames_that_a_playlist_serves_again_are_not_tracked_twice(
     folder.mkdir()
     root = tmp_path / "tracked/127.0.0.1"
 
-    def interrupt(rows: int) -> None:
+    def interrupt(rows: int, ended: threading.Event) -> None:
         end = time.monotonic() + 60
         while count_rows() < rows and time.monotonic() < end:
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        while not ended.is_set():  # a signal that comes before the run would be lost
+            os.kill(os.getpid(), signal.SIGINT)
+            ended.wait(30)
 
     def count_rows() -> int:
         return sum(len((folder / "tracks.csv").read_text().splitlines()) - 1 for folder in segment_folders(root))
 
     encoder = HlsEncoder(folder, draw=lambda number: moving_rectangles(number, 640, 120))
     with encoder, serve_folder(folder) as url:
-        for rows in (40, 80):
-            interrupter = threading.Thread(target=interrupt, args=(rows,))
+        for _ in range(2):
+            ended = threading.Event()
+            interrupter = threading.Thread(target=interrupt, args=(count_rows() + 40, ended))
             interrupter.start()
             code, _, errors = track(f"{url}/live.m3u8", "--segment", "1h", "--timeout", "5")
+            ended.set()
             interrupter.join()
             assert code == 0, errors
     tables = [pq.read_table(folder / "tracks.parquet").to_pylist() for folder in segment_folders(root)]

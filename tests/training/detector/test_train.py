@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -76,7 +75,8 @@ def test_a_training_writes_all_files(tmp_path):
             assert detector.info.provenance == "drawn"
             results.append(detector.detect([image])[0])
     assert model_path == folder / "model.safetensors"
-    np.testing.assert_array_equal(results[0].boxes, results[1].boxes)
+    # The calibrated scores of one of them may round scores to the same number, whose order is then another.
+    assert len(results[0].boxes) and sorted(results[0].boxes.tolist()) == sorted(results[1].boxes.tolist())
     with pytest.raises(InputError, match="there is a training in"):
         train_detector(config)
 

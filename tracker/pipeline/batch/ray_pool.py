@@ -18,7 +18,7 @@ _CORES = 4
 """Cores of a worker where there are no GPUs and nobody says how many workers there are."""
 _ANSWER = 10.0
 """Seconds for a node to answer."""
-_PLACING = 60.0
+_PLACING = 180.0
 """Seconds for the cluster to start the workers."""
 
 
