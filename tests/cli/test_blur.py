@@ -85,6 +85,15 @@ def test_a_box_in_a_gap_is_between_its_neighbors_and_larger() -> None:
     blank = np.zeros((100, 100, 3), np.uint8)
     boxes = [cover.at(Frame(n, n / 10, n, blank)) for n in range(14)]
     x1, _, x2, _ = boxes[5].boxes[0].tolist()
-    assert (x1 + x2) / 2 == pytest.approx(30) and x2 - x1 == pytest.approx(15)  # a quarter on each side after 0.5 s
+    assert (x1 + x2) / 2 == pytest.approx(30) and x2 - x1 == pytest.approx(
+        20
+    )  # a quarter of the height on each side after 0.5 s
     assert not boxes[5].observed[0] and boxes[10].observed[0] and len(boxes[13]) == 1
     assert Blurrer(BlurConfig()).annotate(Frame(0, 0.0, 0, blank), boxes[0]).shape == blank.shape
+
+
+def test_a_person_is_hidden_by_a_box_that_lacks_an_outstretched_side() -> None:
+    tracks = make_tracks({1: [(0, 50.0, 80.0)]}, box=(12, 40))
+    box = TrackCover(tracks, BlurConfig()).at(Frame(0, 0.0, 0, np.zeros((100, 100, 3), np.uint8))).boxes[0]
+    person = np.array([36.0, 40.0, 56.0, 80.0])  # 20 pixels wide, of which the track has 12
+    assert (box[:2] <= person[:2]).all() and (box[2:] >= person[2:]).all()

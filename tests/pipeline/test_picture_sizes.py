@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from stub_networks import SIZE, moving_rectangles
 from tracker import Config, track, track_to_files
+from tracker.pipeline.repaired_run import export_run
 from video_clips import write_image
 
 FRAMES, CHANGE = 16, 8
@@ -59,6 +61,23 @@ def test_boxes_in_tables(stubbed: None, tmp_path: Path, pictures: Path, with_vid
     corners = {one["image_id"] - 1: one["bbox"] for one in content["annotations"] if one["category_id"] == 1}
     for number, (left, top, width, height) in corners.items():
         assert np.abs(np.array([left, top, left + width, top + height]) - expected_box(number)).max() < 4
+
+
+def test_an_export_draws_boxes_at_their_place(
+    stubbed: None, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    track_to_files(
+        str(pictures), Config.model_validate({"output": {"trail": 0.0, "labels": "none"}, "source": {"fps": 10}})
+    )
+    folder = next(tmp_path.glob("tracked/*"))
+    export_run(folder, tmp_path / "t.csv", video=str(pictures))
+    assert (tmp_path / "t.csv").read_bytes() == (folder / "tracks.csv").read_bytes()
+    export_run(folder, tmp_path / "drawn.mp4")
+    with av.open(str(folder / "video.mp4")) as first, av.open(str(tmp_path / "drawn.mp4")) as second:
+        for expected, image in zip(first.decode(video=0), second.decode(video=0), strict=True):
+            difference = expected.to_ndarray(format="rgb24").astype(int) - image.to_ndarray(format="rgb24")
+            assert np.abs(difference).mean() < 2
 
 
 def test_boxes_in_python(stubbed: None, pictures: Path) -> None:

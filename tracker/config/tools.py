@@ -52,7 +52,7 @@ class BlurConfig(Section):
     shape: Literal["box", "mask"] = "box"
     """Hide boxes, or the masks that the run stored (Mask R-CNN); a box where a track has no mask."""
     margin: NonNegative = 0.2
-    """Fraction of its size by which a box or mask is expanded on each side."""
+    """Fraction of its longer side by which a box is expanded on each side; a mask by that of its height."""
     extend: NonNegative = 0.5
     """Seconds for which a track is hidden before its first and after its last frame, where it was not yet or no longer
     found."""

@@ -15,7 +15,7 @@ Image = NDArray[np.uint8]
 _CELLS = 4
 """Cells to which the shorter side of a region is reduced: too few for a face or a number plate."""
 _GAP_GROWTH = 0.5
-"""Fraction of its size by which a box is expanded on each side for each second from the nearest row of its track."""
+"""Fraction of its longer side by which a box grows on each side for each second from the nearest row of its track."""
 
 
 class TrackCover:
@@ -71,8 +71,9 @@ class TrackCover:
 
 
 def _expand(box: Floats, margin: float) -> Floats:
-    width, height = box[2] - box[0], box[3] - box[1]
-    return np.asarray(box + np.array([-width, -height, width, height]) * margin)
+    # By its longer side: the arms and legs of a person who walks are beside a box that is narrow.
+    reach = margin * max(box[2] - box[0], box[3] - box[1])
+    return np.asarray(box + np.array([-reach, -reach, reach, reach]))
 
 
 class Blurrer:

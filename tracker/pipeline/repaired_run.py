@@ -106,13 +106,10 @@ def export_run(folder: Path, output: Path | None = None, video: str = "", overwr
     return paths
 
 
-def with_frames(
-    source: Source | None, tracks: Iterator[tuple[int, float, Tracks]], in_images: bool = False
-) -> Generator[tuple[Frame, Tracks]]:
+def with_frames(source: Source | None, tracks: Iterator[tuple[int, float, Tracks]]) -> Generator[tuple[Frame, Tracks]]:
     """Yields every frame of a source with its tracks; without a source the frames that have tracks, without pixels.
 
-    Boxes are in pixels of the picture itself, as in tables; with `in_images` in those of the source's image, into which
-    a picture of another size was fitted.
+    Boxes are in pixels of the source's image, into which a picture of another size was fitted, as writers expect them.
     """
     if source is None:
         blank = np.zeros((0, 0, 3), np.uint8)
@@ -122,12 +119,10 @@ def with_frames(
     for frame in source:
         while found is not None and index < frame.index:
             index, _, found = next(tracks, (-1, 0.0, None))
-        # Tables are in pixels of the picture itself already.
-        plain = Frame(frame.index, frame.time, frame.pts, frame.image)
         shown = found if found is not None and index == frame.index else no_tracks()
-        if in_images and frame.fit is not None:
+        if frame.fit is not None:  # tables are in pixels of the picture itself
             shown = replace(shown, boxes=frame.fit.to_image(shown.boxes))
-        yield plain, shown
+        yield frame, shown
 
 
 def no_tracks() -> Tracks:

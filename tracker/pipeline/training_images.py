@@ -88,10 +88,10 @@ def export_training_images(
         info = replace(video_info(source, started.config), name=name)
         tracks = repaired_tracks(table, categories, edits)
         with open_writer(labels, info, categories, OutputConfig(), overwrite) as writer:
-            for frame, found in _select(with_frames(source, tracks, in_images=True), every):
+            for frame, found in _select(with_frames(source, tracks), every):
                 entry = image_entry(frame.index, frame.time, (info.width, info.height), name)
                 write_bytes(labels.parent / entry["file_name"], _encode(frame.image))
-                writer.write(frame, found)
+                writer.write(replace(frame, fit=None), found)  # the image is what was written
                 images += 1
                 boxes += int(found.observed.sum())
     return TrainingImages(labels, folder, images, boxes, categories)

@@ -109,6 +109,14 @@ def test_movement_and_pandas_read_via_tracks(tmp_path: Path) -> None:
     pytest.importorskip("movement", reason="the package movement is not installed")
     dataset = importlib.import_module("movement.io.load_bboxes").from_via_tracks_file(tmp_path / "via.csv", fps=10)
     assert dataset.sizes["individuals"] == 2 and dataset.sizes["time"] == 26
+    for one in example().by_track():
+        read = dataset.sel(individuals=f"id_{one.ids[0]}", time=one.times, method=None)
+        centers, sizes = (one.boxes[:, :2] + one.boxes[:, 2:]) / 2, one.boxes[:, 2:] - one.boxes[:, :2]
+        assert np.allclose(read.position.transpose("time", "space"), centers, atol=0.011)
+        assert np.allclose(read["shape"].transpose("time", "space"), sizes, atol=0.011)
+        assert np.allclose(read.confidence, one.scores, atol=1e-4)
+        known = dataset.confidence.sel(individuals=f"id_{one.ids[0]}").notnull()
+        assert int(known.sum()) == len(one)  # nothing in its gap
 
 
 def test_a_run_is_its_tables(tmp_path: Path) -> None:

@@ -289,6 +289,18 @@ def test_a_run_without_stored_detections_tells_so_in_the_panel(open_page: Any) -
     wait(page, "document.getElementById('why').textContent.includes('has no stored detections')")
 
 
+def test_a_run_that_was_tracked_again_plays_the_video_of_the_first(open_page: Any, track: Any) -> None:
+    page, run = open_page("copied")
+    assert track("retrack", run, "--max-age", 2)[0] == 0
+    again = find_runs([run.with_name("video-2")])[0]
+    told = again.media.open()
+    assert told["ready"] and again.media.path == run / "browser.mp4"
+    assert told["offset"] == offset_of(page) and again.media.time_of(FRAMES - 1) == pytest.approx(VARIABLE[-1] / 1000)
+    shutil.rmtree(run)
+    again = find_runs([run.with_name("video-2")])[0]
+    assert not again.media.open()["ready"] and "no longer there" in again.media.open()["note"]
+
+
 def test_regions_of_interest_are_drawn_at_their_place(open_page: Any) -> None:
     ignored = {"sky": [[0.6, 0], [1, 0], [1, 0.05], [0.6, 0.05]]}
     page, _ = open_page(config=Config.model_validate({"detector": {"roi": {"ignore": ignored}}}))

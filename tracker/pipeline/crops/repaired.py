@@ -52,7 +52,7 @@ class RepairedRun:
         known = embedder.info.categories if embedder else ()
         return TrackedSource(
             self._source,
-            with_frames(self._source, self._tracks(), in_images=True),
+            with_frames(self._source, self._tracks()),
             self._categories,
             self._run.config.detector.detect_every,
             last_frames={track.id: track.last_frame for track in self._table.tracks(self._edits)},
