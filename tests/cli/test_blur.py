@@ -85,9 +85,8 @@ def test_a_box_in_a_gap_is_between_its_neighbors_and_larger() -> None:
     blank = np.zeros((100, 100, 3), np.uint8)
     boxes = [cover.at(Frame(n, n / 10, n, blank)) for n in range(14)]
     x1, _, x2, _ = boxes[5].boxes[0].tolist()
-    assert (x1 + x2) / 2 == pytest.approx(30) and x2 - x1 == pytest.approx(
-        20
-    )  # a quarter of the height on each side after 0.5 s
+    # After 0.5 s it is larger by a quarter of its height on each side.
+    assert (x1 + x2) / 2 == pytest.approx(30) and x2 - x1 == pytest.approx(20)
     assert not boxes[5].observed[0] and boxes[10].observed[0] and len(boxes[13]) == 1
     assert Blurrer(BlurConfig()).annotate(Frame(0, 0.0, 0, blank), boxes[0]).shape == blank.shape
 
