@@ -138,20 +138,23 @@ def test_frames_that_a_playlist_serves_again_are_not_tracked_twice(
 
     def interrupt(rows: int, ended: threading.Event) -> None:
         end = time.monotonic() + 60
-        while count_rows() < rows and time.monotonic() < end:
-            time.sleep(0.05)
-        while not ended.is_set():  # a signal that comes before the run would be lost
-            os.kill(os.getpid(), signal.SIGINT)
-            ended.wait(30)
+        try:
+            while count_rows() < rows and time.monotonic() < end:
+                time.sleep(0.05)
+        finally:  # the run would never end
+            while not ended.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+                ended.wait(30)
 
     def count_rows() -> int:
         return sum(len(path.read_text().splitlines()) - 1 for path in root.glob("*/tracks.csv"))
 
-    encoder = HlsEncoder(folder, draw=lambda number: moving_rectangles(number, 640, 120))
+    # The second run joins three segments back: far enough for what the first one did not read, and for its own start.
+    encoder = HlsEncoder(folder, segment=2.0, draw=lambda number: moving_rectangles(number, 640, 120))
     with encoder, serve_folder(folder) as url:
         for _ in range(2):
             ended = threading.Event()
-            interrupter = threading.Thread(target=interrupt, args=(count_rows() + 40, ended))
+            interrupter = threading.Thread(target=interrupt, args=(count_rows() + 160, ended))
             interrupter.start()
             code, _, errors = track(f"{url}/live.m3u8", "--segment", "1h", "--timeout", "5")
             ended.set()
