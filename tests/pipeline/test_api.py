@@ -197,7 +197,7 @@ def test_leaving_the_loop_releases_everything(monkeypatch: pytest.MonkeyPatch, s
     for frame, _ in track(clip):
         if frame.index == 5:
             break
-    assert detector.closed and set(threading.enumerate()) == threads
+    assert detector.closed and set(threading.enumerate()) <= threads
     assert str(clip) not in open_files()
 
 
@@ -206,9 +206,9 @@ def test_leaving_the_loop_ends_the_networks_threads(tmp_path: Path) -> None:
     clip = moving_clip(tmp_path / "clip.mp4", 8)
     threads = set(threading.enumerate())
     for _ in track(clip, Config.model_validate({"detector": {"device": "cpu", "threads": 2}})):
-        assert len(threading.enumerate()) > len(threads)
+        assert set(threading.enumerate()) - threads
         break
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def open_files() -> set[str]:
@@ -229,7 +229,7 @@ def test_an_error_in_the_callback_releases_everything(stubbed: None, tmp_path: P
 
     with pytest.raises(RuntimeError, match="raised by the caller"):
         track_to_files(clip, config(*paths), CallbackMonitor(on_frame))
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
     assert not {str(path) for path in (clip, *paths)} & open_files()
     assert len(frame_times(paths[0])[0]) == 10
 
@@ -246,7 +246,7 @@ def test_a_network_that_cannot_be_loaded_leaves_no_files(
     with pytest.raises(InputError):
         track_to_files(clip, Config.model_validate(settings))
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
-    assert set(threading.enumerate()) == threads and str(clip) not in open_files()
+    assert set(threading.enumerate()) <= threads and str(clip) not in open_files()
 
 
 # Live sources
@@ -263,7 +263,7 @@ def test_a_stream_that_ends(stubbed: None, tmp_path: Path, stall: bool) -> None:
     times, end = frame_times(paths[0])
     assert len(times) == result.frames and times[0] == 0 and all(np.diff(times) > 0) and end > times[-1]
     assert all(row["class"] in ("person", "car") for row in read_rows(paths[1]))
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def test_an_image_sequence(stubbed: None, tmp_path: Path) -> None:
