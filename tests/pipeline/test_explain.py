@@ -51,7 +51,9 @@ def test_steps_are_known_in_every_frame_and_edits_cut_them(stubbed: None, workin
 def test_tracks_of_known_numbers_of_objects_are_explained(offline: bool, stubbed: None, working_folder: Path) -> None:
     """Also where the id of a lost track goes on with another one."""
     write_hidden_person(Path("video.mp4"))
-    known = TrackerConfig(exactly="person=1,car=1", association="iou", min_iou=0.8, max_age=0.5, offline=offline)
+    known = TrackerConfig(
+        exactly="person=1,car=1", association="iou", min_iou=0.8, max_age=0.5, offline=offline, link_gap=0.5
+    )
     track_to_files("video.mp4", Config(tracker=known))
     explainer = RunExplainer(RUN)
     assert len(Path(RUN, "summary.csv").read_text().splitlines()) == 3
@@ -59,3 +61,5 @@ def test_tracks_of_known_numbers_of_objects_are_explained(offline: bool, stubbed
     assert len(accounts) == 2
     causes = {event.cause for account in accounts for part in account.parts for event in part.events}
     assert (EndCause.REPLACED in causes) is not offline
+    linked = [line.text for line in accounts[0].lines() if line.kind == "linked"]
+    assert not offline or ("linked with one that begins 1.60 s later" in linked[1] and "--exactly" in linked[1])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.config import TrackerConfig
 from tracker.structures.boxes import Floats, xyxy_to_xyah
@@ -33,6 +34,9 @@ class LinkTerms:
     nll: Floats  # float64 (P,), nats, what the assignment minimizes; infinite where the appearance excludes the link
 
 
+_COLUMNS = "gaps", "motion", "cosine", "nll"
+
+
 class LinkLog:
     """The links of tracklets that were made and those that were possible; `OfflineTracker` fills it if it is its `log`.
 
@@ -54,15 +58,41 @@ class LinkLog:
         self.terms = LinkTerms(CandidatePairs(rows, rows), none, none, none, none)
         self.linked = np.zeros(0, np.bool_)
 
+    def add(
+        self, terms: LinkTerms, linked: NDArray[np.bool_], numbers: Indices, near: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Adds links between some of the tracklets.
 
-def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig, log: LinkLog | None = None) -> Indices:
+        Args:
+            terms: Of P pairs.
+            linked: bool (P,).
+            numbers: Those of the tracklets among all, int64 (K,).
+            near: True for the pairs to add, bool (P,); None for all.
+        """
+        kept = np.flatnonzero(np.ones(len(linked)) if near is None else near)
+        pairs = CandidatePairs(
+            np.concatenate([self.terms.pairs.tracks, numbers[terms.pairs.tracks[kept]]]),
+            np.concatenate([self.terms.pairs.detections, numbers[terms.pairs.detections[kept]]]),
+        )
+        columns = [np.concatenate([getattr(self.terms, name), getattr(terms, name)[kept]]) for name in _COLUMNS]
+        self.terms, self.linked = LinkTerms(pairs, *columns), np.concatenate([self.linked, linked[kept]])
+
+
+def link(
+    tracklets: Tracklets,
+    kalman: KalmanFilter,
+    config: TrackerConfig,
+    log: LinkLog | None = None,
+    numbers: Indices | None = None,
+) -> Indices:
     """Links tracklets to chains.
 
     Each end may be linked with one start, at most `link_gap` seconds later, and each start with one end. The assignment
     minimizes the sum of the links' negative log-likelihoods, which must be below `max_nll`; an end without a link costs
     `max_nll`. The motion cost of a link is the mean of two directions: that of the start when the first tracklet is
     predicted forward, and that of the end when the second is predicted backward. The time between them and appearance
-    are added as in tracking.
+    are added as in tracking. The log, unless it is None, takes the links; `numbers` are those of the tracklets among
+    all of the run, int64 (K,), None for 0, 1, 2, ...
     Source: the one-to-one linking of tracklets is that of AFLink, arXiv 2202.13514, section 3.3.
 
     Returns the chain of each of the K tracklets, int64 (K,) from 0.
@@ -75,8 +105,8 @@ def link(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig, log:
     chosen = admissible[assign(pairs[admissible], terms.nll[admissible], config.max_nll)]
     links = pairs[chosen]
     if log is not None:
-        log.terms, log.linked = terms, np.zeros(len(pairs), np.bool_)
-        log.linked[chosen] = True
+        rows = np.arange(len(tracklets)) if numbers is None else numbers
+        log.add(terms, np.isin(np.arange(len(pairs)), chosen), rows)
     chains = np.arange(len(tracklets))
     for n in np.argsort(tracklets.times[tracklets.first[links.detections]], kind="stable"):
         chains[links.detections[n]] = chains[links.tracks[n]]
@@ -88,7 +118,7 @@ def link_terms(pairs: CandidatePairs, tracklets: Tracklets, kalman: KalmanFilter
     ends, starts = _states(tracklets, kalman, backward=False), _states(tracklets, kalman, backward=True)
     parts = np.split(np.arange(len(pairs)), np.arange(_BLOCK, len(pairs), _BLOCK))
     terms = [_terms(pairs[part], tracklets, ends, starts, kalman, config) for part in parts]
-    columns = [np.concatenate([getattr(each, name) for each in terms]) for name in ("gaps", "motion", "cosine", "nll")]
+    columns = [np.concatenate([getattr(each, name) for each in terms]) for name in _COLUMNS]
     return LinkTerms(pairs, *columns)
 
 

@@ -97,16 +97,14 @@ class OfflineTracker:
         """Yields the final tracks of every frame, in order."""
         times, camera_motions, tracklets = self._recorder.finish()
         analyzed = self._recorder.analyzed
-        serials = self._recorder.serials
         if self._limits:
-            chains = link_known_numbers(tracklets, self._filter, self._config, self._limits, self.categories)
-            kept = np.flatnonzero(chains >= 0)
-            tracklets, chains, serials = tracklets.keep(kept), chains[kept], serials[kept]
+            chains = link_known_numbers(tracklets, self._filter, self._config, self._limits, self.categories, self.log)
         else:
             chains = link(tracklets, self._filter, self._config, self.log)
-        joined = tracklets.join(chains, self._config.min_detections)
+        kept = np.flatnonzero(chains >= 0)
+        joined = tracklets.keep(kept).join(chains[kept], self._config.min_detections)
         if self.log is not None:
-            self.log.tracklets, self.log.serials = tracklets, serials
+            self.log.tracklets, self.log.serials = tracklets, self._recorder.serials
             self.log.numbers = _numbers(tracklets, chains, joined)
         trajectories = joined.split()
         parts = [
@@ -155,7 +153,7 @@ def _numbers(tracklets: Tracklets, chains: Indices, joined: Tracklets) -> Indice
     """Returns the number of the trajectory that each tracklet is part of, int64 (K,) from 1; 0 for none."""
     firsts = zip(joined.frames[joined.first].tolist(), joined.detection_index[joined.first].tolist(), strict=True)
     number = {first: n for n, first in enumerate(firsts, 1)}  # no two tracks have the same detection
-    of_chain = np.zeros(int(chains.max(initial=-1)) + 1, np.int64)
+    of_chain = np.zeros(int(chains.max(initial=-1)) + 2, np.int64)  # the last one of what is in no chain
     rows = zip(
         tracklets.frames[tracklets.first].tolist(), tracklets.detection_index[tracklets.first].tolist(), strict=True
     )

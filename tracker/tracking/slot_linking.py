@@ -9,7 +9,7 @@ from tracker.config import TrackerConfig
 from tracker.structures.boxes import Floats
 from tracker.tracking.candidate_pairs import CandidatePairs, Indices, expand_ranges
 from tracker.tracking.kalman import KalmanFilter
-from tracker.tracking.linking import link, link_terms
+from tracker.tracking.linking import LinkLog, link, link_terms
 from tracker.tracking.object_limits import ObjectLimit, TimeSpans, distance_cost, warn_of_too_many
 from tracker.tracking.tracklets import Tracklets
 
@@ -27,6 +27,7 @@ def link_known_numbers(
     config: TrackerConfig,
     limits: Sequence[ObjectLimit],
     categories: Sequence[str],
+    log: LinkLog | None = None,
 ) -> Indices:
     """Links tracklets to chains where numbers of objects are known; see `link`, which links those of other classes.
 
@@ -49,21 +50,32 @@ def link_known_numbers(
         members = np.flatnonzero(limit.covers(labels, categories) & rest)
         part = tracklets.keep(members)
         _warn(part, limit, config)
-        found = _link_slots(part, kalman, config, limit)
+        found = _link_slots(part, kalman, config, limit, log, members)
         chains[members] = np.where(found >= 0, found + chains.max(initial=-1) + 1, -1)
         rest[members] = False
     members = np.flatnonzero(rest)
-    chains[members] = link(tracklets.keep(members), kalman, config) + chains.max(initial=-1) + 1
+    chains[members] = link(tracklets.keep(members), kalman, config, log, members) + chains.max(initial=-1) + 1
     return chains
 
 
-def _link_slots(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfig, limit: ObjectLimit) -> Indices:
-    """Returns the chain of each tracklet of the objects of one limit, int64 (K,) from 0; -1 for none."""
+def _link_slots(
+    tracklets: Tracklets,
+    kalman: KalmanFilter,
+    config: TrackerConfig,
+    limit: ObjectLimit,
+    log: LinkLog | None,
+    numbers: Indices,
+) -> Indices:
+    """Returns the chain of each tracklet of the objects of one limit, int64 (K,) from 0; -1 for none.
+
+    The log, unless it is None, takes the links; `numbers` are those of the tracklets among all, int64 (K,).
+    """
     count, slots = len(tracklets), limit.number
     if not count:
         return np.zeros(0, np.int64)
     pairs = _followers(tracklets)
-    motion = link_terms(pairs, tracklets, kalman, config).nll
+    terms = link_terms(pairs, tracklets, kalman, config)
+    motion = terms.nll
     gap = tracklets.times[tracklets.first[pairs.detections]] - tracklets.times[tracklets.last[pairs.tracks]]
     labels = tracklets.majority_labels()
     cost = np.minimum(motion, _distance_costs(pairs, tracklets, gap, config.measurement_noise))
@@ -71,11 +83,15 @@ def _link_slots(tracklets: Tracklets, kalman: KalmanFilter, config: TrackerConfi
     following = _solve(pairs, cost, config.max_nll + np.diff(tracklets.offsets), slots, _EMPTY if limit.exact else 0.0)
     chosen = np.flatnonzero(following[pairs.tracks] == pairs.detections)
     chosen = chosen[np.argsort(tracklets.times[tracklets.first[pairs.detections[chosen]]], kind="stable")]
-    sequence = _chain(following, pairs[chosen])
-    if limit.exact:
-        return sequence
-    is_link = (motion[chosen] < config.max_nll) | _is_full(pairs[chosen], tracklets, sequence, slots, config.link_gap)
-    return _chain(following, pairs[chosen[is_link & (gap[chosen] <= config.link_gap)]])
+    if not limit.exact:
+        sequence = _chain(following, pairs[chosen])
+        is_full = _is_full(pairs[chosen], tracklets, sequence, slots, config.link_gap)
+        is_link = (motion[chosen] < config.max_nll) | is_full
+        chosen = chosen[is_link & (gap[chosen] <= config.link_gap)]
+    if log is not None:
+        linked = np.isin(np.arange(len(pairs)), chosen)
+        log.add(terms, linked, numbers, linked | (gap <= config.link_gap))
+    return _chain(following, pairs[chosen])
 
 
 def _chain(following: Indices, links: CandidatePairs) -> Indices:

@@ -13,6 +13,7 @@ from tracker.data.edits import Entry, Trace, TrackRow
 from tracker.pipeline.explain.wording import Words, number
 from tracker.tracking.decisions import Step, TrackChange
 from tracker.tracking.linking import LinkLog
+from tracker.tracking.track_table import TIME_TOLERANCE
 
 LOST = 3
 """Frames in a row without a detection from which on a track counts as lost; fewer are folded with the others."""
@@ -324,6 +325,9 @@ class _Folder:
             else:
                 what = f"a tracklet ends, and was linked with one that begins {link.chosen.gap:.2f} s later"
             rest = f"; the next best link costs {_nats(link.best.nll)}" if link.best else ""
+            is_too_long = link.chosen.gap > config.link_gap + TIME_TOLERANCE and not link.same
+            if is_too_long or link.chosen.nll >= config.max_nll:
+                rest += "; not linked but for a known number of objects (--max-objects, --exactly)"
             return f"{what}: {self._cost(link.chosen)}{rest}"
         if link.best is None:
             other = "ends in the" if link.side == "start" else "begins in the"
