@@ -612,3 +612,19 @@ def test_a_folder_without_stored_detections() -> None:
     Path("empty").mkdir()
     with pytest.raises(InputError, match="empty has no stored detections"):
         read_detections("empty")
+
+
+def test_images_of_a_run_that_was_tracked_again_come_from_the_first_ones_source(
+    track: Callable[..., Result], stubbed: None
+) -> None:
+    moving_clip(Path("clip.mp4"), 30)
+    assert track("clip.mp4", "--start", 0.4)[0] == 0
+    assert track("retrack", "tracked/clip", "--max-age", 2)[0] == 0
+    for command in (["blur"], ["heatmap"], ["report"], ["export", "-o", "drawn.mp4"]):
+        code, _, errors = track(command[0], "tracked/clip-2", *command[1:])
+        assert code == 0, errors
+    with av.open("tracked/clip-2/blurred.mp4") as blurred, av.open("tracked/clip/video.mp4") as first:
+        assert blurred.streams.video[0].frames == first.streams.video[0].frames < 30
+    Path("clip.mp4").unlink()
+    code, _, errors = track("blur", "tracked/clip-2", "--overwrite")
+    assert code == 2 and "give the file by --video" in errors

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tracker.data.edits import RunTable
+from tracker.data.store import RECORD
 from tracker.errors import InputError
 from tracker.parsing import read_json
 from tracker.structures.types import Frame, Tracks
 
-RECORD = "run.json"
 TRACKS = "tracks.parquet"
 _COLUMNS = ["frame", "time_s", "track_id", "class", "score", "x1", "y1", "x2", "y2", "observed"]
 

@@ -8,7 +8,8 @@ from tracker.data.exchange.cvat_video import write_cvat
 from tracker.data.exchange.dive import write_dive
 from tracker.data.exchange.via_tracks import write_via_tracks
 from tracker.data.files import write_json
-from tracker.data.run_tracks import RECORD, RunTracks
+from tracker.data.run_tracks import RunTracks
+from tracker.data.store import RECORD
 from tracker.errors import InputError
 from tracker.output.base import VideoInfo
 from tracker.output.writer import open_writer

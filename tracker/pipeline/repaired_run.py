@@ -13,7 +13,7 @@ from tracker.config import Config, OutputConfig, SourceConfig
 from tracker.data.detections import read_detections
 from tracker.data.edits import Edit, RunTable
 from tracker.data.fingerprint import fingerprint
-from tracker.data.store import has_parts
+from tracker.data.store import has_parts, read_source_run
 from tracker.errors import InputError
 from tracker.output import VideoInfo, open_writer
 from tracker.output.paths import VIDEO_SUFFIXES, resolve_outputs
@@ -131,11 +131,12 @@ def no_tracks() -> Tracks:
 
 
 def open_run_source(run: StartedRun, video: str = "", config: SourceConfig | None = None) -> Source:
-    """Opens the source of a run, with its settings if no others are given.
+    """Opens the source of a run, with its settings if no others are given; of one that tracked again, of the first one.
 
     Raises:
         InputError: It is no longer there, or cannot be opened.
     """
+    run = _source_run(run)
     return open_source(video or run.source, config or run.config.source, run.config.detector.threads)
 
 
@@ -145,7 +146,7 @@ def open_same_source(run: StartedRun, video: str = "", config: SourceConfig | No
     Raises:
         InputError: It does not, cannot be read a second time, is no longer there, or cannot be opened.
     """
-    advice = "give its video by --video"
+    advice, run = "give its video by --video", _source_run(run)
     if not video and source_kind(run.source) in ("camera", "pipe"):
         raise InputError(f"the source of {run.folder} cannot be read again: {advice}")
     source = open_run_source(run, video, config)
@@ -155,6 +156,10 @@ def open_same_source(run: StartedRun, video: str = "", config: SourceConfig | No
         source.close()
         raise
     return source
+
+
+def _source_run(run: StartedRun) -> StartedRun:
+    return StartedRun(*read_source_run(run.folder, run.record))
 
 
 def _check_same(run: StartedRun, source: Source, was_moved: bool, advice: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tracker.config import SourceConfig
 from tracker.data.run_tracks import RunTracks
+from tracker.data.store import read_source_run
 from tracker.errors import InputError
 from tracker.video.open import open_source
 from tracker.video.source import Source
@@ -20,12 +21,13 @@ def open_run_source(tracks: RunTracks, video: str = "") -> Source:
     Raises:
         InputError: It is not found, or is another one.
     """
-    known = tracks.source
+    record = read_source_run(tracks.folder, tracks.record)[1]
+    known = record.get("source") or {}
     path = video or known.get("path") or ""
     if not path or (not video and not Path(path).exists()):
         name = known.get("name") or "the video"
         raise InputError(f"{name} of {tracks.folder} is not found: give the file by --video")
-    config = (tracks.record.get("config") or {}).get("source") or {}
+    config = (record.get("config") or {}).get("source") or {}
     settings: dict[str, Any] = {key: config[key] for key in ("fps", "stream", "start", "end") if key in config}
     source = open_source(path, SourceConfig.model_validate(settings))
     if tracks.width and (source.width, source.height) != (tracks.width, tracks.height):

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from tracker.data.store.schema import StoreInfo
 from tracker.data.store.stored_frame import StoredFrame
 from tracker.errors import InputError
+from tracker.parsing import read_json
 from tracker.structures.fit import Fit
 from tracker.structures.types import Detections
 
 FOLDER = "detections"
+RECORD = "run.json"
 _NAME = re.compile(r"part-\d{8,}\.parquet")
 
 
@@ -33,6 +35,24 @@ def find_stored_run(folder: Path, record: Mapping[str, Any]) -> Path | None:
     named = described.get("folder") if isinstance(described, dict) else None
     places = (Path(str(named)), folder.parent / Path(str(named)).name) if named else ()
     return next(filter(has_parts, places), None)
+
+
+def read_source_run(folder: Path, record: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Returns folder and record of the run that read the source: this one, or the one whose detections it tracked.
+
+    Args:
+        folder: The folder of the run.
+        record: The content of its run.json.
+
+    Raises:
+        InputError: The record of the run that it tracked again cannot be read.
+    """
+    if (record.get("source") or {}).get("path"):
+        return folder, record
+    origin = find_stored_run(folder, record)
+    if origin is None or not (origin / RECORD).is_file():
+        return folder, record
+    return origin, dict(read_json(origin / RECORD, "the record of a run"))
 
 
 def has_parts(folder: Path) -> bool:

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from tracker.config import Config, SourceConfig
 from tracker.data.edits import RunTable
 from tracker.data.files import remove_file
-from tracker.data.run_tracks import RECORD
-from tracker.data.store import find_stored_run
+from tracker.data.store import read_source_run
 from tracker.errors import InputError
-from tracker.parsing import read_json
 
 COPY = "browser.mp4"
 """Name of the copy in the folder of the run."""
@@ -39,12 +37,8 @@ class Media:
 
     def __init__(self, folder: Path, record: dict[str, Any], table: RunTable) -> None:
         """Takes the folder of the run, its record and its tracks; nothing is opened yet."""
-        self._folder = folder
+        self._folder, record = read_source_run(folder, record)
         source = record["source"]
-        origin = None if source.get("path") else find_stored_run(folder, record)
-        if origin is not None and (origin / RECORD).is_file():  # that was tracked again, and has read the video
-            self._folder = origin
-            source = read_json(origin / RECORD, "the record of a run").get("source") or source
         self._source = Path(source.get("path") or source.get("name") or "")
         self._start = float(record.get("config", {}).get("source", {}).get("start", 0.0))
         self._table = table
