@@ -32,6 +32,7 @@ def main() -> None:
     app.command(commands.counts)
     app.command(commands.blurred)
     app.command(commands.keyboard_repair)
+    app.command(commands.long_view)
     app.command(commands.batch_speed)
     app.command(commands.killed_runs)
     app.command(commands.store)

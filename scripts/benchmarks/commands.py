@@ -442,6 +442,33 @@ def keyboard_repair(run: Path, ground_truth: Path, /) -> Iterator[str]:
     yield from repair_by_keys(run, ground_truth)
 
 
+def long_view(
+    *,
+    hours: float = 12.0,
+    tracks: int = 5000,
+    rows: int = 4_000_000,
+    keyframes: float = 1.0,
+    seed: int = 0,
+    folder: Path | None = None,
+) -> Iterator[str]:
+    """Measures the page of a synthetic run of many hours in Chromium: until it is usable, seeks, and memory.
+
+    Args:
+        hours: Length of its video.
+        tracks: Number of its tracks.
+        rows: Number of boxes of all tracks.
+        keyframes: Seconds from one keyframe of the video to the next.
+        seed: Of the random moments of the seeks.
+        folder: Keep the run there, or take the one that a call before has kept.
+
+    Raises:
+        InputError: No browser is there, or the page does not answer.
+    """
+    from benchmarks.long_view import measure_long_view
+
+    yield from measure_long_view(hours, tracks, rows, keyframes, seed, folder)
+
+
 def killed_runs(*clips: str, kills: int = 30, seed: int = 0, flags: str = "") -> Iterator[str]:
     """Kills runs of `track` at random moments, lets `--resume` go on, and compares with runs that nobody killed.
 

@@ -1,7 +1,5 @@
 """Repairs all identity switches of a run by the keys of its page in Chromium."""
 
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.processes import find_chromium
 from tracker.config import WebConfig
 from tracker.errors import InputError
 from tracker.evaluation.mot.alignment import align
@@ -38,9 +37,7 @@ def repair_by_keys(run: Path, ground_truth: Path) -> Iterator[str]:
     """
     if (run / "edits.jsonl").exists():
         raise InputError(f"{run} has edits already: give a run without")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
-        raise InputError("there is no Chromium: apt-get install chromium")
+    chromium = find_chromium()
     gt, before = read_tracks(ground_truth), read_tracks(run / "tracks.csv")
     objects = _objects_of_rows(before, gt)
     parts = _parts(before, objects)

@@ -3,9 +3,7 @@
 import json
 import os
 import random
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +21,7 @@ from urllib.request import urlopen
 import numpy as np
 
 from benchmarks.memory import fit_trend, resident_memory
-from benchmarks.processes import COMMAND, environment
+from benchmarks.processes import COMMAND, environment, find_chromium, free_port
 from tracker.errors import InputError
 
 RATE, SIZE, OTHER_SIZE = 20, (160, 120), (200, 152)
@@ -94,10 +92,9 @@ def glass_to_page(
     Raises:
         InputError: No server can be started, or no browser is there.
     """
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise InputError("glass-to-page needs the package playwright, and Chromium") from None
+    chromium = find_chromium()
+    from playwright.sync_api import sync_playwright
+
     module = _rtsp_module()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -107,7 +104,7 @@ def glass_to_page(
         _readers(f"{page_url}cameras/127.0.0.1/", jpeg, viewers - 1),
     ):
         drawn = _record_times(server)
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(bypass_csp=True)  # to read its pictures
         if jpeg:
             page.add_init_script("delete self.MediaSource")
@@ -228,14 +225,14 @@ def _server(width: int, height: int, rate: int) -> Iterator[Any]:
     module = _rtsp_module()
     if reason := module.missing_packages():
         raise InputError(f"no RTSP server can be started: {reason}")
-    with module.rtsp_server(_free_port(), width=width, height=height, rate=rate) as server:
+    with module.rtsp_server(free_port(), width=width, height=height, rate=rate) as server:
         yield server
 
 
 @contextmanager
 def _service(url: str, folder: Path, flags: Sequence[str]) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """Runs `track live` in a folder until the end of the block; yields the process and its address, once it tracks."""
-    port = _free_port()
+    port = free_port()
     command = [*COMMAND, "live", url, "--port", str(port), "--quiet", *flags]
     process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
     try:
@@ -272,22 +269,9 @@ def _record_times(server: Any) -> dict[int, float]:
     return drawn
 
 
-def _chromium() -> str:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if not path:
-        raise InputError("glass-to-page needs Chromium")
-    return path
-
-
 def _rtsp_module() -> Any:
     """Returns the server of the tests."""
     folder = str(Path(__file__).parents[2] / "tests")
     if folder not in sys.path:
         sys.path.append(folder)
     return import_module("rtsp_server")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

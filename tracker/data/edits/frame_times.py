@@ -68,7 +68,8 @@ class FrameTable:
 
 def _read_part(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     try:
-        table = pq.read_table(path, columns=["frame", "time_s"], partitioning=None)
+        with pq.ParquetFile(path) as file:
+            table = file.read(["frame", "time_s"])
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     frames, rows = np.unique(table["frame"].to_numpy(), return_index=True)

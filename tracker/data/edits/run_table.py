@@ -76,10 +76,10 @@ class RunTable:
                 f"{folder} has no {TRACKS}: give the folder of a run that has ended, such as tracked/video"
             )
         try:
-            metadata = pq.read_metadata(self._path)
+            self._metadata = pq.read_metadata(self._path)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(self._path, error) from None
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        groups = [self._metadata.row_group(number) for number in range(self._metadata.num_row_groups)]
         statistics = [_statistics(group, self._path) for group in groups]
         self._bounds = np.array(statistics, np.float64).reshape(-1, 4)  # first and last frame, first and last time
         self.frame_table = FrameTable(folder, self._known_times)
@@ -233,7 +233,8 @@ class RunTable:
                 found.add(table)
             return found.rows()
         try:
-            columns = pq.read_table(path).to_pydict()
+            with pq.ParquetFile(path) as file:
+                columns = file.read().to_pydict()
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, error) from None
         names = [
@@ -258,7 +259,7 @@ class RunTable:
     def _read(self, first: int, stop: int) -> pa.Table:
         near = np.flatnonzero((self._bounds[:, 1] >= first) & (self._bounds[:, 0] < stop))
         try:
-            with pq.ParquetFile(self._path) as file:
+            with pq.ParquetFile(self._path, metadata=self._metadata) as file:
                 return file.read_row_groups(near.tolist())
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(self._path, error) from None

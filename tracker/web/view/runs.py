@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracker.config.zones import parse_regions
-from tracker.data.edits import Edit, RunTable
+from tracker.data.edits import Edit, RunTable, TrackRow
+from tracker.data.store import RECORD
 from tracker.errors import InputError
 from tracker.parsing import read_json
 from tracker.web.view.doubtful import find_moments
@@ -23,7 +24,6 @@ from tracker.web.view.media import Media
 if TYPE_CHECKING:
     from tracker.pipeline.explain import Account, RunExplainer
 
-RECORD = "run.json"
 MAX_SECONDS = 120.0
 """Longest part of a run in one answer."""
 KEPT_STEPS = 30_000
@@ -96,9 +96,9 @@ class ViewedRun:
         """Returns the columns of the list of tracks."""
         edits = self.table.journal.edits()
         if self._tracks is None or self._tracks[0] != edits:
-            rows = [asdict(track) for track in self.table.tracks(edits)]
-            names = list(rows[0]) if rows else ["id", "category", "first_s", "last_s"]
-            self._tracks = edits, {name: [_short(row[name]) for row in rows] for name in names}
+            rows = self.table.tracks(edits)
+            names = [field.name for field in fields(TrackRow)]
+            self._tracks = edits, {name: [_short(getattr(row, name)) for row in rows] for name in names}
         return self._tracks[1]
 
     def window(self, start: float, end: float) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import { clock } from "./timeline.js";
 const HEIGHT = 56;
 
 export class TrackList {
-  constructor(list, rows, onSelect) {
+  // Thumbnails wait while the player seeks.
+  constructor(list, rows, player, onSelect) {
     this.list = list;
+    this.player = player;
     this.rows = rows;
     this.onSelect = onSelect;
     this.order = [];
@@ -88,6 +90,7 @@ export class TrackList {
     this.busy = true;
     try {
       for (let id; (id = this.visible.find((one) => !this.thumbnails.has(one))) !== undefined;) {
+        if (this.player.seeking) await new Promise((resolve) => this.player.addEventListener("seeked", resolve, { once: true }));
         this.thumbnails.set(id, "loading");
         const image = await this.take(id);
         if (image) this.thumbnails.set(id, image);

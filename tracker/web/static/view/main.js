@@ -13,7 +13,7 @@ const base = () => `/api/runs/${state.number}`;
 let frames, overlay, media = { offset: 0 };
 
 const timeline = new Timeline($("timeline"), (time) => (time === null ? draw() : seek(time)), (id, isSecond) => select(id, isSecond));
-const list = new TrackList($("list"), $("rows"), (id, isSecond, time) => {
+const list = new TrackList($("list"), $("rows"), video, (id, isSecond, time) => {
   const current = frames.at(state.now);
   if (!isSecond && !(current && current.boxes.some((box) => box.id === id))) seek(time);
   select(id, isSecond);
@@ -61,6 +61,7 @@ function onFrame(_, metadata) {
 function seek(time) {
   time = Math.max(0, Math.min(time, timeline.duration));
   timeline.follow(time);
+  frames.part(time); // its boxes are loaded while the video seeks
   if (state.hasVideo) {
     video.currentTime = time + media.offset + 0.001; // inside of the frame that begins there
   } else {
@@ -79,9 +80,9 @@ function togglePlay() {
   if (state.hasVideo) video.paused ? video.play() : video.pause();
 }
 
-async function openMedia() {
+async function openMedia(opening) {
   const number = state.number;
-  media = await get(`${base()}/media`);
+  media = await (opening || get(`${base()}/media`));
   if (media.note) say(media.note);
   state.hasVideo = media.ready;
   if (media.ready) {
@@ -99,7 +100,9 @@ async function openMedia() {
 async function openRun(number) {
   Object.assign(state, { number, now: 0, first: null, second: null, moments: [], moment: -1, until: -1 });
   state.lastBox.clear();
-  const run = await get(base());
+  const [about, listing, opening] = [get(base()), get(`${base()}/tracks`), get(`${base()}/media`)]; // at the same time
+  for (const answer of [listing, opening]) answer.catch(() => {}); // whose errors are told where they are awaited
+  const run = await about;
   state.run = run;
   document.title = run.name;
   $("source").textContent = run.source;
@@ -111,11 +114,10 @@ async function openRun(number) {
   timeline.isSet = false;
   frames = new Frames(base(), draw);
   showJournal(run);
-  const columns = await get(`${base()}/tracks`);
-  showTracks(columns, true);
+  showTracks(await listing, true);
   select(null);
   draw();
-  await attempt(openMedia);
+  await attempt(() => openMedia(opening));
   document.body.dataset.version = state.version;
   document.body.dataset.ready = "yes";
 }
