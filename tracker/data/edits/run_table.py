@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.data.edits.apply import apply_edits
 from tracker.data.edits.edit import Edit
-from tracker.data.edits.frame_times import FrameTable
+from tracker.data.edits.frame_times import FrameTable, numbers
 from tracker.data.edits.journal import Journal
 from tracker.errors import InputError
 
@@ -88,8 +88,7 @@ class RunTable:
         """Returns the rows of the frames from `first` to before `stop`; without `edits`, those of the journal count."""
         edits = self.journal.edits() if edits is None else edits
         table = self._read(first, stop)
-        keep = pc.and_(pc.greater_equal(table["frame"], first), pc.less(table["frame"], stop))
-        return apply_edits(table.filter(keep), edits, self.frame_table.times, (first, stop))
+        return apply_edits(rows_between(table, "frame", first, stop), edits, self.frame_table.times, (first, stop))
 
     def parts(self, edits: Sequence[Edit] | None = None, begin: int = 0) -> Iterator[pa.Table]:
         """Yields all rows from the frame `begin` on, in order of frames, a part of the file at a time."""
@@ -269,8 +268,14 @@ class RunTable:
         table = self._read(max(0, first - 1), stop + 1) if len(self._bounds) else None
         if table is None or not len(table):
             return np.zeros(0, np.int64), np.zeros(0)
-        frames, rows = np.unique(table["frame"].to_numpy(), return_index=True)
-        return frames, table["time_s"].to_numpy()[rows]
+        frames, rows = np.unique(numbers(table["frame"]), return_index=True)
+        return frames, numbers(table["time_s"])[rows]
+
+
+def rows_between(table: pa.Table, column: str, first: float, stop: float) -> pa.Table:
+    """Returns the rows of a table whose number in a column, in ascending order, is from `first` to before `stop`."""
+    low, high = np.searchsorted(numbers(table[column]), [first, stop]).tolist()
+    return table.slice(low, high - low)
 
 
 class _Summary:

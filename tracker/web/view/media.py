@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.config import Config, SourceConfig
 from tracker.data.edits import RunTable
+from tracker.data.edits.frame_times import numbers
 from tracker.data.files import remove_file
 from tracker.data.store import read_source_run
 from tracker.errors import InputError
@@ -78,8 +79,8 @@ class Media:
         if len(self._source_times):
             first, stop = np.searchsorted(self._source_times, (start, end))
             return np.arange(first, stop), self._source_times[first:stop]
-        frames, index = np.unique(rows["frame"].to_numpy(), return_index=True)
-        return frames, rows["time_s"].to_numpy()[index]
+        frames, index = np.unique(numbers(rows["frame"]), return_index=True)
+        return frames, numbers(rows["time_s"])[index]
 
     def time_of(self, frame: int) -> float | None:
         """Returns the time of a frame, seconds; None if there is no such frame."""

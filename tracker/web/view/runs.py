@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 
 from tracker.config.zones import parse_regions
 from tracker.data.edits import Edit, RunTable, TrackRow
+from tracker.data.edits.frame_times import numbers
+from tracker.data.edits.run_table import rows_between
 from tracker.data.store import RECORD
 from tracker.errors import InputError
 from tracker.parsing import read_json
@@ -106,7 +108,7 @@ class ViewedRun:
         if not 0 <= start < end <= start + MAX_SECONDS:
             raise InputError(f"ask for at most {MAX_SECONDS:g} s of a run")
         rows = self.table.window(*self.table.frames_between(start, end))
-        rows = rows.filter(pc.and_(pc.greater_equal(rows["time_s"], start), pc.less(rows["time_s"], end)))
+        rows = rows_between(rows, "time_s", start, end)
         frames, times = self.media.frame_times(start, end, rows)
         return {"frames": frames.tolist(), "times": times.tolist(), "rows": _columns(rows)}
 
@@ -182,8 +184,8 @@ def _columns(rows: pa.Table) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {new: rows[old].to_pylist() for old, new in names.items()}
     columns["class"] = rows["class"].cast(pa.string()).to_pylist()
     for name in ("x1", "y1", "x2", "y2"):
-        columns[name] = np.round(rows[name].to_numpy().astype(np.float64), 2).tolist()
-    columns["score"] = np.round(rows["score"].to_numpy().astype(np.float64), 3).tolist()
+        columns[name] = np.round(numbers(rows[name]).astype(np.float64), 2).tolist()
+    columns["score"] = np.round(numbers(rows["score"]).astype(np.float64), 3).tolist()
     return columns
 
 
