@@ -108,7 +108,9 @@ def evaluate_variants(folder: Path, detections: str, variants: Iterable[Variant]
     """
     folders = find_sequences(folder, detections)
     for variant in variants:
-        sequences = [read_sequence(path, detections, variant.config.detector) for path in folders]
+        sequences = [
+            read_sequence(path, detections, variant.config.detector.for_given_detections()) for path in folders
+        ]
         subsampled = [[sequence.subsample(step) for sequence in sequences] for step in FRAME_STEPS]
         yield variant, tuple(_evaluate(part, variant) for part in subsampled)
 

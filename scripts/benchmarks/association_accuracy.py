@@ -57,7 +57,7 @@ def our_entries(folder: Path, offline: bool = True) -> list[Entry]:
             configs[path.stem] = load_config(path)
     entries = []
     for name, config in configs.items():
-        settings, score = config.tracker, config.detector.score
+        settings, score = config.tracker, config.detector.for_given_detections().score
         entries.append(Entry(name, score, partial(run_tracker, config=settings)))
         if offline:
             entries.append(Entry(f"{name}, offline", score, partial(_run_offline, config=settings)))

@@ -36,7 +36,8 @@ def measure(folder: Path, detections: str, settings: Mapping[str, Mapping[str, A
     def run(sequence: MotSequence) -> MotTable:
         return run_tracker(sequence, TrackerConfig(**settings.get(kind_of(sequence.name), {})))
 
-    [(_, result)] = evaluate_entries(folder, detections, [Entry("", Config().detector.score, run)])
+    entry = Entry("", Config().for_given_detections().detector.score, run)
+    [(_, result)] = evaluate_entries(folder, detections, [entry])
     return {kind: metrics["HOTA"] for kind, metrics in result.items()}
 
 

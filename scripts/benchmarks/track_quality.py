@@ -102,7 +102,7 @@ def measure_variants(folder: Path, detections: str, variants: Sequence[Variant] 
         InputError: See `find_sequences`, which has the same arguments, and `read_sequence`.
     """
     for path in find_sequences(folder, detections):
-        sequence = read_sequence(path, detections, Config().detector)
+        sequence = read_sequence(path, detections, Config().detector.for_given_detections())
         for variant in variants:
             frames = variant.change(sequence.detections, np.random.default_rng(0))
             config = TrackerConfig(**variant.settings)

@@ -423,7 +423,8 @@ def test_score_and_classes_filter(stubbed: None) -> None:
     rows = [f"{n},{n / 10},{name},{score},{x},{y},{x + 20},{y + 30}" for n in range(9) for name, score, x, y in objects]
     stored = read_detections(write_text("d.csv", HEADER + "\n".join(rows)))
     for settings, counts, filtered_out in [
-        ({}, {"cat": 2, "dog": 1}, 9),
+        ({}, {"cat": 2, "dog": 1}, 0),  # another program has chosen them: only what is below 0.1 is left out
+        ({"score": 0.5}, {"cat": 2, "dog": 1}, 9),
         ({"score": 0.4}, {"cat": 2, "dog": 1}, 0),
         ({"score": 0.96}, {"cat": 1, "dog": 1}, 18),
         ({"score": 0.965}, {"cat": 1}, 27),
@@ -454,7 +455,7 @@ def track(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
 def test_files_and_output_of_a_run(track: Callable[..., Result]) -> None:
     write_text("Street/seqinfo.ini", SEQUENCE)
-    write_text("Street/det/det.txt", "\n".join([*mot_rows(), "1,-1,50,50,10,10,0.2", "2,-1,500,50,10,10,0.9"]))
+    write_text("Street/det/det.txt", "\n".join([*mot_rows(), "1,-1,50,50,10,10,0.05", "2,-1,500,50,10,10,0.9"]))
     code, output, errors = track("retrack", "Street/det/det.txt")
     assert (code, errors) == (0, "")
     lines = output.splitlines()
@@ -467,8 +468,9 @@ def test_files_and_output_of_a_run(track: Callable[..., Result]) -> None:
     record = json.loads(Path("tracked/Street/run.json").read_text())
     assert record["detections"]["file"] == "det.txt" and len(record["detections"]["sha256"]) == 64
     assert (record["frames"], record["tracks"], record["weights"]) == (40, {"person": 2}, {})
-    clip_boxes = {"output": {"clip_boxes": False}}  # one of the boxes reaches out of the image
-    assert Config.model_validate(record["config"]) == Config.model_validate(clip_boxes)
+    # One of the boxes reaches out of the image, and the detections are those of another program.
+    used = {"output": {"clip_boxes": False}, "detector": {"score": 0.1}}
+    assert Config.model_validate(record["config"]) == Config.model_validate(used)
 
 
 def test_all_tables_are_written(track: Callable[..., Result]) -> None:

@@ -64,7 +64,8 @@ def tune_tracker(
     steps = split_numbers(every, "--every")
     _warn_ignored(start_config)
     space = search_space(split_names(settings), start_config.tracker)
-    sequences = [read_sequence(path, det, start_config.detector) for path in find_sequences(folder, det)]
+    filters = start_config.detector.for_given_detections()
+    sequences = [read_sequence(path, det, filters) for path in find_sequences(folder, det)]
     rates = [[sequence.subsample(step) for sequence in sequences] for step in steps]
     with stop_signals() as signals, _search_progress(metric) as show:
         signals.graceful = True

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -83,6 +83,9 @@ class RuntimeConfig(Section):
     """CPU threads for the networks, 0 for all cores; results do not depend on it."""
 
 
+_GIVEN_SCORE = 0.1
+
+
 class DetectionFilterConfig(RuntimeConfig):
     """Settings that stored detections share with a detector: which detections are used, and how networks run."""
 
@@ -90,7 +93,8 @@ class DetectionFilterConfig(RuntimeConfig):
     """Names of the classes to keep; empty keeps all classes of the detector."""
     score: Fraction01 = 0.5
     """Score threshold: detections below it are dropped. Unless it or `class_scores` is given, a detector of
-    `track train detector` has the thresholds that its training measured."""
+    `track train detector` has the thresholds that its training measured, and detections of other programs that of 0.1,
+    as these have chosen them already."""
     class_scores: dict[str, Fraction01] = Field(default={})
     """Score thresholds of some classes, {name: score}; the others have `score`."""
     roi: RegionsText = ""
@@ -103,6 +107,12 @@ class DetectionFilterConfig(RuntimeConfig):
     def least_score(self) -> float:
         """Returns the threshold of the network itself, below those of all classes."""
         return min((self.score, *(score - 1e-6 for score in self.class_scores.values())))
+
+    def for_given_detections(self) -> Self:
+        """Returns a copy with the threshold of detections of other programs, unless one is given."""
+        if {"score", "class_scores"} & self.model_fields_set:
+            return self
+        return self.model_copy(update={"score": _GIVEN_SCORE})
 
 
 class DetectorConfig(DetectionFilterConfig):
@@ -209,7 +219,9 @@ class TrackerConfig(Section):
     max_coast: NonNegative = 0.0
     """Seconds for which any confirmed track without detections is still reported, with observed = 0."""
     detection_weight: Fraction01 = 0.25
-    """Weight of the detection in a reported box; the rest is the Kalman filter's estimate."""
+    """Weight of the detection in a reported box; the rest is the Kalman filter's estimate. Without `offline`, it is
+    nearer to 1 the less the heights of boxes deviate from their predictions, compared with what the settings of noise
+    let expect; 0 and 1 stay as they are."""
 
     noise_unit: Literal["height", "longer side"] = "longer side"
     """Side of the box that noise is proportional to. The height is that of the published trackers, of people."""
@@ -402,6 +414,10 @@ class Config(Section):
         state = self.output.state.replace("{name}", name)
         output = self.output.model_copy(update={"output": files, "detections": detections, "state": state})
         return self.model_copy(update={"output": output})
+
+    def for_given_detections(self) -> "Config":
+        """Returns a copy with the score threshold of detections of other programs, unless one is given."""
+        return self.model_copy(update={"detector": self.detector.for_given_detections()})
 
     def with_overwrite(self) -> "Config":
         """Returns a copy that may replace existing results."""

@@ -125,7 +125,7 @@ def retrack(
         [[], [1], [1], [1], [1]]
     """
     config = _default_config(detections) if config is None else load_config(config)
-    stored = _read(detections, config)
+    stored, config = _read(detections, config), config.for_given_detections()
     with open_frames(stored, config, str(video)) as source:
         check_source(config, source)
         with StoredAnalyzer(config, stored, source) as analyzer:
@@ -153,7 +153,7 @@ def retrack_to_files(
         >>> from tracker import Config, retrack_to_files
         >>> result = retrack_to_files("detections.csv", Config(), video="video.mp4")  # doctest: +SKIP
     """
-    stored = _read(detections, config)
+    stored, config = _read(detections, config), config.for_given_detections()
     with open_frames(stored, config, str(video)) as source:
         config = config.with_name(source.name)
         if config.output.clip_boxes is None:

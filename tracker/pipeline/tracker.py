@@ -64,7 +64,7 @@ class Tracker:
         Raises:
             InputError: The config cannot be used, or asks for what this class cannot do.
         """
-        self.config = load_config({} if config is None else config)
+        self.config = load_config({} if config is None else config).for_given_detections()
         _check_config(self.config)
         self._analyzer = _GivenDetections(self.config, categories)
         self._size = size

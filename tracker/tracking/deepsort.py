@@ -17,6 +17,7 @@ from tracker.tracking.decisions import DecisionLog, EndCause
 from tracker.tracking.evidence import EVEN_SCORE, has_own_evidence, log_odds, settle_weak_tracks
 from tracker.tracking.gallery import Embeddings, Gallery
 from tracker.tracking.kalman import IDENTITY, KalmanFilter, warp
+from tracker.tracking.measured_noise import MeasuredNoise
 from tracker.tracking.object_limits import ObjectLimits
 from tracker.tracking.presence import count_misses, update_presence
 from tracker.tracking.re_update import re_update
@@ -29,6 +30,8 @@ _SHORT_GAP = 2
 """Largest number of frames since the last detection without a re-update: a single miss hardly bends the path."""
 _STEADY_HITS = 2
 """Detections from which on a track's deviation tells of the camera: the velocity of one detection is unknown."""
+_HEIGHT = 3
+"""Column of the height in a state."""
 _RESCORED_IOU = 0.4
 """Largest IoU of a rescored box with a detection: beyond it, both most likely show the same object."""
 
@@ -93,6 +96,7 @@ class DeepSort:
         self._reid_class_ids = np.array(sorted(reid_class_ids), np.int64)
         noise = config.position_noise, config.velocity_noise, config.measurement_noise, config.confidence_noise
         self._filter = KalmanFilter(*noise, config.adaptive_noise_gate, config.noise_unit)
+        self._noise = MeasuredNoise()
         self._common_motion = CommonMotion()
         self._associator = Associator(config, self._filter, size)
         self._voter = LabelVoter()
@@ -147,6 +151,7 @@ class DeepSort:
         if self._config.camera_motion == "tracks":
             self._follow_camera(prepared)
         tracks, matched = self._associator.associate(self.table, prepared, self._gallery, time)
+        self._measure_noise(tracks, prepared.measurements[matched])
         self._correct(tracks, prepared.boxes[matched], prepared.scores[matched], prepared.labels[matched], time)
         settle_weak_tracks(self.table, tracks, prepared.scores[matched], self._config)
         self.table.detection_index[tracks] = prepared.rows[matched]
@@ -196,7 +201,7 @@ class DeepSort:
     def state(self) -> TrackerState:
         """Returns all that `restore` needs for tracks to go on."""
         arrays = {name: getattr(self.table, name) for name in table_columns()}
-        arrays["known_labels"] = self._voter.known
+        arrays["known_labels"], arrays["measured_noise"] = self._voter.known, self._noise.state()
         if self._gallery is not None:
             entries = np.flatnonzero(self.table.gallery_index >= 0)
             arrays["embeddings"], arrays["embeddings_added"] = self._gallery.get(self.table.gallery_index[entries])
@@ -216,6 +221,7 @@ class DeepSort:
         columns["gallery_index"] = np.full(len(columns["ids"]), -1, np.int64)
         self.table = TrackTable(**columns)
         self._voter.known = state.arrays["known_labels"]
+        self._noise.restore(state.arrays["measured_noise"])
         self._started, self._confirmed, self._time = state.started, state.confirmed, state.time - elapsed
         if "embeddings" in state.arrays:
             embeddings, added = state.arrays["embeddings"], state.arrays["embeddings_added"]
@@ -279,6 +285,15 @@ class DeepSort:
         table.updated_mean, table.updated_covariance = warp(table.updated_mean, table.updated_covariance, camera_motion)
         table.last_box = warp_boxes(table.last_box, camera_motion)
         table.earlier_box = warp_boxes(table.earlier_box, camera_motion)
+
+    def _measure_noise(self, tracks: Indices, measurements: Floats) -> None:
+        """Compares N measurements, (N, 4) xyah, with the predictions of the rows of the table that they belong to."""
+        table = self.table
+        steady = (table.misses[tracks] == 1) & (table.hits[tracks] >= _STEADY_HITS)
+        tracks, height = tracks[steady], measurements[steady, _HEIGHT]
+        mean = table.mean[tracks]
+        assumed = self._filter.measurement_variance(self._filter.size(mean))
+        self._noise.add(height - mean[:, _HEIGHT], (table.covariance[tracks, 0] + assumed)[:, _HEIGHT])
 
     def _correct(self, tracks: Indices, boxes: Floats, scores: Floats, labels: Indices, time: float) -> None:
         """Updates N rows of the table by a detection each."""
@@ -428,7 +443,8 @@ class DeepSort:
         The output is for the frame at `time`, the latest one or a later one, with the filter's estimates for it,
         float64 (T, 8); `observed`, bool (T,), is True for tracks that were detected in it.
         """
-        table, weight = self.table, self._config.detection_weight
+        table = self.table
+        weight = self._config.detection_weight**self._noise.fraction  # towards 1 the more precise the detector is
         elapsed = time - table.last_time
         active = (table.presence >= self._config.min_presence) & (elapsed <= self._config.max_age + TIME_TOLERANCE)
         if self._config.max_coast:

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from tracker.data.files import write_bytes
 from tracker.errors import InputError
 
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class TrackerState:
     """The live tracks of a `DeepSort`, and its counters.
 
     Attributes:
-        arrays: The columns of its `TrackTable` and its embeddings, by name.
+        arrays: The columns of its `TrackTable`, its embeddings and the noise that it has measured, by name.
         started: Tracks started so far.
         confirmed: Ids given so far.
         time: Time of its latest frame, seconds since the start of the source.
