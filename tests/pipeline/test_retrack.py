@@ -610,6 +610,13 @@ def test_the_folder_of_a_run_gives_its_tracks_again(
     assert len(ids) == 130 and any(ids)
 
 
+def test_a_runs_own_detections_have_the_threshold_of_the_settings(stubbed: None) -> None:
+    moving_clip(Path("clip.mp4"), 9)
+    track_to_files("clip.mp4", Config())
+    retrack_to_files("tracked/clip", Config())
+    assert json.loads(Path("tracked/clip-2/run.json").read_text())["config"]["detector"]["score"] == 0.5
+
+
 def test_a_folder_without_stored_detections() -> None:
     Path("empty").mkdir()
     with pytest.raises(InputError, match="empty has no stored detections"):

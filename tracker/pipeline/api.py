@@ -125,7 +125,8 @@ def retrack(
         [[], [1], [1], [1], [1]]
     """
     config = _default_config(detections) if config is None else load_config(config)
-    stored, config = _read(detections, config), config.for_given_detections()
+    stored = _read(detections, config)
+    config = config if is_run(stored.path) else config.for_given_detections()
     with open_frames(stored, config, str(video)) as source:
         check_source(config, source)
         with StoredAnalyzer(config, stored, source) as analyzer:
@@ -153,7 +154,8 @@ def retrack_to_files(
         >>> from tracker import Config, retrack_to_files
         >>> result = retrack_to_files("detections.csv", Config(), video="video.mp4")  # doctest: +SKIP
     """
-    stored, config = _read(detections, config), config.for_given_detections()
+    stored = _read(detections, config)
+    config = config if is_run(stored.path) else config.for_given_detections()
     with open_frames(stored, config, str(video)) as source:
         config = config.with_name(source.name)
         if config.output.clip_boxes is None:

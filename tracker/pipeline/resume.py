@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tracker.config import Config
 from tracker.config.run import merge_config
 from tracker.data.fingerprint import fingerprint
-from tracker.data.store import PartReader, StoredFrame, has_parts
+from tracker.data.store import RECORD, PartReader, StoredFrame, has_parts
 from tracker.errors import InputError
 from tracker.output.paths import DEFAULT_ROOT, numbered_names
 from tracker.parsing import read_json
@@ -18,8 +18,6 @@ from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.frame_analysis import FrameAnalysis
 from tracker.structures.types import Frame
 from tracker.video import Source, redact_password, source_name
-
-RECORD = "run.json"
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from tracker.config import OutputConfig
 from tracker.data.files import write_json
+from tracker.data.store import RECORD
 from tracker.data.text_cells import from_cell
 from tracker.errors import InputError
 from tracker.output import VideoInfo, open_writer
 from tracker.parsing import read_json
-from tracker.pipeline.resume import RECORD, remove_leftovers
+from tracker.pipeline.resume import remove_leftovers
 from tracker.pipeline.segments import segment_folders
 from tracker.structures.types import Frame, Tracks
 from tracker.video import source_name

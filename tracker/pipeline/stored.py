@@ -9,7 +9,7 @@ import numpy as np
 from tracker.config import Config
 from tracker.data.detections import StoredDetections
 from tracker.data.detections.run_folder import ROW
-from tracker.data.store import PartReader, StoredFrame
+from tracker.data.store import RECORD, PartReader, StoredFrame
 from tracker.errors import InputError
 from tracker.pipeline.analyzer import FrameAnalyzer
 from tracker.pipeline.frame_analysis import Embeddings, FrameAnalysis
@@ -87,7 +87,7 @@ class StoredAnalyzer(FrameAnalyzer):
         path = self.stored.path
         if not path.is_dir():
             return {"file": path.name, "sha256": file_hash(path)}
-        record = path / "run.json"
+        record = path / RECORD
         return {"folder": str(path), "sha256": file_hash(record) if record.is_file() else ""}
 
     def _find(self, index: int) -> StoredFrame | None:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tracker.config import TrackerConfig
 from tracker.structures.boxes import Floats, xyxy_to_xyah
 from tracker.tracking.assignment import assign
-from tracker.tracking.candidate_pairs import CandidatePairs, Indices, expand_ranges
+from tracker.tracking.candidate_pairs import CandidatePairs, Indices, Mask, expand_ranges
 from tracker.tracking.costs import negative_log_likelihood
 from tracker.tracking.kalman import KalmanFilter
 from tracker.tracking.track_table import TIME_TOLERANCE
@@ -23,6 +22,9 @@ _BLOCK = 8192
 """Pairs whose costs are computed at a time: bounds the memory of the copies of their states and embeddings."""
 
 
+_COLUMNS = "gaps", "motion", "cosine", "nll"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LinkTerms:
     """The terms of the costs of P links of the end of a tracklet and the start of a later one."""
@@ -33,8 +35,9 @@ class LinkTerms:
     cosine: Floats  # float64 (P,), NaN where one has no embedding
     nll: Floats  # float64 (P,), nats, what the assignment minimizes; infinite where the appearance excludes the link
 
-
-_COLUMNS = "gaps", "motion", "cosine", "nll"
+    def __getitem__(self, rows: Mask) -> "LinkTerms":
+        """Returns those of some of the pairs, bool (P,)."""
+        return LinkTerms(self.pairs[rows], *(getattr(self, name)[rows] for name in _COLUMNS))
 
 
 class LinkLog:
@@ -58,24 +61,14 @@ class LinkLog:
         self.terms = LinkTerms(CandidatePairs(rows, rows), none, none, none, none)
         self.linked = np.zeros(0, np.bool_)
 
-    def add(
-        self, terms: LinkTerms, linked: NDArray[np.bool_], numbers: Indices, near: NDArray[np.bool_] | None = None
-    ) -> None:
-        """Adds links between some of the tracklets.
-
-        Args:
-            terms: Of P pairs.
-            linked: bool (P,).
-            numbers: Those of the tracklets among all, int64 (K,).
-            near: True for the pairs to add, bool (P,); None for all.
-        """
-        kept = np.flatnonzero(np.ones(len(linked)) if near is None else near)
+    def add(self, terms: LinkTerms, linked: Mask, numbers: Indices) -> None:
+        """Adds links between some of the tracklets, whose numbers among all are int64 (K,)."""
         pairs = CandidatePairs(
-            np.concatenate([self.terms.pairs.tracks, numbers[terms.pairs.tracks[kept]]]),
-            np.concatenate([self.terms.pairs.detections, numbers[terms.pairs.detections[kept]]]),
+            np.concatenate([self.terms.pairs.tracks, numbers[terms.pairs.tracks]]),
+            np.concatenate([self.terms.pairs.detections, numbers[terms.pairs.detections]]),
         )
-        columns = [np.concatenate([getattr(self.terms, name), getattr(terms, name)[kept]]) for name in _COLUMNS]
-        self.terms, self.linked = LinkTerms(pairs, *columns), np.concatenate([self.linked, linked[kept]])
+        columns = [np.concatenate([getattr(self.terms, name), getattr(terms, name)]) for name in _COLUMNS]
+        self.terms, self.linked = LinkTerms(pairs, *columns), np.concatenate([self.linked, linked])
 
 
 def link(

@@ -90,7 +90,8 @@ def _link_slots(
         chosen = chosen[is_link & (gap[chosen] <= config.link_gap)]
     if log is not None:
         linked = np.isin(np.arange(len(pairs)), chosen)
-        log.add(terms, linked, numbers, linked | (gap <= config.link_gap))
+        near = linked | (gap <= config.link_gap)
+        log.add(terms[near], linked[near], numbers)
     return _chain(following, pairs[chosen])
 
 

@@ -4,13 +4,13 @@ from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tracker.data.edits.columns import numbers
 from tracker.data.store import PART_SECONDS, part_paths
 from tracker.errors import InputError
 
@@ -75,14 +75,3 @@ def _read_part(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     frames, rows = np.unique(numbers(table["frame"]), return_index=True)
     return frames, numbers(table["time_s"])[rows]
-
-
-def numbers(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Returns a column of numbers, none of them missing.
-
-    `to_numpy` does the same, but imports pandas where it is installed: half a second and 35 MB for the first page.
-    """
-    chunks = [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]
-    if not chunks:
-        return np.zeros(0, column.type.to_pandas_dtype())
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)

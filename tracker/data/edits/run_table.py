@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tracker.data.edits.apply import apply_edits
+from tracker.data.edits.columns import numbers, rows_between
 from tracker.data.edits.edit import Edit
-from tracker.data.edits.frame_times import FrameTable, numbers
+from tracker.data.edits.frame_times import FrameTable
 from tracker.data.edits.journal import Journal
 from tracker.errors import InputError
 
@@ -270,12 +271,6 @@ class RunTable:
             return np.zeros(0, np.int64), np.zeros(0)
         frames, rows = np.unique(numbers(table["frame"]), return_index=True)
         return frames, numbers(table["time_s"])[rows]
-
-
-def rows_between(table: pa.Table, column: str, first: float, stop: float) -> pa.Table:
-    """Returns the rows of a table whose number in a column, in ascending order, is from `first` to before `stop`."""
-    low, high = np.searchsorted(numbers(table[column]), [first, stop]).tolist()
-    return table.slice(low, high - low)
 
 
 class _Summary:

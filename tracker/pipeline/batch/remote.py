@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from tracker.data.files import replace_file
 from tracker.data.fingerprint import FileContent, content_fingerprint
+from tracker.data.store import RECORD
 from tracker.errors import InputError, mask_passwords
 from tracker.pipeline.batch.task import Task
-from tracker.pipeline.resume import RECORD
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LIBRARY_ERRORS = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.config import Config, SourceConfig
 from tracker.data.edits import RunTable
-from tracker.data.edits.frame_times import numbers
+from tracker.data.edits.columns import numbers
 from tracker.data.files import remove_file
 from tracker.data.store import read_source_run
 from tracker.errors import InputError

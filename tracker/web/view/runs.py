@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 
 from tracker.config.zones import parse_regions
 from tracker.data.edits import Edit, RunTable, TrackRow
-from tracker.data.edits.frame_times import numbers
-from tracker.data.edits.run_table import rows_between
+from tracker.data.edits.columns import numbers, rows_between
 from tracker.data.store import RECORD
 from tracker.errors import InputError
 from tracker.parsing import read_json
