@@ -27,6 +27,22 @@ def test_the_date_is_that_of_the_least_delay(monkeypatch: pytest.MonkeyPatch) ->
     assert clock.unix_time() == pytest.approx(5000 - 2.9)
 
 
+def test_dates_keep_their_intervals_when_a_lesser_delay_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A playlist that is read sooner after a segment was complete: the frames of it come at once."""
+    monkeypatch.setattr("time.time", lambda: 5000.0)
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    clock = LiveClock(slack=30)
+    clock.begin(waiting=(1.9, 12.7))
+    dates = []
+    for number in range(200):
+        segment = number // 20
+        clock.place(number / 10, 2 * segment + (12.7 if segment < 3 else 12.2), 0.1)
+        dates.append(clock.unix_time())
+    steps = [later - earlier for earlier, later in pairwise(dates)]
+    assert steps == pytest.approx([0.1] * 199, abs=0.0101)
+    assert dates[79] == pytest.approx(4900 + 7.9 + 10.8, abs=0.5) and dates[-1] == pytest.approx(4900 + 19.9 + 10.3)
+
+
 def test_a_new_connection_is_placed_by_the_clock_of_the_machine() -> None:
     clock = LiveClock(slack=1)
     clock.begin()

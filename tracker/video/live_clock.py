@@ -8,6 +8,8 @@ WINDOW = 60.0
 JUMP = 1.0
 """Seconds, beyond `slack`, by which a timestamp may differ from the one before and from this machine's clock before the
 stream's clock is taken to have started again."""
+MOST_CORRECTION = 0.1
+"""Part of the time between two frames by which that between their dates may differ, when a frame comes with less delay."""
 LONGEST_OUTAGE = 90.0
 """Seconds after which a playlist that is as old is taken for another one."""
 
@@ -43,6 +45,7 @@ class LiveClock:
         self._aligned = 0.0  # this machine's clock less the stream's, when they were aligned
         self._least = [inf, inf]  # least difference of both in the window before, and in this one
         self._window_end = inf
+        self._dated = 0.0  # this machine's clock less the stream's, as the dates state it
 
     def resume(self, stamp: float, unix_time: float) -> None:
         """Goes on from an earlier run, whose frames are not to come again; to be called before the first connection.
@@ -54,7 +57,7 @@ class LiveClock:
             unix_time: When that was captured, seconds since 1970 (UTC).
         """
         self._stamp = stamp
-        self._aligned = self._least[1] = unix_time - stamp - (time.time() - time.monotonic())
+        self._aligned = self._least[1] = self._dated = unix_time - stamp - (time.time() - time.monotonic())
         self._window_end = time.monotonic() + WINDOW
 
     def begin(self, waiting: tuple[float, float] | None = None, continues: bool = False) -> None:
@@ -108,12 +111,14 @@ class LiveClock:
     def unix_time(self) -> float:
         """Returns the seconds since 1970 (UTC) at which the latest frame was captured.
 
-        That is when it would have arrived with the least delay of the latest minutes, which itself is not known.
+        That is when it would have arrived with the least delay of the latest minutes, which itself is not known. A
+        lesser delay than those before moves the dates by and by (see `MOST_CORRECTION`), so that they keep their
+        intervals.
         """
-        return self._stamp + min(self._least) + (time.time() - time.monotonic())
+        return self._stamp + self._dated + (time.time() - time.monotonic())
 
     def _watch(self, stamp: float, arrival: float) -> None:
-        """Follows the least difference of the two clocks."""
+        """Follows the least difference of the two clocks, and lets the dates follow it."""
         if self._aligns:
             self._window_end = arrival + WINDOW
         elif arrival >= self._window_end:
@@ -121,5 +126,7 @@ class LiveClock:
             self._least = [self._least[1], inf]
         self._least[1] = min(self._least[1], arrival - stamp)
         if self._aligns:
-            self._aligned = min(self._least)
+            self._aligned = self._dated = min(self._least)
+        most = MOST_CORRECTION * max(stamp - self._stamp, 0.0)
+        self._dated += min(max(min(self._least) - self._dated, -most), most)
         self.drift = min(self._least) - self._aligned
