@@ -30,6 +30,7 @@ def main() -> None:
     app.command(commands.batches)
     app.command(commands.input_sizes)
     app.command(commands.counts)
+    app.command(commands.embedder_gaps)
     app.command(commands.blurred)
     app.command(commands.keyboard_repair)
     app.command(commands.long_view)

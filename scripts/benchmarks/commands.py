@@ -417,6 +417,21 @@ def counts(*, seeds: int = 200) -> Iterator[str]:
     yield from report(seeds)
 
 
+def embedder_gaps(
+    sequence: Path, /, *embedders: str, gaps: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 7, 30)
+) -> Iterator[str]:
+    """Measures how well embedders tell the people of a sequence apart, some frames later.
+
+    Args:
+        sequence: Folder with det/det.txt, gt/gt.txt and video.mp4.
+        embedders: `builtin`, or files of weights.
+        gaps: Frames between two crops.
+    """
+    from benchmarks.embedder_gaps import measure_gaps
+
+    yield from measure_gaps(sequence, embedders or ("builtin",), gaps)
+
+
 def blurred(run: Path, ground_truth: Path, video: Path, /) -> Iterator[str]:
     """Measures how much of the ground truth `track blur` has hidden.
 

@@ -54,7 +54,7 @@ def shapes(weights: Path, prefix: str = "") -> dict[str, list[int]]:
 
 
 def test_the_graphs_belong_to_the_shipped_weights():
-    """`scripts/builtin_detector.py release` and `graphs` write them."""
+    """`scripts/builtin_networks.py release` and `graphs` write them."""
     builtin = detection.BUILTIN
     assert named_weights(graph_path(builtin, DETECT)) == shapes(builtin)
     assert named_weights(graph_path(builtin, SCORE)) == shapes(builtin, "roi_heads.")

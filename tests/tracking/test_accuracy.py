@@ -90,5 +90,5 @@ def test_accuracy_on_pets_with_the_built_in_embedder():
     embeddings, distance = embed(sequence, SEQUENCES / "PETS09-S2L1" / "video.mp4")
     tracks = sequence.run(DeepSort(TrackerConfig().with_neutral_distance(distance), {0}, sequence.size), embeddings)
     metrics = combined_metrics({"PETS09-S2L1": (tracks, sequence.gt)})
-    # Result: 51.1, 67.3, 75.9, 28. The best of 16 other trackers, with a larger embedder: 42.2, 63.9, 61.3, 37.
+    # Result: 50.4, 67.3, 74.8, 27. The best of 16 other trackers, with a larger embedder: 42.2, 63.9, 61.3, 37.
     assert reaches(metrics, {"HOTA": 50.0, "MOTA": 66.3, "IDF1": 74.0, "IDSW": 36}), metrics

@@ -212,6 +212,16 @@ class EmbedderTrainingConfig(CropTrainingConfig):
     """Folder for the checkpoints, the logs and the finished model."""
     categories: tuple[str, ...] = ("person",)
     """Classes of the objects on the crops."""
+    teachers: tuple[str, ...] = ()
+    """Embedders to learn from instead of identities: `builtin`, .safetensors or .ckpt files, or ONNX files from
+    (B, 3, H, W), RGB normalized as for ImageNet, to (B, D). Several are learned from as one, whose cosines are the mean
+    of theirs. The crops are those of `unlabeled`, while `losses` apply to those of `train`; or without `unlabeled`
+    those of `train`, which may then be as `unlabeled` is."""
+    unlabeled: str = ""
+    """Crops without known identities, of which the teachers are learned from: like `train`, or a file of annotated
+    images, as for a detector, whose objects of `categories` are the crops."""
+    unlabeled_per_batch: Count = 96
+    """Crops of `unlabeled` in a batch."""
     tracklets: bool = False
     """The identities are tracklets of videos: only those visible at the same time are known to differ."""
     identities_per_batch: Annotated[int, Field(ge=2)] = 16
@@ -219,9 +229,9 @@ class EmbedderTrainingConfig(CropTrainingConfig):
     crops_per_identity: Annotated[int, Field(ge=2)] = 4
     """Crops of each identity in a batch."""
     losses: dict[str, Positive] = Field(default={})
-    """Weight of each loss: softmax (cross-entropy), cosine_softmax (DeepSORT's, arXiv 1812.00442), arcface (arXiv
-    1801.07698), triplet (batch-hard, arXiv 1703.07737), supcon (arXiv 2004.11362). {} is cosine_softmax and triplet or,
-    for tracklets, which are no classes, triplet and supcon."""
+    """Weight of each loss, where the teachers' has 1: softmax (cross-entropy), cosine_softmax (DeepSORT's, arXiv
+    1812.00442), arcface (arXiv 1801.07698), triplet (batch-hard, arXiv 1703.07737), supcon (arXiv 2004.11362). {} is
+    cosine_softmax and triplet or, for tracklets, which are no classes, triplet and supcon."""
     logit_scale: Positive = 16.0
     """Factor on the cosines in cosine_softmax and arcface. Source: Wang et al. 2017, arXiv 1704.06369."""
     learn_logit_scale: bool = False

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.data.annotations.load import read_image_set
 from tracker.data.annotations.mot import ground_truth_boxes, list_sequences
 from tracker.data.image_files import list_images, read_image
 from tracker.errors import InputError
@@ -21,6 +22,8 @@ TRACKS_CSV = "tracks.csv"
 """Table beside the folders of a video's tracks, which `track crops` writes."""
 FULL_IMAGE = (0.0, 0.0, np.inf, np.inf)
 _MARKET_NAME = re.compile(r"(-?\d+)_c(\d+)")
+LEAST_SIDE = 32
+"""Pixels of the larger side of an object from which on it is a crop to learn from."""
 FIRST_ID = 1
 """The least id of an identity: in Market-1501, 0 is that of distractors and -1 that of junk; the MOTChallenge's files
 have -1 where no identity is known."""
@@ -89,6 +92,16 @@ class ReIDDataset:
         files = tuple(self.files[row] for row in rows)
         return replace(self, files=files, boxes=self.boxes[rows], ids=self.ids[rows], cameras=self.cameras[rows])
 
+    def with_unlabeled(self, others: "ReIDDataset") -> Self:
+        """Returns these crops and then others, whose identities count as unknown: their id is -1."""
+        return replace(
+            self,
+            files=self.files + others.files,
+            boxes=np.concatenate([self.boxes, others.boxes]),
+            ids=np.concatenate([self.ids, np.full(len(others), -1)]),
+            cameras=np.concatenate([self.cameras, others.cameras]),
+        )
+
 
 def read_reid_dataset(paths: Sequence[Path]) -> ReIDDataset:
     """Finds the crops in folders, in order of their names; no image is opened.
@@ -120,6 +133,34 @@ def read_reid_dataset(paths: Sequence[Path]) -> ReIDDataset:
             raise InputError(f"there are no crops in {path}: give {FORMATS}")
         samples |= in_folder
     return ReIDDataset.from_samples([samples[key] for key in sorted(samples)])
+
+
+def read_object_crops(path: Path, categories: Sequence[str]) -> ReIDDataset:
+    """Finds the annotated objects of some classes; each counts as an identity of its own.
+
+    Objects whose larger side has less than `LEAST_SIDE` pixels are left out.
+
+    Args:
+        path: Annotated images, see `read_image_set`.
+        categories: Names of classes.
+
+    Raises:
+        InputError: The annotations cannot be read, or have no such object.
+    """
+    image_set = read_image_set(path, {})
+    labels = [label for label, name in enumerate(image_set.categories) if name in categories]
+    samples = [
+        ReIDSample(image.path, tuple(box.tolist()), f"{number:09}", -1)
+        for number, (image, box) in enumerate(
+            (image, box)
+            for image in image_set.images
+            for box in image.boxes[np.isin(image.labels, labels)]
+            if max(box[2:] - box[:2]) >= LEAST_SIDE
+        )
+    ]
+    if not samples:
+        raise InputError(f"{path} has no objects of {', '.join(categories)} with {LEAST_SIDE} pixels: check categories")
+    return ReIDDataset.from_samples(samples)
 
 
 def read_crop(dataset: ReIDDataset, row: int, margin: float = 0.0) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ JUMP = 1.0
 """Seconds, beyond `slack`, by which a timestamp may differ from the one before and from this machine's clock before the
 stream's clock is taken to have started again."""
 MOST_CORRECTION = 0.1
-"""Part of the time between two frames by which that between their dates may differ, when a frame comes with less delay."""
+"""Part of the time between two frames by which that between their dates may differ, when one comes with less delay."""
 LONGEST_OUTAGE = 90.0
 """Seconds after which a playlist that is as old is taken for another one."""
 

@@ -12,7 +12,7 @@ from tracker.models.reid.lenet import LeNet
 
 OWN_CROP_SIZES = {"builtin": (128, 64), "lenet": (32, 32)}  # architectures that are not torchvision's: (height, width)
 _UNCHANGED = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of ImageNet's colors
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of ImageNet's colors
 
 
 class AppearanceNetwork(nn.Module):
@@ -32,7 +32,7 @@ class AppearanceNetwork(nn.Module):
     def __init__(self, body: nn.Module, features: int, network: EmbedderNetwork, num_classes: int) -> None:
         super().__init__()
         self.dimension = network.dimension or features
-        mean, std = _UNCHANGED if network.architecture in OWN_CROP_SIZES else _IMAGENET
+        mean, std = _UNCHANGED if network.architecture in OWN_CROP_SIZES else IMAGENET
         self.body = body
         self.project = nn.Linear(features, self.dimension, bias=False) if network.dimension else nn.Identity()
         self.neck = nn.BatchNorm1d(self.dimension) if network.neck else nn.Identity()

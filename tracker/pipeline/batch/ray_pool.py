@@ -13,13 +13,15 @@ from tracker.errors import InputError
 from tracker.pipeline.batch.pools import WorkerDied, WorkerPool, share_cores
 from tracker.pipeline.batch.task import Outcome, Task
 
+log = logging.getLogger(__name__)
 _ray: Any = ray  # whose types know neither `nodes` nor all options of actors
 _CORES = 4
 """Cores of a worker where there are no GPUs and nobody says how many workers there are."""
 _ANSWER = 10.0
 """Seconds for a node to answer."""
-_PLACING = 180.0
-"""Seconds for the cluster to start the workers."""
+_TOLD_AFTER, _PLACING = 60.0, 900.0
+"""Seconds for the cluster to start the workers, after which it is told that they are waited for, and at most: one that
+adds machines as they are needed takes minutes."""
 
 
 class RayPool(WorkerPool):
@@ -64,7 +66,10 @@ class RayPool(WorkerPool):
             remote = _ray.remote(**options)(actor or RayWorker)
             self._actors = [remote.remote(shared, number + 1) for number in range(self.size)]
             ready = [each.name.remote() for each in self._actors]
-            if len(ray.wait(ready, num_returns=self.size, timeout=_PLACING)[0]) < self.size:
+            if (started := len(ray.wait(ready, num_returns=self.size, timeout=_TOLD_AFTER)[0])) < self.size:
+                log.warning("waiting for the Ray cluster, which has started %d of %d workers", started, self.size)
+                started = len(ray.wait(ready, num_returns=self.size, timeout=_PLACING - _TOLD_AFTER)[0])
+            if started < self.size:
                 raise InputError(f"the Ray cluster did not start {self.size} workers within {_PLACING:g} s: give fewer")
         except BaseException:
             ray.shutdown()

@@ -49,7 +49,9 @@ def train_classifier(config: ClassifierTrainingConfig, resume: bool = False) -> 
     """
     config = with_default_size(config)
     train_set, val_set = _read_datasets(config)
-    return train_on_crops(ClassifierModule(config, ShuffledBatchDataset(train_set, config), val_set), resume)
+    return train_on_crops(
+        ClassifierModule(config, ShuffledBatchDataset(train_set, config, config.batch_size), val_set), resume
+    )
 
 
 def _read_datasets(config: ClassifierTrainingConfig) -> tuple[ReIDDataset, ReIDDataset]:

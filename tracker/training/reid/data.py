@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as T
 
-from tracker.config import ClassifierTrainingConfig, CropTrainingConfig, EmbedderTrainingConfig
+from tracker.config import CropTrainingConfig, EmbedderTrainingConfig
 from tracker.data import ReIDDataset, read_crop
 from tracker.training.reid.augment import CONTEXT, augment, context_size
 from tracker.training.trainer import ResumableSampler, distributed_eval_indices
 
 VAL_BATCH_SIZE = 64
-CACHE_BYTES = 256 * 2**20  # of crops that each process keeps in memory, instead of reading their images again
+CACHE_BYTES = 512 * 2**20  # of crops that each process keeps in memory, instead of reading their images again
 
 
 def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
@@ -91,16 +91,41 @@ class IdentityBatchDataset(CropBatchDataset):
 class ShuffledBatchDataset(CropBatchDataset):
     """Batches that go through all crops epoch by epoch, each time in another order."""
 
-    def __init__(self, crops: ReIDDataset, config: ClassifierTrainingConfig) -> None:
-        """Takes the arguments of `CropBatchDataset`."""
+    def __init__(self, crops: ReIDDataset, config: CropTrainingConfig, batch_size: int) -> None:
+        """Takes the arguments of `CropBatchDataset`, and the number of crops in a batch."""
         super().__init__(crops, config)
-        self.batch_size = config.batch_size
+        self.batch_size = batch_size
 
     def sample_batch(self, batch: int) -> list[int]:
-        """Returns the next `config.batch_size` indices after those of the previous batch."""
-        count, seed = len(self.crops), self.crop_config.seed
-        positions = [divmod(n, count) for n in range(batch * self.batch_size, (batch + 1) * self.batch_size)]
-        return [int(_permutation(count, seed, epoch)[position]) for epoch, position in positions]
+        """Returns the next `batch_size` indices after those of the previous batch."""
+        return shuffled_indices(len(self.crops), self.batch_size, batch, self.crop_config.seed)
+
+
+class MixedBatchDataset(IdentityBatchDataset):
+    """Batches of crops of identities, as of `IdentityBatchDataset`, and then of crops without, whose id is -1."""
+
+    def __init__(self, crops: ReIDDataset, unlabeled: ReIDDataset, config: EmbedderTrainingConfig) -> None:
+        """Takes both kinds of crops, and the settings."""
+        super().__init__(crops, config)
+        self._first = len(crops)  # index of a crop without an identity
+        self.crops = crops.with_unlabeled(unlabeled)
+
+    def sample_batch(self, batch: int) -> list[int]:
+        """Samples crops of identities, and the next `config.unlabeled_per_batch` of the others, epoch by epoch."""
+        count = len(self.crops) - self._first
+        others = shuffled_indices(count, self.config.unlabeled_per_batch, batch, self.config.seed)
+        return super().sample_batch(batch) + [self._first + index for index in others]
+
+
+def shuffled_indices(count: int, batch_size: int, batch: int, seed: int) -> list[int]:
+    """Returns the indices of a batch that goes on where the one before ended, through all of `count`, each epoch anew.
+
+    Example:
+        >>> sorted(shuffled_indices(4, 2, 0, seed=0) + shuffled_indices(4, 2, 1, seed=0))
+        [0, 1, 2, 3]
+    """
+    positions = [divmod(n, count) for n in range(batch * batch_size, (batch + 1) * batch_size)]
+    return [int(_permutation(count, seed, epoch)[position]) for epoch, position in positions]
 
 
 @lru_cache(maxsize=2)

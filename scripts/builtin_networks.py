@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Prepares the training of the built-in detector, and its release.
+"""Prepares the trainings of the built-in networks, and the release of the detector.
 
-scripts/builtin_detector.py data SHARED FOLDER       writes train.json, val.json, test.json and teacher.json
-scripts/builtin_detector.py weights ONNX CONFIG FILE writes the weights that `pretrained` of the config names
-scripts/builtin_detector.py average FIRST SECOND FILE writes the mean of two trainings' weights
-scripts/builtin_detector.py release WEIGHTS IMAGES FILE writes trained weights in half precision, calibrated on IMAGES,
+scripts/builtin_networks.py data SHARED FOLDER       writes train.json, val.json, test.json and teacher.json for
+                                                        the detector, and persons.json for the embedder
+scripts/builtin_networks.py weights ONNX CONFIG FILE writes the weights that `pretrained` of the config names
+scripts/builtin_networks.py average FIRST SECOND FILE writes the mean of two trainings' weights
+scripts/builtin_networks.py release WEIGHTS IMAGES FILE writes trained weights in half precision, calibrated on IMAGES,
                                                         and beside FILE the graphs that compute them without PyTorch
-scripts/builtin_detector.py graphs                      writes the graphs of the shipped detector and embedder anew
+scripts/builtin_networks.py graphs                      writes the graphs of the shipped detector and embedder anew
 
-SHARED holds detection/ and distill/, whose sources the model card of the built-in detector lists; ONNX is the teacher,
+SHARED holds detection/, distill/ and reid/, whose sources the model cards list; ONNX is the teacher,
 distill/centernet_512.onnx. The steps between `weights` and `average`:
 
 track train detector configs/detector_builtin.yaml
@@ -34,6 +35,7 @@ from tracker.data import read_image
 from tracker.data.coco_file import category_entries
 from tracker.data.duplicates import find_duplicates, thumbnail
 from tracker.data.files import write_bytes, write_json
+from tracker.data.image_files import list_images
 from tracker.evaluation.detection.calibration import fit_calibration
 from tracker.evaluation.detection.inference import detect_images, read_eval_images
 from tracker.models import reid
@@ -98,6 +100,7 @@ def write_data(shared: Path, folder: Path) -> None:
     labels = read_gzip(shared / "distill" / "teacher_train.json.gz")
     teacher = [*teacher_images(pictures, shared / "distill"), *teacher_images(labels, shared / "detection")]
     write_coco(folder / "teacher.json", teacher)
+    write_persons(folder / "persons.json", [*training, *unlabeled], teacher, shared / "reid" / "bounding_box_train")
 
 
 def read_gzip(path: Path) -> Any:
@@ -173,6 +176,25 @@ def write_coco(path: Path, images: list[Image]) -> None:
     categories = category_entries(CATEGORIES)
     write_json(path, {"images": entries, "annotations": annotations, "categories": categories})
     print(f"{path}: {len(entries)} images, {len(annotations)} objects")
+
+
+def write_persons(path: Path, images: list[Image], teacher: list[Image], crops: Path) -> None:
+    """Writes the persons in images, where nobody annotated one those that the teacher is sure of, and whole crops."""
+    label = CATEGORIES.index("person") + 1
+    taught = {image.path: image for image in teacher}
+    persons = []
+    for image in images:
+        objects = [each for each in image.annotations if each["category_id"] == label]
+        if not objects and image.path in taught:
+            certain = (each for each in taught[image.path].annotations if each["score"] >= CERTAIN_SCORE)
+            objects = [{**each, "iscrowd": 0} for each in certain if each["category_id"] == label]
+        if objects:
+            persons.append(Image(image.path, image.entry, objects))
+    for file in list_images(crops):
+        height, width = read_image(file).shape[:2]
+        entry = {"width": width, "height": height, "source": "crops"}
+        persons.append(Image(str(file), entry, [{"category_id": label, "bbox": [0, 0, width, height], "iscrowd": 0}]))
+    write_coco(path, persons)
 
 
 def write_weights(onnx_file: Path, network: DetectorNetwork, path: Path) -> None:
