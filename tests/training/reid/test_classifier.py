@@ -104,7 +104,8 @@ def test_metrics_computed_by_hand() -> None:
 
 def test_all_images_are_sampled_equally_often(tmp_path: Path) -> None:
     crops = read_reid_dataset([draw_classes(tmp_path / "train", 5)])
-    dataset = ShuffledBatchDataset(crops, settings_for(tmp_path, tmp_path))
+    config = settings_for(tmp_path, tmp_path)
+    dataset = ShuffledBatchDataset(crops, config, config.batch_size)
     indices = [index for batch in range(5) for index in dataset.sample_batch(batch)]
     assert np.bincount(indices).tolist() == [2] * 15
     assert indices[:15] != indices[15:]
