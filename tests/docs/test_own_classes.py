@@ -16,10 +16,7 @@ pytest.importorskip("lightning", reason="the extra [train] is not installed")
 pytest.importorskip("matplotlib", reason="the extra [eval] is not installed")
 
 # Small images and few steps, so that the test is short. The guide's own arguments are not changed.
-MINIATURE = (
-    "--steps 120 --warmup-steps 10 --size 160 128 --train-image-size 160 128 --validate-every 60 --workers 0 "
-    "--ema-decay 0.9"
-)
+MINIATURE = "--steps 120 --size 160 128 --train-image-size 160 128 --validate-every 60 --workers 0 --ema-decay 0.9"
 
 
 def write_moving_shapes(path: Path) -> Path:
