@@ -14,7 +14,7 @@ from tracker.data.mot_file import MotRows, read_mot_file
 from tracker.errors import InputError
 from tracker.models.reid import load_embedder
 from tracker.models.runtime import find_device
-from tracker.structures.boxes import iou
+from tracker.structures.boxes import iou, xywh_to_xyxy
 from tracker.video import open_source
 
 _MATCH_IOU = 0.5
@@ -46,7 +46,7 @@ def identified_detections(detections: MotRows, truth: MotRows) -> Frames:
     """Returns the detections that overlap a true box by half, with its id."""
     frames: Frames = {}
     for frame in np.unique(truth.frames).tolist():
-        boxes, true = (xyxy(rows.boxes[rows.frames == frame]) for rows in (detections, truth))
+        boxes, true = (xywh_to_xyxy(rows.boxes[rows.frames == frame]) for rows in (detections, truth))
         overlap = iou(boxes, true)
         rows, columns = linear_sum_assignment(-overlap)
         kept = overlap[rows, columns] >= _MATCH_IOU
@@ -54,11 +54,6 @@ def identified_detections(detections: MotRows, truth: MotRows) -> Frames:
             ids = truth.ids[truth.frames == frame][columns[kept]]
             frames[frame] = ids.astype(np.int64), boxes[rows[kept]].astype(np.float32)
     return frames
-
-
-def xyxy(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Converts boxes (N, 4) from left, top, width, height."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
 
 
 def compare(frames: Frames, embeddings: dict[int, NDArray[np.float32]], gap: int) -> tuple[float, float]:

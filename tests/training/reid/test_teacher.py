@@ -66,7 +66,7 @@ def test_a_network_agrees_with_its_teacher_about_people_that_it_has_not_seen(tmp
     before, after = (np.corrcoef(measure(str(name)), measure("builtin"))[0, 1] for name in (untaught, trained))
     assert after > max(0.5, before + 0.2), (before, after)
     assert "teacher_cosine" in read_metrics_log(tmp_path / "run", {"embedder": 80})
-    assert "72 crops" in (tmp_path / "run" / "card.md").read_text()
+    assert f"builtin, by 72 crops of {tmp_path / 'people.json'}" in (tmp_path / "run" / "card.md").read_text()
 
 
 @pytest.mark.slow
@@ -117,6 +117,8 @@ def test_identities_and_crops_without_any_are_learned_from_together(tmp_path: Pa
         tmp_path / "run", {"embedder": 4}
     ).keys()
     assert load_model(trained)[1].max_distance > 0
+    card = (tmp_path / "run" / "card.md").read_text()
+    assert "24 crops of 4 identities" in card and f"builtin, by 24 crops of {others}" in card
 
     crops, unlabeled = read_reid_dataset([people]), read_reid_dataset([others])
     batches = MixedBatchDataset(crops, unlabeled, config)
@@ -161,6 +163,7 @@ def test_what_cannot_teach_is_refused(tmp_path: Path) -> None:
         ({"losses": {"triplet": 1}}, "give the crops without as unlabeled"),
         ({"tracklets": True}, "leave tracklets out"),
         ({"unlabeled": str(tmp_path / "none")}, "cannot read the crops in"),
+        ({"unlabeled": str(people), "teachers": []}, "give teachers"),
     ):
         with pytest.raises(InputError, match=message):
             train_embedder(settings_for(people, tmp_path / "run", **changes))

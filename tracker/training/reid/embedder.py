@@ -60,6 +60,8 @@ def train_embedder(config: EmbedderTrainingConfig, resume: bool = False) -> Path
     config = with_default_size(config)
     if config.teachers:
         return train_on_crops(TaughtEmbedderModule(config, *_read_taught_datasets(config)), resume)
+    if config.unlabeled:
+        raise InputError("crops without identities are learned from by the help of a teacher: give teachers")
     crops, val_set = _read_datasets(config)
     train_set = (TrackletBatchDataset if config.tracklets else IdentityBatchDataset)(crops, config)
     return train_on_crops(EmbedderModule(config, train_set, val_set), resume)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import lightning as L
+import numpy as np
 import torch
 
-from tracker.config import CropTrainingConfig
+from tracker.config import CropTrainingConfig, EmbedderTrainingConfig
 from tracker.data import ReIDDataset, check_images
 from tracker.data.files import write_text
 from tracker.errors import InputError
@@ -141,7 +142,7 @@ def _model_card(module: CropModule, metrics: Mapping[str, float]) -> str:
         steps=config.steps,
         learning_rate=config.learning_rate,
         pretrained=config.pretrained or "none",
-        train=f"{config.train}: {_crop_counts(module.train_set.crops, info)}",
+        train=_training_data(module),
         val=f"{_join_names(config.val or config.train)}: {_crop_counts(module.val_set, info)}" if metrics else "none",
         license=info.license or "not stated",
         provenance=info.provenance or "not stated",
@@ -153,6 +154,19 @@ def _join_names(names: str | Sequence[str]) -> str:
     """Joins names by commas, at most ten of them."""
     names = [names] if isinstance(names, str) else names
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def _training_data(module: CropModule) -> str:
+    """Names the crops that were learned from, and the teachers."""
+    config, crops = module.config, module.train_set.crops
+    if not isinstance(config, EmbedderTrainingConfig) or not config.teachers:
+        return f"{config.train}: {_crop_counts(crops, module.info)}"
+    taught = f"the teachers {_join_names(config.teachers)}, by"
+    if not config.unlabeled:
+        return f"{taught} {len(crops)} crops of {config.train}"
+    known = crops.select(np.flatnonzero(crops.ids >= 0))
+    unlabeled = f"{len(crops) - len(known)} crops of {config.unlabeled}"
+    return f"{config.train}: {_crop_counts(known, module.info)}; {taught} {unlabeled}"
 
 
 def _crop_counts(crops: ReIDDataset, info: ModelInfo) -> str:
